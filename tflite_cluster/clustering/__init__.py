@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: codebooks and the assignment of weights to them."""

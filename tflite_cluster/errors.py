@@ -1,0 +1,33 @@
+"""Everything this package raises on purpose is a TfliteClusterError; each kind knows its exit code."""
+
+from __future__ import annotations
+
+
+class TfliteClusterError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class ConfigError(TfliteClusterError):
+    """A setting is wrong, or settings contradict each other."""
+
+    exit_code = 2
+
+
+class ModelError(TfliteClusterError):
+    """The model cannot be read, or is not safe to read."""
+
+    exit_code = 3
+
+
+class DataError(TfliteClusterError):
+    """The samples cannot be read or do not fit the model's inputs."""
+
+    exit_code = 3
+
+
+class OutputError(TfliteClusterError):
+    """The output cannot be written, or writing it would destroy something."""
+
+    exit_code = 2

@@ -1,0 +1,1 @@
+"""The interpreter in its child process: real models crash it, hang it and eat memory."""

@@ -1,0 +1,1 @@
+"""The .tflite file: verified, read, its weights as numbers, patched in place."""

@@ -1,0 +1,1 @@
+"""What a file weighs when it is compressed."""

@@ -31,3 +31,14 @@ class OutputError(TfliteClusterError):
     """The output cannot be written, or writing it would destroy something."""
 
     exit_code = 2
+
+
+class InterpreterFailure(TfliteClusterError):
+    """The interpreter did not do what was asked of it: a refusal, a crash, a time-out, or too little memory.
+
+    `cause` says what happened in words that can follow "the model cannot be run:".
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause

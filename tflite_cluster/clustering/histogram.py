@@ -1,0 +1,92 @@
+"""Distinct values and what each of them weighs: what a codebook is found on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+_BINS: Final = 8192
+"""Bins of equal population and, again as many, of equal width, in which a large tensor is summed up."""
+
+_BLOCK: Final = 1 << 17
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Values in ascending order with positive weights; both of shape (bins,)."""
+
+    values: Array
+    weights: Array
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def index_of(self, value: float) -> int | None:
+        """Where exactly this value stands, or None."""
+        index = int(np.searchsorted(self.values, value))
+        return index if index < len(self) and self.values[index] == value else None
+
+    def merged(self, edges: npt.NDArray[np.intp]) -> Histogram:
+        """Bins put together from each edge (ascending bin indices, the first 0) up to the next, at their mean."""
+        weights = np.add.reduceat(self.weights, edges)
+        return Histogram(np.add.reduceat(self.weights * self.values, edges) / weights, weights)
+
+
+def code_histogram(codes: npt.NDArray[Any], group_weights: Array, shape: tuple[int, int, int]) -> Histogram:
+    """How much each integer code weighs.
+
+    `codes` is flat; seen as `shape` (outer, groups, inner), each element weighs group_weights[its group].
+    """
+    low = int(codes.min())
+    bins = int(codes.max()) - low + 1
+    if len(group_weights) == 1:
+        counts = sum(_counts(block, low, bins) for block in blocks(codes))
+        weights = counts * group_weights[0]
+    else:
+        counts, weights = np.zeros(bins), np.zeros(bins)
+        by_group = codes.reshape(shape)
+        for group, weight in enumerate(group_weights):
+            in_group = _counts(by_group[:, group].reshape(-1), low, bins)
+            counts += in_group
+            weights += weight * in_group
+    present = np.flatnonzero(counts)
+    positive = np.maximum(weights[present], np.finfo(np.float64).tiny)
+    return Histogram(present.astype(np.float64) + low, positive)
+
+
+def _counts(codes: npt.NDArray[Any], low: int, bins: int) -> Array:
+    return np.bincount(codes.astype(np.int32) - low, minlength=bins).astype(np.float64)
+
+
+def blocks(flat: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Views of a flat array, small enough that work on them needs little memory."""
+    return (flat[start : start + _BLOCK] for start in range(0, len(flat), _BLOCK))
+
+
+def count_distinct(ordered: npt.NDArray[Any]) -> int:
+    """How many distinct values an ascending array holds."""
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + 1 if len(ordered) else 0
+
+
+def value_histogram(ordered: npt.NDArray[np.float32]) -> Histogram:
+    """An ascending float array summed up in at most 16,384 bins; few distinct values are kept exactly.
+
+    Bins of equal population follow the bulk and bins of equal width the tails. Zero keeps a bin of its own.
+    """
+    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+    if len(changes) < 2 * _BINS:
+        edges = np.concatenate(([0], changes))
+    else:
+        populations = np.linspace(0, len(ordered), _BINS, endpoint=False).astype(np.intp)
+        widths = np.searchsorted(ordered, np.linspace(ordered[0], ordered[-1], _BINS, endpoint=False, dtype=np.float32))
+        zero = np.searchsorted(ordered, np.float32(0), "left"), np.searchsorted(ordered, np.float32(0), "right")
+        edges = np.unique(np.concatenate((populations, widths, zero)))
+        edges = edges[edges < len(ordered)]
+    weights = np.diff(np.append(edges, len(ordered))).astype(np.float64)
+    return Histogram(np.add.reduceat(ordered, edges, dtype=np.float64) / weights, weights)

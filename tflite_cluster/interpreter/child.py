@@ -1,0 +1,93 @@
+"""The child's side of `InterpreterProcess`: it reads calls from standard input and answers them on standard output."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+_GRACE_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function to call, found by its module and name, and how long it may take."""
+
+    function: Callable[..., object]
+    arguments: tuple[object, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a call returned, or the exception it ended with and where."""
+
+    value: object = None
+    error: Exception | None = None
+    traceback: str = ""
+
+
+def serve(memory: int | None) -> None:
+    """Answer calls until the parent closes its end of the pipe, also by dying; `memory` is the limit in bytes."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _protect_parent(memory)
+    _send(answers, Answer())
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            _send(answers, _answer(pickle.load(sys.stdin.buffer)))
+
+
+def _send(answers: BinaryIO, answer: Answer) -> None:
+    try:
+        content = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        content = pickle.dumps(Answer(error=TypeError(f"the answer cannot be sent: {error}")))
+    pickle.dump(content, answers, pickle.HIGHEST_PROTOCOL)
+    answers.flush()
+
+
+def _answer(content: bytes) -> Answer:
+    try:
+        call: Call = pickle.loads(content)
+        del content
+        with _killed_after(call.seconds + _GRACE_SECONDS):
+            return Answer(call.function(*call.arguments))
+    except Exception as error:
+        return Answer(error=error, traceback=traceback.format_exc())
+
+
+def _protect_parent(memory: int | None) -> None:
+    """Leave Ctrl-C to the parent, leave no core dump behind, and bound the memory."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415  (POSIX only)
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if memory is not None:
+        # RLIMIT_DATA counts private writable memory, mapped or not, but not a mapped model file; RLIMIT_AS would
+        # also count the address space that allocators and thread stacks reserve and never touch.
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        limit = memory if hard == resource.RLIM_INFINITY else min(memory, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+@contextlib.contextmanager
+def _killed_after(seconds: float):
+    """Have the kernel end this process should a call hang when the parent is no longer there to do so."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

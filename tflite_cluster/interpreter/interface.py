@@ -1,0 +1,58 @@
+"""What a model takes and gives, as the interpreter describes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: `shape` as stored, `shape_signature` with -1 where any size will do.
+
+    `name` is the signature's name for it, or the tensor's where the model has no signature; `index` its number in its
+    subgraph. `scale` is 0 unless the tensor is quantised: real value = scale * (code - zero_point).
+    """
+
+    name: str
+    index: int
+    shape: tuple[int, ...]
+    shape_signature: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float
+    zero_point: int
+
+    @property
+    def quantised(self) -> bool:
+        """Whether integers of this tensor are codes for real values."""
+        return self.scale > 0 and np.issubdtype(self.dtype, np.integer)
+
+    def dequantise(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Turn values of this tensor into real numbers, of the same shape."""
+        values = codes.astype(np.float64)
+        return (values - self.zero_point) * self.scale if self.quantised else values
+
+    def quantise(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Turn real numbers into the nearest codes of this tensor, of the same shape."""
+        limits = np.iinfo(self.dtype)
+        codes = np.round(values.astype(np.float64) / self.scale) + self.zero_point
+        return np.clip(codes, limits.min, limits.max).astype(self.dtype)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A way to run the model: a signature by its `key`, or (None) the bare primary subgraph."""
+
+    key: str | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+@dataclass(frozen=True)
+class ModelInterface:
+    """Every way to run the model; never empty."""
+
+    signatures: tuple[Signature, ...]

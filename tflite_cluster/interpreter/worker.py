@@ -1,0 +1,75 @@
+"""What the child process does with models: plain functions, called through `InterpreterProcess.call`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from tflite_cluster.interpreter.interface import ModelInterface
+from tflite_cluster.interpreter.runtime import Kernels, OpenModel
+
+_OPEN_MODELS = 4
+_OPEN_BYTES = 1 << 30
+
+
+def describe(path: Path) -> ModelInterface:
+    """Say what the model at `path` takes and gives."""
+    return OpenModel(path, Kernels.NO_DELEGATE, threads=1).interface()
+
+
+def run(
+    path: Path,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    kernels: Kernels = Kernels.DEFAULT,
+    threads: int = 1,
+) -> dict[str, list[npt.NDArray[Any]]]:
+    """Run samples one by one, each from the model's initial state.
+
+    `batch` maps each input name to an array [samples, *shape of the input]; the result maps each output name to one
+    raw (still quantised) array per sample, whose shapes may differ.
+    """
+    model = open_model(path, kernels, threads)
+    count = len(next(iter(batch.values()))) if batch else 1
+    results = [model.run(key, {name: values[i] for name, values in batch.items()}) for i in range(count)]
+    return {name: [result[name] for result in results] for name in results[0]} if results else {}
+
+
+def open_model(path: Path, kernels: Kernels, threads: int, *, preserve_all_tensors: bool = False) -> OpenModel:
+    """Open a model, or give the one already open: the last few stay open until their file changes."""
+    place = (path.resolve(), kernels, threads, preserve_all_tensors)
+    status = path.stat()
+    version = (status.st_ino, status.st_mtime_ns, status.st_size)
+    entry = _open_models.pop(place, None)
+    if entry is None or entry.version != version:
+        entry = None  # closes an outdated model before the next is opened: there may not be room for both
+        entry = _Entry(version, OpenModel(path, kernels, threads, preserve_all_tensors=preserve_all_tensors))
+    _open_models[place] = entry
+    _close_oldest()
+    return entry.model
+
+
+@dataclass(frozen=True)
+class _Entry:
+    version: tuple[int, int, int]
+    model: OpenModel
+
+    @property
+    def size(self) -> int:
+        return self.version[2]
+
+
+_open_models: OrderedDict[tuple[Path, Kernels, int, bool], _Entry] = OrderedDict()
+
+
+def _close_oldest() -> None:
+    """Keep at least two models open, so that a model and its clustered copy can take turns."""
+    while len(_open_models) > 2 and (
+        len(_open_models) > _OPEN_MODELS or sum(entry.size for entry in _open_models.values()) > _OPEN_BYTES
+    ):
+        _open_models.popitem(last=False)

@@ -1,0 +1,128 @@
+"""A copy of a model in which only the weights' bytes change, put in place in one step or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from ..errors import ModelError, OutputError
+from .read import Model
+from .verify import Span
+
+_CHUNK: Final = 1 << 20
+
+
+def check_destination(source: Path | None, destination: Path, force: bool) -> None:
+    """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
+    if source is not None and destination.exists() and source.exists() and destination.samefile(source):
+        raise OutputError(f"{destination} is the input itself: give the output another name")
+    if destination.is_dir():
+        raise OutputError(f"{destination} is a folder: give the name of a file in it")
+    if destination.exists() and not destination.is_file():
+        raise OutputError(f"{destination} is not a regular file")
+    if destination.exists() and not force:
+        raise OutputError(f"{destination} exists: use --force to replace it")
+    if not destination.parent.is_dir():
+        raise OutputError(f"the folder {destination.parent} does not exist: create it first")
+
+
+class PatchedCopy:
+    """The new file while it is made, at `path`, beside its destination; gone at the end unless committed.
+
+    Use it as a context manager. Raises OutputError when it cannot be written.
+    """
+
+    def __init__(self, model: Model, destination: Path) -> None:
+        self._model = model
+        self._destination = Path(os.path.realpath(destination))  # through a symlink, to the file that it names
+        self._spans: list[Span] = []
+        self.path = Path()
+
+    def __enter__(self) -> PatchedCopy:
+        with self._writing():
+            handle, name = tempfile.mkstemp(
+                dir=self._destination.parent, prefix=f".{self._destination.name}.", suffix=".tmp"
+            )
+            self.path = Path(name)
+            self._file = open(handle, "r+b")  # noqa: SIM115 (closed by __exit__)
+        try:
+            with self._writing():
+                for start in range(0, self._model.size, _CHUNK):
+                    self._file.write(self._model.data[start : start + _CHUNK])
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._discard()
+
+    def write(self, span: Span, content: bytes) -> None:
+        """Replace the bytes of a span, which must be as many."""
+        if len(content) != span.size:
+            raise AssertionError(f"{len(content)} bytes do not fit {span}")
+        with self._writing():
+            self._file.seek(span.start)
+            self._file.write(content)
+        self._spans.append(span)
+
+    def flush(self) -> None:
+        """Bring all that was written into the file at `path`."""
+        with self._writing():
+            self._file.flush()
+
+    def check(self) -> None:
+        """See that the file differs from the model inside the written spans only; raises ModelError if not."""
+        self.flush()
+        start = 0
+        for span in [*sorted(self._spans), Span(self._model.size, self._model.size)]:
+            self._check_same(start, span.start)
+            start = span.stop
+        if os.fstat(self._file.fileno()).st_size != self._model.size:
+            raise ModelError(f"{self._model.label}: the new file has another length; was it changed by someone else?")
+
+    def _check_same(self, start: int, stop: int) -> None:
+        self._file.seek(start)
+        for begin in range(start, stop, _CHUNK):
+            length = min(_CHUNK, stop - begin)
+            if self._file.read(length) != self._model.data[begin : begin + length]:
+                raise ModelError(f"{self._model.label}: changed while it was read; nothing was written")
+
+    def read(self) -> bytes:
+        """The whole new file."""
+        self.flush()
+        return self.path.read_bytes()
+
+    def commit(self) -> None:
+        """Put the file at its destination, in one step, on disk before it gets there."""
+        self.flush()
+        with self._writing():
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self.path.chmod(0o666 & ~_umask())
+            self.path.replace(self._destination)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self._destination} cannot be written: {error.strerror}; nothing was changed") from error
+
+    def _discard(self) -> None:
+        with contextlib.suppress(OSError):  # a buffer that could not be written is dropped with the file
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

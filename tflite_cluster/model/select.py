@@ -1,0 +1,311 @@
+"""Which constants are weights, and why the others are left alone.
+
+A constant is a weight when everything that reads it, directly or through DEQUANTIZE and DENSIFY, is an operator that
+takes it as its weight operand. Anything else stays as it is, with a reason that a user can read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import tflite
+
+from ..errors import ModelError
+from .read import Model, Operator, Tensor
+from .storage import STORAGES, Storage
+from .verify import Span
+
+SMALLEST_MENTIONED: Final = 1024
+"""Constants below this many bytes that are not weights are not worth a line in a report."""
+
+_LSTM = {operand: 0 for operand in (*range(1, 9), 16)}
+_TWO_WAY_LSTM = {operand: 0 for operand in (*range(1, 9), 16, *range(18, 26), 33, *range(40, 48))}
+
+WEIGHT_OPERANDS: Final[dict[str, dict[int, int]]] = {
+    "CONV_2D": {1: 0},
+    "DEPTHWISE_CONV_2D": {1: 3},
+    "CONV_3D": {1: 4},
+    "CONV_3D_TRANSPOSE": {1: 3},
+    "TRANSPOSE_CONV": {1: 0},
+    "FULLY_CONNECTED": {1: 0},
+    "BATCH_MATMUL": {0: -2, 1: -1},
+    "EMBEDDING_LOOKUP": {1: 0},
+    "EMBEDDING_LOOKUP_SPARSE": {4: 0},
+    "GATHER": {0: 0},
+    "RNN": {1: 0, 2: 0},
+    "UNIDIRECTIONAL_SEQUENCE_RNN": {1: 0, 2: 0},
+    "BIDIRECTIONAL_SEQUENCE_RNN": {1: 0, 2: 0, 5: 0, 6: 0, 10: 0, 11: 0},
+    "LSTM": _LSTM,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _LSTM,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _TWO_WAY_LSTM,
+    "SVDF": {1: 0, 2: 0},
+}
+"""Operator -> weight operand -> axis of the output channels."""
+
+_BASIC_LSTM_INPUTS = 5  # input, previous activation, weights, bias, previous state
+_BIAS_OPERAND = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3, "CONV_3D": 2}
+_PASSES_THROUGH = ("DEQUANTIZE", "DENSIFY")
+
+
+@dataclass(frozen=True)
+class User:
+    """An operator that takes a constant as operand number `operand`; `axis` is that of its output channels."""
+
+    operator: Operator
+    operand: int
+    axis: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Elements seen as an array (outer, groups, inner), each group with something of its own (a scale, a codebook)."""
+
+    outer: int
+    groups: int
+    inner: int
+
+    @classmethod
+    def along(cls, shape: tuple[int, ...], axis: int) -> Groups:
+        """One group per index of `axis`."""
+        axis %= len(shape)
+        return cls(prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :]))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape to view the elements in."""
+        return self.outer, self.groups, self.inner
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One stored constant to cluster, with all tensors and operators that use it."""
+
+    span: Span
+    tensors: tuple[Tensor, ...]
+    users: tuple[User, ...]
+    storage: Storage
+    count: int
+    scale: npt.NDArray[np.float64]
+    """Real size of a code, for each group of `scale_groups`; a single 1 for floats."""
+    scale_groups: Groups
+    zero: int
+    """The code that stands for the real value 0."""
+    channels: Groups
+    """Elements by output channel; a single group where storage does not show the channels (sparse)."""
+
+    @property
+    def tensor(self) -> Tensor:
+        """The first tensor that names these bytes."""
+        return self.tensors[0]
+
+
+@dataclass(frozen=True)
+class LeftAlone:
+    """A constant that is not touched, and the reason in words."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    size: int
+    reason: str
+
+
+class _NotAWeight(Exception):
+    """Carries the reason."""
+
+
+def select(model: Model) -> tuple[tuple[Weight, ...], tuple[LeftAlone, ...]]:
+    """All weights of the model in the order of their bytes, and the other constants with their reasons.
+
+    Raises ModelError when a weight's buffer is not as long as its shape and type say.
+    """
+    holders: dict[Span, list[Tensor]] = defaultdict(list)
+    for tensor in model.tensors:
+        if model.buffers[tensor.buffer].size:
+            holders[model.buffers[tensor.buffer]].append(tensor)
+    graph = _Graph(model)
+    weights: list[Weight] = []
+    others: list[LeftAlone] = _metadata(model, holders)
+    for span, tensors in sorted(holders.items()):
+        try:
+            weights.append(_weight(model, graph, span, tuple(tensors)))
+        except _NotAWeight as reason:
+            if span.size >= SMALLEST_MENTIONED:
+                first = tensors[0]
+                others.append(LeftAlone(first.name, first.type, first.shape, span.size, str(reason)))
+    return tuple(weights), tuple(others)
+
+
+def _metadata(model: Model, holders: dict[Span, list[Tensor]]) -> list[LeftAlone]:
+    """Large buffers that no tensor names."""
+    others: list[LeftAlone] = []
+    for index, span in enumerate(model.buffers):
+        if span.size >= SMALLEST_MENTIONED and span not in holders:
+            name = model.metadata.get(index)
+            reason = "metadata, not a tensor" if name else "no tensor uses this buffer"
+            others.append(LeftAlone(name or f"buffer {index}", "bytes", (span.size,), span.size, reason))
+    return others
+
+
+class _Graph:
+    """Who reads which tensor, over all subgraphs."""
+
+    def __init__(self, model: Model) -> None:
+        self.readers: dict[tuple[int, int], list[tuple[Operator, int]]] = defaultdict(list)
+        self.outputs: set[tuple[int, int]] = set()
+        self.scale_holders: dict[tuple[int, int], str] = {}
+        for subgraph in model.subgraphs:
+            self.outputs.update((subgraph.index, tensor) for tensor in subgraph.outputs)
+            for operator in subgraph.operators:
+                for operand, tensor in enumerate(operator.inputs):
+                    if tensor >= 0:
+                        self.readers[subgraph.index, tensor].append((operator, operand))
+            for tensor in subgraph.tensors:
+                for holder in tensor.quantization.details_tensors if tensor.quantization else ():
+                    self.scale_holders[subgraph.index, holder] = tensor.name
+
+    def final_readers(self, tensor: Tensor) -> Iterator[tuple[Operator, int]]:
+        """Operators that read the tensor, seen through those that only change its representation."""
+        pending, seen = [(tensor.subgraph, tensor.index)], set[tuple[int, int]]()
+        while pending:
+            key = pending.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            if key in self.outputs:
+                raise _NotAWeight("it is an output of the graph")
+            for operator, operand in self.readers[key]:
+                if operator.name in _PASSES_THROUGH and not operator.is_custom:
+                    pending += [(tensor.subgraph, output) for output in operator.outputs]
+                else:
+                    yield operator, operand
+
+
+def _users(graph: _Graph, tensor: Tensor) -> list[User]:
+    """The operators that take this tensor as a weight; _NotAWeight if any takes it as something else."""
+    key = tensor.subgraph, tensor.index
+    if tensor.is_variable:
+        raise _NotAWeight("it is a variable, which the model itself changes")
+    if key in graph.scale_holders:
+        raise _NotAWeight(f"it holds the scales of '{graph.scale_holders[key]}'")
+    users: list[User] = []
+    for operator, operand in graph.final_readers(tensor):
+        axis = _weight_axis(operator, operand)
+        if axis is None:
+            raise _NotAWeight(_other_role(operator, operand))
+        users.append(User(operator, operand, axis))
+    if not users:
+        raise _NotAWeight("no operator reads it")
+    return users
+
+
+def _weight_axis(operator: Operator, operand: int) -> int | None:
+    """Axis of the output channels if this operand is a weight, else None."""
+    if operator.is_custom:
+        return None
+    if operator.name == "LSTM" and len(operator.inputs) == _BASIC_LSTM_INPUTS:
+        return 0 if operand == 2 else None
+    axis = WEIGHT_OPERANDS.get(operator.name, {}).get(operand)
+    if axis is not None and operator.name == "BATCH_MATMUL" and _is_adjoint(operator, operand):
+        return -3 - axis  # the last two axes change places
+    return axis
+
+
+def _is_adjoint(operator: Operator, operand: int) -> bool:
+    table = operator.table.BuiltinOptions()
+    if table is None or operator.table.BuiltinOptionsType() != tflite.BuiltinOptions.BatchMatMulOptions:
+        return False
+    options = tflite.BatchMatMulOptions()
+    options.Init(table.Bytes, table.Pos)
+    return bool(options.AdjX() if operand == 0 else options.AdjY())
+
+
+def _other_role(operator: Operator, operand: int) -> str:
+    if operator.is_custom:
+        return f"custom operator {operator.name} reads it, whose operands are not known"
+    if _BIAS_OPERAND.get(operator.name) == operand:
+        return f"it is the bias of {operator.name}"
+    return f"it is operand {operand} of {operator.name}, which is not a weight"
+
+
+def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]) -> Weight:
+    users = tuple(user for tensor in tensors for user in _users(graph, tensor))
+    first = tensors[0]
+    for other in tensors[1:]:
+        if (other.type, other.shape, other.is_sparse) != (first.type, first.shape, first.is_sparse):
+            raise _NotAWeight(f"'{other.name}' uses the same bytes as another type or shape")
+    storage = STORAGES.get(first.type)
+    if storage is None:
+        raise _NotAWeight(f"weights of type {first.type} are not supported")
+    if storage.nbytes(first.stored) != span.size:
+        raise ModelError(
+            f"damaged: tensor '{first.name}' holds {span.size} bytes, but {first.type} {list(first.shape)} "
+            f"takes {storage.nbytes(first.stored)}"
+        )
+    scale, scale_groups, zero = _scales(model, tensors, storage)
+    axis = users[0].axis
+    visible = not first.is_sparse and -len(first.shape) <= axis < len(first.shape)
+    channels = Groups.along(first.shape, axis) if visible else Groups(1, 1, first.stored)
+    return Weight(span, tensors, users, storage, first.stored, scale, scale_groups, zero, channels)
+
+
+def _scales(model: Model, tensors: tuple[Tensor, ...], storage: Storage) -> tuple[npt.NDArray[np.float64], Groups, int]:
+    """Scale of each group, the groups, and the zero code. Tensors that share bytes add up the squares of their scales,
+    since an error in a code hurts each of them.
+    """
+    count = tensors[0].stored
+    if storage.is_float:
+        return np.ones(1), Groups(1, 1, count), 0
+    forms = [_scale_form(model, tensor, count) for tensor in tensors]
+    _, groups, zero = forms[0]
+    if any(form[1:] != (groups, zero) for form in forms):
+        raise _NotAWeight("tensors with different quantisation use the same bytes")
+    return np.sqrt(sum(scale**2 for scale, _, _ in forms)), groups, zero
+
+
+def _scale_form(model: Model, tensor: Tensor, count: int) -> tuple[npt.NDArray[np.float64], Groups, int]:
+    quantization = tensor.quantization
+    if quantization is None:
+        raise _NotAWeight("its integer codes have no scale")
+    if quantization.blockwise:
+        return _blockwise(model, tensor, count)
+    zeros = set(quantization.zero_point.tolist()) or {0}
+    if len(zeros) > 1:
+        raise _NotAWeight("its channels have different zero points")
+    scale = quantization.scale.astype(np.float64)
+    if not np.all(np.isfinite(scale) & (scale >= 0)):
+        raise _NotAWeight("its scales are not finite numbers")
+    if len(scale) == 1:
+        return scale, Groups(1, 1, count), zeros.pop()
+    if tensor.is_sparse:
+        raise _NotAWeight("it is sparse and has a scale per channel")
+    if not 0 <= quantization.axis < len(tensor.shape) or tensor.shape[quantization.axis] != len(scale):
+        raise ModelError(
+            f"damaged: tensor '{tensor.name}' of shape {list(tensor.shape)} has {len(scale)} scales "
+            f"along axis {quantization.axis}"
+        )
+    return scale, Groups.along(tensor.shape, quantization.axis), zeros.pop()
+
+
+def _blockwise(model: Model, tensor: Tensor, count: int) -> tuple[npt.NDArray[np.float64], Groups, int]:
+    """Scales that stand in a float16 constant of their own, one for each run of elements along the last axis."""
+    assert tensor.quantization is not None
+    if not tensor.quantization.details_tensors or tensor.is_sparse:
+        raise _NotAWeight("its quantisation is of a kind that is not known")
+    holder = model.subgraphs[tensor.subgraph].tensors[tensor.quantization.details_tensors[0]]
+    span, storage = model.buffers[holder.buffer], STORAGES.get(holder.type)
+    if storage is None or not storage.is_float or span.size != storage.nbytes(holder.stored):
+        raise _NotAWeight("the scales of its blocks are not constants that can be read")
+    scale = storage.decode(model.data[span.start : span.stop], holder.stored).astype(np.float64)
+    blocks = len(scale)
+    if not blocks or tensor.shape[-1] % (count // blocks or 1) or count % blocks or not np.all(np.isfinite(scale)):
+        raise _NotAWeight("the scales of its blocks do not fit its shape")
+    if len(tensor.quantization.details_tensors) > 1:
+        raise _NotAWeight("its blocks have zero points of their own")
+    return scale, Groups(1, blocks, count // blocks), 0

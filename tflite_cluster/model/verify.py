@@ -1,0 +1,141 @@
+"""Is this file safe to walk? Every table, vector and string that is read later is checked here first.
+
+Python's flatbuffers runtime follows any offset it meets: a hostile file can make it read outside the file or walk the
+same tables for days. An honest file is a tree in which each table stands once, so the walk is also given a budget that
+grows with the file and that no honest file can reach.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ModelError
+from .layout import IDENTIFIER, ROOT, TABLES, UNIONS, Field
+
+MAX_TABLES = 1_000_000
+
+_I32 = struct.Struct("<i").unpack_from
+_U32 = struct.Struct("<I").unpack_from
+_U16 = struct.Struct("<H").unpack_from
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """Bytes [start, stop) of the file."""
+
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self.stop - self.start
+
+
+def verify(data: memoryview) -> npt.NDArray[np.int64]:
+    """Check the structure of a .tflite file, and return where it stands.
+
+    Returns the spans of all structure that was reached (tables, vtables, vectors, strings; not the content of
+    buffers) as an array of shape (spans, 2): start and stop. Raises ModelError for anything that a reader could not
+    walk safely.
+    """
+    return _Walk(data).run()
+
+
+class _Walk:
+    def __init__(self, data: memoryview) -> None:
+        self.data = data
+        self.size = len(data)
+        self.tables_left = min(MAX_TABLES, self.size // 4)
+        self.bytes_left = 4 * self.size
+        self.structure = array("q")
+        self.pending: list[tuple[str, int]] = []
+
+    def run(self) -> npt.NDArray[np.int64]:
+        if self.size < 8 or bytes(self.data[4:8]) != IDENTIFIER:
+            raise ModelError("not a .tflite model: the identifier 'TFL3' is missing")
+        self.structure.extend((0, 8))
+        self._push(ROOT, _U32(self.data, 0)[0])
+        while self.pending:
+            self._table(*self.pending.pop())
+        return np.frombuffer(self.structure, dtype=np.int64).reshape(-1, 2)
+
+    def _push(self, table: str, position: int) -> None:
+        self._require_budget(1)
+        self.tables_left -= 1
+        self.pending.append((table, position))
+
+    def _require(self, start: int, length: int, what: str) -> None:
+        if start < 0 or length < 0 or start + length > self.size:
+            raise ModelError(f"damaged: {what} reaches outside the file (byte {start}, file of {self.size} bytes)")
+
+    def _mark(self, start: int, length: int) -> None:
+        self.bytes_left -= length
+        if self.bytes_left < 0:
+            raise ModelError("its parts overlap far more than any real model's: refused as hostile")
+        self.structure.extend((start, start + length))
+
+    def _table(self, name: str, position: int) -> None:
+        self._require(position, 4, f"a table {name}")
+        vtable = position - _I32(self.data, position)[0]
+        self._require(vtable, 4, f"the vtable of {name}")
+        vtable_size, object_size = _U16(self.data, vtable)[0], _U16(self.data, vtable + 2)[0]
+        if vtable_size < 4 or vtable_size % 2 or object_size < 4:
+            raise ModelError(f"damaged: impossible vtable for a {name} at byte {position}")
+        self._require(vtable, vtable_size, f"the vtable of {name}")
+        self._require(position, object_size, f"a table {name}")
+        self.structure.extend((vtable, vtable + vtable_size))
+        self._mark(position, object_size)
+        for field in TABLES[name]:
+            offset = self._offset(vtable, vtable_size, field.slot)
+            if not offset:
+                continue
+            size = field.size if field.kind == "scalar" else 4
+            if offset < 4 or offset + size > object_size:
+                raise ModelError(f"damaged: {name}.{field.name} lies outside its table at byte {position}")
+            if field.kind == "union":
+                kind_at = self._offset(vtable, vtable_size, field.slot - 1)
+                if not 4 <= kind_at < object_size:
+                    raise ModelError(f"damaged: {name}.{field.name} has no type at byte {position}")
+                self._union(name, field, position + offset, self.data[position + kind_at])
+            elif field.kind != "scalar":
+                self._reference(name, field, position + offset)
+
+    def _offset(self, vtable: int, vtable_size: int, slot: int) -> int:
+        entry = 4 + 2 * slot
+        return _U16(self.data, vtable + entry)[0] if entry + 2 <= vtable_size else 0
+
+    def _target(self, name: str, field: Field, position: int) -> int:
+        target = position + _U32(self.data, position)[0]
+        self._require(target, 4, f"{name}.{field.name}")
+        return target
+
+    def _union(self, name: str, field: Field, position: int, kind: int) -> None:
+        table = UNIONS[field.target].get(kind)
+        if table is not None:  # any other kind is never opened
+            self._push(table, self._target(name, field, position))
+
+    def _reference(self, name: str, field: Field, position: int) -> None:
+        target = self._target(name, field, position)
+        if field.kind == "table":
+            self._push(field.target, target)
+            return
+        count = _U32(self.data, target)[0]
+        length = count * field.size + (field.kind == "string")
+        self._require(target + 4, length, f"{name}.{field.name}")
+        is_content = (name, field.name) == ("Buffer", "data")
+        self._mark(target, 4 if is_content else 4 + length)
+        if field.kind == "tables":
+            self._require_budget(count)
+            for index in range(count):
+                element = target + 4 + 4 * index
+                self._push(field.target, self._target(name, field, element))
+
+    def _require_budget(self, count: int) -> None:
+        if count > self.tables_left:
+            raise ModelError("its tables refer to each other far more often than any real model's: refused as hostile")

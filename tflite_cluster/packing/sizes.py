@@ -1,0 +1,73 @@
+"""How many bytes a file takes after gzip, zip and xz, by really compressing it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+
+class _Counter(io.RawIOBase):
+    """A file that only knows how long it is: what is written to it is counted and dropped."""
+
+    def __init__(self) -> None:
+        self.position = self.length = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.position = offset + (0, self.position, self.length)[whence]
+        return self.position
+
+    def write(self, data: Any) -> int:
+        written = memoryview(data).nbytes
+        self.position += written
+        self.length = max(self.length, self.position)
+        return written
+
+
+def _gzip6(source: Path, sink: _Counter) -> None:
+    with (
+        source.open("rb") as file,
+        gzip.GzipFile(filename="", fileobj=sink, mode="wb", compresslevel=6, mtime=0) as archive,
+    ):
+        shutil.copyfileobj(file, archive)
+
+
+def _zip9(source: Path, sink: _Counter) -> None:
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=9, strict_timestamps=False) as archive:
+        archive.write(source, "model.tflite")
+
+
+def _xz(source: Path, sink: _Counter) -> None:
+    with source.open("rb") as file, lzma.open(sink, "wb") as archive:
+        shutil.copyfileobj(file, archive)
+
+
+COMPRESSORS: Final[dict[str, Callable[[Path, _Counter], None]]] = {"gzip6": _gzip6, "zip9": _zip9, "xz": _xz}
+
+
+def compressed_size(path: Path, compressor: str) -> int:
+    """Bytes that the file takes in the format named in COMPRESSORS."""
+    sink = _Counter()
+    COMPRESSORS[compressor](path, sink)
+    return sink.length
+
+
+def deflated_bits(data: bytes | memoryview, count: int) -> float:
+    """Bits that deflate (level 6) spends on each of the `count` elements stored in `data`."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return 8 * (len(packer.compress(data)) + len(packer.flush())) / count if count else 0.0

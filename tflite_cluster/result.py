@@ -1,0 +1,82 @@
+"""What a run did, as data: the same for the terminal table, the JSON report and the Python caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .config import Config
+from .fidelity.verdict import Fidelity
+
+
+@dataclass(frozen=True)
+class SpanWritten:
+    """Bytes [start, stop) of the file that were rewritten."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class TensorResult:
+    """One weight tensor, or another constant, and what became of it."""
+
+    name: str
+    operator: str
+    """Operators that use it, as words."""
+    type: str
+    shape: tuple[int, ...]
+    bytes: int
+    reason: str | None = None
+    """Why it was left alone; None if it was clustered."""
+    values_before: int | None = None
+    values_after: int | None = None
+    sqnr: float | None = None
+    """Of the real weights, in dB; infinite if nothing changed."""
+    bits_before: float | None = None
+    bits_after: float | None = None
+    """Bits that deflate (level 6) spends on each weight."""
+    span: SpanWritten | None = None
+
+
+@dataclass(frozen=True)
+class SizePair:
+    """Bytes before and after; both measured."""
+
+    before: int
+    after: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller."""
+        return self.before / self.after
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The whole file as it is and compressed; None where it was not measured."""
+
+    file: SizePair
+    gzip6: SizePair
+    zip9: SizePair
+    xz: SizePair | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run. `model` is the new file's content if no destination was given."""
+
+    source: str
+    destination: Path | None
+    config: Config
+    tensors: tuple[TensorResult, ...]
+    sizes: Sizes
+    fidelity: Fidelity
+    model: bytes | None = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def spans(self) -> tuple[SpanWritten, ...]:
+        """All that differs from the input, in order."""
+        written = [tensor.span for tensor in self.tensors if tensor.span is not None]
+        return tuple(sorted(written, key=lambda span: span.start))

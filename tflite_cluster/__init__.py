@@ -1,3 +1,46 @@
 """Cluster the weights of a converted .tflite model in place, so that it zips several times smaller."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import cluster
+    from .config import Config
+    from .errors import (
+        ConfigError,
+        DataError,
+        FidelityError,
+        ModelError,
+        NotSmallerError,
+        OutputError,
+        TfliteClusterError,
+    )
+    from .result import Result
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "DataError",
+    "FidelityError",
+    "ModelError",
+    "NotSmallerError",
+    "OutputError",
+    "Result",
+    "TfliteClusterError",
+    "__version__",
+    "cluster",
+]
+
+_HOMES = {"cluster": "api", "Config": "config", "Result": "result"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names when they are first used, so that `--help` need not wait for numpy."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)

@@ -6,14 +6,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 from .errors import ConfigError
 
 Granularity = Literal["tensor", "axis"]
-Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
+Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,10 @@ class Config:
     """Points of top-1 accuracy that may be lost; needs labels in the data."""
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
+    measure: bool = True
+    """Compress both files to measure what they weigh, which takes longer than clustering them."""
+    xz: bool = False
+    """Measure xz too, which takes longest."""
     seed: int = 0
     """Seed of the synthetic samples."""
     workers: int | None = None
@@ -83,6 +88,8 @@ class Settings(TypedDict, total=False):
     min_sqnr: float | None
     max_drop: float | None
     force: bool
+    measure: bool
+    xz: bool
     seed: int
     workers: int | None
     timeout: float | None

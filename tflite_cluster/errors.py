@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .result import Result
+
 
 class TfliteClusterError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command line returns for it."""
@@ -42,3 +47,23 @@ class InterpreterFailure(TfliteClusterError):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+class NotSmallerError(TfliteClusterError):
+    """The clustered model would not zip smaller, so that nothing was written; `result` tells the rest."""
+
+    exit_code = 98
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class FidelityError(TfliteClusterError):
+    """A fidelity gate tripped or could not be measured, so that nothing was written; `result` tells the rest."""
+
+    exit_code = 99
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result

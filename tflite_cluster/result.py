@@ -54,7 +54,7 @@ class SizePair:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The whole file as it is and compressed; None where it was not measured."""
+    """The whole file as it is and compressed; `xz` is None where it was not asked for."""
 
     file: SizePair
     gzip6: SizePair
@@ -70,10 +70,10 @@ class Result:
     destination: Path | None
     config: Config
     tensors: tuple[TensorResult, ...]
-    sizes: Sizes
+    sizes: Sizes | None
+    """None if they were not to be measured."""
     fidelity: Fidelity
     model: bytes | None = field(default=None, repr=False)
-    warnings: tuple[str, ...] = ()
 
     @property
     def spans(self) -> tuple[SpanWritten, ...]:

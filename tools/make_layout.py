@@ -1,7 +1,7 @@
 """Turn schema/tflite.fbs into tflite_cluster/model/layout.py.
 
-    python tools/make_layout.py           # write it
-    python tools/make_layout.py --check   # exit 1 if the committed file is not what this would write
+python tools/make_layout.py           # write it
+python tools/make_layout.py --check   # exit 1 if the committed file is not what this would write
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -46,8 +47,10 @@ class _Intervals:
         """Prefix sums about the mean, where they lose the least precision."""
         center = float(np.average(histogram.values, weights=histogram.weights))
         values = histogram.values - center
-        sums = (np.concatenate(([0.0], np.cumsum(histogram.weights * values**power))) for power in range(3))
-        return cls(histogram, center, *sums, pinned, representable)
+        mass, moment, energy = (
+            np.concatenate(([0.0], np.cumsum(histogram.weights * values**power))) for power in range(3)
+        )
+        return cls(histogram, center, mass, moment, energy, pinned, representable)
 
     def fit(self, first: Indices, stop: Indices) -> tuple[Array, Array]:
         """Squared error and centroid of the bins [first, stop), element by element; an empty run costs infinity."""
@@ -58,7 +61,8 @@ class _Intervals:
         if self.representable is not None:
             centroid = self.representable(centroid)
         if self.pinned is not None:
-            centroid = np.where((first <= self.pinned) & (self.pinned < stop), self.histogram.values[self.pinned], centroid)
+            holds_pinned = (first <= self.pinned) & (self.pinned < stop)
+            centroid = np.where(holds_pinned, self.histogram.values[self.pinned], centroid)
         offset = centroid - self.center
         error = self.energy[stop] - self.energy[first] - 2 * offset * moment + offset**2 * mass
         return np.where(occupied, np.maximum(error, 0.0), np.inf), centroid
@@ -77,7 +81,7 @@ def optimal_codebook(
         return histogram.values.copy()
     intervals = _Intervals.of(histogram, pinned, representable)
     borders = _optimal_borders(intervals, clusters)
-    return np.unique(intervals.fit(borders[:-1], borders[1:])[1])
+    return _ascending(intervals.fit(borders[:-1], borders[1:])[1])
 
 
 def float_codebook(fine: Histogram, clusters: int, representable: Representable | None = None) -> Array:
@@ -95,7 +99,12 @@ def float_codebook(fine: Histogram, clusters: int, representable: Representable 
     for reach in _REACH:
         borders = _refined_borders(intervals, borders, reach)
     centroids = intervals.fit(borders[:-1], borders[1:])[1]
-    return np.unique(representable(centroids) if representable else centroids)
+    return _ascending(representable(centroids) if representable else centroids)
+
+
+def _ascending(centroids: Array) -> Array:
+    distinct: Array = np.unique(centroids)
+    return distinct
 
 
 def nearest(values: npt.NDArray[Any], centroids: Array) -> Indices:
@@ -137,7 +146,7 @@ def _refined_borders(intervals: _Intervals, borders: Indices, reach: float) -> I
     places = np.clip(borders[1:-1] + np.round(steps * room).astype(np.intp), 1, borders[-1] - 1)
     trellis = [np.zeros(1, np.intp), *places.T, borders[-1:]]
     best, choices = np.zeros(1), list[Indices]()
-    for before, after in zip(trellis, trellis[1:], strict=False):
+    for before, after in pairwise(trellis):
         total = best[:, None] + intervals.fit(before[:, None], np.maximum(after, before[:, None]))[0]
         choices.append(total.argmin(axis=0))
         best = total.min(axis=0)

@@ -8,7 +8,7 @@ import pickle
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -68,7 +68,7 @@ def _protect_parent(memory: int | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415  (POSIX only)
+    import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory is not None:
@@ -80,7 +80,7 @@ def _protect_parent(memory: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _killed_after(seconds: float):
+def _killed_after(seconds: float) -> Generator[None]:
     """Have the kernel end this process should a call hang when the parent is no longer there to do so."""
     if not hasattr(signal, "setitimer"):
         yield

@@ -39,7 +39,7 @@ class TensorSpec:
         """Turn real numbers into the nearest codes of this tensor, of the same shape."""
         limits = np.iinfo(self.dtype)
         codes = np.round(values.astype(np.float64) / self.scale) + self.zero_point
-        return np.clip(codes, limits.min, limits.max).astype(self.dtype)
+        return codes.clip(limits.min, limits.max).astype(self.dtype)
 
 
 @dataclass(frozen=True)

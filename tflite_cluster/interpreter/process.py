@@ -18,13 +18,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, TypeVar, cast
 
-from tflite_cluster.errors import InterpreterFailure
-from tflite_cluster.interpreter.child import Answer, Call
+from ..errors import InterpreterFailure
+from .child import Answer, Call
 
 R = TypeVar("R")
 
 _START_SECONDS = 60.0
 _LAST_SECONDS = 5.0
+_SIGNS_OF_NO_MEMORY = ("bad_alloc", "MemoryError", "emory allocation")
 _START = """
 import pickle, sys
 sys.path[:], memory = pickle.load(sys.stdin.buffer)
@@ -101,7 +102,7 @@ class _ChildTraceback(Exception):
 
 class _Child:
     def __init__(self, memory: int | None) -> None:
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `kill`)
         try:
             self._popen = subprocess.Popen(
                 [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log
@@ -133,7 +134,7 @@ class _Child:
         try:
             pickle.dump(content, self._stdin, pickle.HIGHEST_PROTOCOL)
             self._stdin.flush()
-            answer = pickle.load(self._stdout)
+            content = pickle.load(self._stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             if not expired.is_set():
                 raise InterpreterFailure(self._cause_of_death()) from error
@@ -142,14 +143,14 @@ class _Child:
             timer.join()
         if expired.is_set():
             raise InterpreterFailure(f"it gives no answer within {seconds:g} s")
-        return cast(Answer, pickle.loads(answer))
+        return cast(Answer, pickle.loads(cast(bytes, content)))
 
     def _cause_of_death(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(_LAST_SECONDS)
         code = self._popen.returncode
         last_words = self._last_words()
-        if "bad_alloc" in last_words:
+        if any(sign in last_words for sign in _SIGNS_OF_NO_MEMORY):
             return "it needs more memory than there is"
         if code is None or code >= 0 or sys.platform == "win32":
             end = f"the interpreter's process ends unasked, with exit code {code}"

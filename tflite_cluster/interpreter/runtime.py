@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -13,8 +13,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from tflite_cluster.errors import InterpreterFailure
-from tflite_cluster.interpreter.interface import ModelInterface, Signature, TensorSpec
+from ..errors import InterpreterFailure
+from .interface import ModelInterface, Signature, TensorSpec
 
 
 class Kernels(enum.Enum):
@@ -55,7 +55,9 @@ class _Interpreter(Protocol):
 
     def get_output_details(self) -> list[dict[str, Any]]: ...
 
-    def get_tensor_details(self) -> list[dict[str, Any]]: ...
+    def num_subgraphs(self) -> int: ...
+
+    def get_tensor_details(self, subgraph_index: int) -> list[dict[str, Any]]: ...
 
     def get_signature_list(self) -> dict[str, dict[str, list[str]]]: ...
 
@@ -75,15 +77,23 @@ class OpenModel:
         self._threads = threads
         self._preserve = preserve_all_tensors
         self._open()
-        self._keeps_resources = any(
-            details["dtype"] is np.object_ for details in self._interpreter.get_tensor_details()
-        )
+        self._keeps_resources = self._find_resources()
 
     def _open(self) -> None:
         self._runners: dict[str, _Runner] = {}
         self._shapes: list[tuple[int, ...]] | None = None
         self._has_run = False
         self._interpreter = _open_interpreter(self._path, self._kernels, self._threads, self._preserve)
+
+    def _find_resources(self) -> bool:
+        """Whether any subgraph handles resource variables, which LiteRT shows as tensors of Python objects."""
+        with _refusals_as_failures():
+            subgraphs = range(self._interpreter.num_subgraphs())
+            return any(
+                details["dtype"] is np.object_
+                for subgraph in subgraphs
+                for details in self._interpreter.get_tensor_details(subgraph)
+            )
 
     def interface(self) -> ModelInterface:
         """Describe every signature that has outputs, or else the primary subgraph.
@@ -106,10 +116,11 @@ class OpenModel:
         )
 
     def _bare_signature(self) -> Signature:
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         return Signature(
             None,
-            tuple(_tensor_spec(details["name"], details) for details in self._interpreter.get_input_details()),
-            tuple(_tensor_spec(details["name"], details) for details in self._interpreter.get_output_details()),
+            tuple(map(_tensor_spec, _names(inputs), inputs)),
+            tuple(map(_tensor_spec, _names(outputs), outputs)),
         )
 
     def run(self, key: str | None, sample: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
@@ -141,7 +152,7 @@ class OpenModel:
 
     def _run_bare(self, sample: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         inputs = self._interpreter.get_input_details()
-        values = [sample[details["name"]] for details in inputs]
+        values = [sample[name] for name in _names(inputs)]
         if self._shapes != [value.shape for value in values]:
             for details, value in zip(inputs, values, strict=True):
                 if tuple(details["shape"]) != value.shape:
@@ -152,7 +163,14 @@ class OpenModel:
             self._interpreter.set_tensor(details["index"], value)
         self._interpreter.invoke()
         outputs = self._interpreter.get_output_details()
-        return {details["name"]: self._interpreter.get_tensor(details["index"]) for details in outputs}
+        values = [self._interpreter.get_tensor(details["index"]) for details in outputs]
+        return dict(zip(_names(outputs), values, strict=True))
+
+
+def _names(tensors: list[dict[str, Any]]) -> list[str]:
+    """Name inputs or outputs after their tensors, and by their numbers too where names repeat or are missing."""
+    names = [str(details["name"]) for details in tensors]
+    return [name if name and names.count(name) == 1 else f"{name}#{position}" for position, name in enumerate(names)]
 
 
 def _open_interpreter(path: Path, kernels: Kernels, threads: int, preserve_all_tensors: bool) -> _Interpreter:
@@ -193,8 +211,8 @@ def _tensor_spec(name: str, details: dict[str, Any]) -> TensorSpec:
 
 
 @contextmanager
-def _refusals_as_failures() -> Iterator[None]:
-    """Turn what the interpreter raises into InterpreterFailure; MemoryError is left to the caller, who knows the limit."""
+def _refusals_as_failures() -> Generator[None]:
+    """Turn what the interpreter raises into InterpreterFailure; MemoryError is left to those who know the limit."""
     try:
         yield
     except (ValueError, RuntimeError) as error:
@@ -206,4 +224,6 @@ def _in_words(message: str) -> str:
     if missing:
         return f"it needs the custom operator {missing[1]}, which the interpreter does not have"
     line = " ".join(message.split())
-    return f"the interpreter refuses it: {line[:300] or 'without a word'}"
+    if not line:
+        return "the interpreter refuses it without a word, as it does when memory runs out"
+    return f"the interpreter refuses it: {line[:300]}"

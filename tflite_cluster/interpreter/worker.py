@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tflite_cluster.interpreter.interface import ModelInterface
-from tflite_cluster.interpreter.runtime import Kernels, OpenModel
+from .interface import ModelInterface
+from .runtime import Kernels, OpenModel
 
 _OPEN_MODELS = 4
 _OPEN_BYTES = 1 << 30

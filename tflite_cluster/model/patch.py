@@ -49,7 +49,7 @@ class PatchedCopy:
                 dir=self._destination.parent, prefix=f".{self._destination.name}.", suffix=".tmp"
             )
             self.path = Path(name)
-            self._file = open(handle, "r+b")  # noqa: SIM115 (closed by __exit__)
+            self._file = open(handle, "r+b")
         try:
             with self._writing():
                 for start in range(0, self._model.size, _CHUNK):
@@ -114,7 +114,9 @@ class PatchedCopy:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"{self._destination} cannot be written: {error.strerror}; nothing was changed") from error
+            raise OutputError(
+                f"{self._destination} cannot be written: {error.strerror}; nothing was changed"
+            ) from error
 
     def _discard(self) -> None:
         with contextlib.suppress(OSError):  # a buffer that could not be written is dropped with the file

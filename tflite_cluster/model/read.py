@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-import flatbuffers.number_types as number_types
 import numpy as np
 import numpy.typing as npt
 import tflite
+from flatbuffers import number_types
 
 from ..errors import ModelError
 from .layout import UNIONS
@@ -89,6 +89,14 @@ class Subgraph:
 
 
 @dataclass(frozen=True)
+class SignatureInputs:
+    """The subgraph that a signature runs, and the tensor behind each of its named inputs."""
+
+    subgraph: int
+    tensors: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Model:
     """A whole file. `data` is a read-only view of its bytes; `buffers` are the spans of each buffer's content."""
 
@@ -99,6 +107,8 @@ class Model:
     buffers: tuple[Span, ...]
     metadata: dict[int, str]
     """Buffer index -> name of the metadata it holds."""
+    signatures: dict[str, SignatureInputs]
+    """By signature key."""
 
     @property
     def size(self) -> int:
@@ -130,7 +140,7 @@ def open_model(source: Path | bytes) -> Model:
 
 
 def _map(path: Path) -> memoryview:
-    status = os.stat(path)
+    status = path.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ModelError("not a regular file")
     if status.st_size == 0:
@@ -152,7 +162,22 @@ def _read(label: str, data: memoryview) -> Model:
     for i in range(root.MetadataLength()):
         entry = root.Metadata(i)
         metadata[_in_range(entry.Buffer(), len(buffers), "metadata buffer")] = _text(entry.Name())
-    return Model(label, data, subgraphs, buffers, metadata)
+    signatures = {}
+    for i in range(root.SignatureDefsLength()):
+        definition = root.SignatureDefs(i)
+        signatures[_text(definition.SignatureKey())] = _signature_inputs(definition, subgraphs)
+    return Model(label, data, subgraphs, buffers, metadata, signatures)
+
+
+def _signature_inputs(definition: Any, subgraphs: tuple[Subgraph, ...]) -> SignatureInputs:
+    subgraph = _in_range(definition.SubgraphIndex(), len(subgraphs), "a signature")
+    tensors = {}
+    for i in range(definition.InputsLength()):
+        entry = definition.Inputs(i)
+        tensors[_text(entry.Name())] = _in_range(
+            entry.TensorIndex(), len(subgraphs[subgraph].tensors), "an input of a signature"
+        )
+    return SignatureInputs(subgraph, tensors)
 
 
 def _operator_name(code: Any) -> tuple[str, bool]:
@@ -220,19 +245,19 @@ def _quantization(table: Any, name: str) -> Quantization | None:
         return None
     scale = np.array(_numbers(table.ScaleAsNumpy()), np.float32)
     zero_point = np.array(_numbers(table.ZeroPointAsNumpy()), np.int64)
-    kind, details = table.DetailsType(), ()
+    kind, details = table.DetailsType(), list[int]()
     if UNIONS["QuantizationDetails"].get(kind) == "BlockwiseQuantization":
         # The package knows only CustomQuantization; these are the first two fields of the blockwise table.
         inner = table.Details()
-        details = tuple(
-            inner.Get(number_types.Int32Flags, inner.Pos + offset) if (offset := inner.Offset(slot)) else 0
-            for slot in (4, 6)
-        )
+        offsets = [inner.Offset(slot) for slot in (4, 6)]
+        details = [inner.Get(number_types.Int32Flags, inner.Pos + offset) for offset in offsets if offset]
     if not kind and not len(scale):
         return None
     if len(zero_point) not in (0, 1, len(scale)):
         raise ModelError(f"tensor '{name}' has {len(scale)} scales but {len(zero_point)} zero points")
-    return Quantization(scale, zero_point, table.QuantizedDimension(), bool(kind), tuple(i for i in details if i > 0))
+    return Quantization(
+        scale, zero_point, table.QuantizedDimension(), bool(kind), tuple(tensor for tensor in details if tensor > 0)
+    )
 
 
 def _stored_when_sparse(sparsity: Any, name: str) -> int:
@@ -262,14 +287,14 @@ def _sparse_vector(table: Any, kind: int) -> npt.NDArray[Any]:
 def _check_spans(buffers: Iterable[Span], structure: npt.NDArray[np.int64]) -> None:
     """Refuse buffers that overlap each other or the structure; two buffers may name the very same bytes."""
     spans = sorted({span for span in buffers if span.size})
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         if after.start < before.stop:
             raise ModelError(f"damaged: two buffers overlap at byte {after.start}")
     starts = np.sort(structure[:, 0])
     stops = np.maximum.accumulate(structure[np.argsort(structure[:, 0], kind="stable"), 1])
     for span in spans:
-        before = int(np.searchsorted(starts, span.stop, "left"))
-        if before and stops[before - 1] > span.start:
+        begun = int(np.searchsorted(starts, span.stop, "left"))
+        if begun and stops[begun - 1] > span.start:
             raise ModelError(f"damaged: the buffer at byte {span.start} overlaps the structure of the file")
 
 

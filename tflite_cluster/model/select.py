@@ -1,7 +1,7 @@
 """Which constants are weights, and why the others are left alone.
 
-A constant is a weight when everything that reads it, directly or through DEQUANTIZE and DENSIFY, is an operator that
-takes it as its weight operand. Anything else stays as it is, with a reason that a user can read.
+A constant is a weight when everything that reads it, directly or through DEQUANTIZE, DENSIFY or CAST, is an operator
+that takes it as its weight operand. Anything else stays as it is, with a reason that a user can read.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .verify import Span
 SMALLEST_MENTIONED: Final = 1024
 """Constants below this many bytes that are not weights are not worth a line in a report."""
 
-_LSTM = {operand: 0 for operand in (*range(1, 9), 16)}
-_TWO_WAY_LSTM = {operand: 0 for operand in (*range(1, 9), 16, *range(18, 26), 33, *range(40, 48))}
+_LSTM = dict.fromkeys((*range(1, 9), 16), 0)
+_TWO_WAY_LSTM = dict.fromkeys((*range(1, 9), 16, *range(18, 26), 33, *range(40, 48)), 0)
 
 WEIGHT_OPERANDS: Final[dict[str, dict[int, int]]] = {
     "CONV_2D": {1: 0},
@@ -50,7 +50,7 @@ WEIGHT_OPERANDS: Final[dict[str, dict[int, int]]] = {
 
 _BASIC_LSTM_INPUTS = 5  # input, previous activation, weights, bias, previous state
 _BIAS_OPERAND = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3, "CONV_3D": 2}
-_PASSES_THROUGH = ("DEQUANTIZE", "DENSIFY")
+_PASSES_THROUGH = ("DEQUANTIZE", "DENSIFY", "CAST")
 
 
 @dataclass(frozen=True)
@@ -166,9 +166,9 @@ class _Graph:
                 for operand, tensor in enumerate(operator.inputs):
                     if tensor >= 0:
                         self.readers[subgraph.index, tensor].append((operator, operand))
-            for tensor in subgraph.tensors:
-                for holder in tensor.quantization.details_tensors if tensor.quantization else ():
-                    self.scale_holders[subgraph.index, holder] = tensor.name
+            for owner in subgraph.tensors:
+                for holder in owner.quantization.details_tensors if owner.quantization else ():
+                    self.scale_holders[subgraph.index, holder] = owner.name
 
     def final_readers(self, tensor: Tensor) -> Iterator[tuple[Operator, int]]:
         """Operators that read the tensor, seen through those that only change its representation."""

@@ -75,8 +75,8 @@ class _BFloat16(Storage):
         return (codes.astype(np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
 
     def representable(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        bits = values.astype(np.float32).view(np.uint32)
-        nearest_even = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+        bits: npt.NDArray[np.uint32] = values.astype(np.float32).view(np.uint32)
+        nearest_even: npt.NDArray[np.uint32] = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
         return nearest_even.view(np.float32).astype(np.float64)
 
 

@@ -108,10 +108,10 @@ class _Walk:
 
     def _offset(self, vtable: int, vtable_size: int, slot: int) -> int:
         entry = 4 + 2 * slot
-        return _U16(self.data, vtable + entry)[0] if entry + 2 <= vtable_size else 0
+        return int(_U16(self.data, vtable + entry)[0]) if entry + 2 <= vtable_size else 0
 
     def _target(self, name: str, field: Field, position: int) -> int:
-        target = position + _U32(self.data, position)[0]
+        target = position + int(_U32(self.data, position)[0])
         self._require(target, 4, f"{name}.{field.name}")
         return target
 

@@ -1,0 +1,109 @@
+"""read → select → cluster → patch → verify → report: a run from one end to the other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .config import Config, Settings
+from .errors import FidelityError, NotSmallerError
+from .jobs import Progress, cluster_weights, left_alone, no_progress
+from .model.patch import PatchedCopy, check_destination
+from .model.read import open_model
+from .model.select import select
+from .packing.sizes import compressed_size
+from .result import Result, SizePair, Sizes
+from .verification import check
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+def cluster(
+    source: str | Path | bytes,
+    destination: str | Path | None = None,
+    *,
+    progress: Progress = no_progress,
+    **settings: Unpack[Settings],
+) -> Result:
+    """Cluster the weights of a model, check that it still computes the same thing, and write it.
+
+    source: a .tflite file, or its content.
+    destination: where to write the new model; without it, the result's `model` holds its bytes.
+    progress: called as progress(stage, done, total) while the work goes on.
+    settings: the fields of Config.
+
+    Nothing is written, and what was at the destination stays, when this raises: ConfigError, ModelError (the input
+    is not safe to read), DataError (the samples do not fit), OutputError, NotSmallerError or FidelityError.
+    """
+    config = Config(**settings)
+    with _files(source, destination, config.force) as (original, target):
+        model = open_model(original)
+        weights, others = select(model)
+        with PatchedCopy(model, target) as copy, ThreadPoolExecutor() as pool:
+            before = _weigh(original, config, pool)
+            tensors = cluster_weights(model, weights, copy, config, progress)
+            copy.check()
+            after = _weigh(copy.path, config, pool)
+            fidelity = check(model, original, copy.path, config, progress)
+            result = Result(
+                source=model.label,
+                destination=Path(destination) if destination is not None else None,
+                config=config,
+                tensors=(*tensors, *map(left_alone, others)),
+                sizes=_sizes(model.size, before, after) if config.measure else None,
+                fidelity=fidelity,
+            )
+            _refuse_failed_gates(result)
+            decisive = "zip9" if config.measure else "zip1"
+            if not config.force and after[decisive].result() >= before[decisive].result():
+                raise NotSmallerError(_why_not_smaller(result), result)
+            if destination is None:
+                return replace(result, model=copy.read())
+            copy.commit()
+    return result
+
+
+@contextmanager
+def _files(source: str | Path | bytes, destination: str | Path | None, force: bool) -> Iterator[tuple[Path, Path]]:
+    """Both models as files, since the interpreter's process takes files: temporary ones where the caller has none."""
+    if destination is not None:
+        check_destination(None if isinstance(source, bytes) else Path(source), Path(destination), force)
+    if not isinstance(source, bytes) and destination is not None:
+        yield Path(source), Path(destination)
+        return
+    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
+        if isinstance(source, bytes):
+            original = Path(folder, "original.tflite")
+            original.write_bytes(source)
+        else:
+            original = Path(source)
+        yield original, Path(folder, "clustered.tflite") if destination is None else Path(destination)
+
+
+def _weigh(path: Path, config: Config, pool: ThreadPoolExecutor) -> dict[str, Future[int]]:
+    """Start to compress the file in each format that is to be measured, the slowest first."""
+    formats = [*(["xz"] if config.xz else []), "zip9", "gzip6"] if config.measure else ["zip1"]
+    return {name: pool.submit(compressed_size, path, name) for name in formats}
+
+
+def _sizes(size: int, before: dict[str, Future[int]], after: dict[str, Future[int]]) -> Sizes:
+    pairs = {name: SizePair(before[name].result(), after[name].result()) for name in before}
+    return Sizes(file=SizePair(size, size), gzip6=pairs["gzip6"], zip9=pairs["zip9"], xz=pairs.get("xz"))
+
+
+def _refuse_failed_gates(result: Result) -> None:
+    failed = [f"{gate.gate}: {gate.why}" for gate in result.fidelity.gates if not gate.passed]
+    if failed:
+        raise FidelityError(f"{result.source}: {'; '.join(failed)}; nothing was written", result)
+
+
+def _why_not_smaller(result: Result) -> str:
+    if not result.spans:
+        return f"{result.source}: no weight was changed, so that it would not zip smaller; nothing was written"
+    return f"{result.source}: it would not zip smaller; nothing was written (use --force to write it all the same)"

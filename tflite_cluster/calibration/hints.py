@@ -1,0 +1,62 @@
+"""What the graph says about the inputs that a model takes: the table that an index goes into, the range of a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..model.read import Model, Subgraph
+from ..model.storage import STORAGES
+from .synthetic import Hints, InputHint
+
+_SAME_VALUES: Final = frozenset({"CAST", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "TRANSPOSE", "SLICE", "STRIDED_SLICE"})
+"""Operators whose output holds values of their first operand and no others."""
+
+_TABLES: Final = {("EMBEDDING_LOOKUP", 0): 1, ("GATHER", 1): 0}
+"""(operator, operand that holds indices) -> operand that holds the table, whose rows they count."""
+
+
+def input_hints(model: Model) -> Hints:
+    """Ranges of inputs by signature key (None: the first subgraph) and input name, for those that the graph tells."""
+    first = model.subgraphs[0]
+    hints: dict[str | None, dict[str, InputHint]] = {
+        None: _hints(first, {first.tensors[index].name: index for index in first.inputs})
+    }
+    for key, signature in model.signatures.items():
+        hints[key] = _hints(model.subgraphs[signature.subgraph], signature.tensors)
+    return hints
+
+
+def _hints(subgraph: Subgraph, inputs: dict[str, int]) -> dict[str, InputHint]:
+    found = {name: list(_ranges(subgraph, tensor)) for name, tensor in inputs.items()}
+    return {
+        name: InputHint(max(hint.low for hint in ranges), min(hint.high for hint in ranges))
+        for name, ranges in found.items()
+        if ranges
+    }
+
+
+def _ranges(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:
+    """What each operator that reads the tensor, or a copy of its values, makes of its range."""
+    same = {tensor}
+    for operator in subgraph.operators:
+        for operand, index in enumerate(operator.inputs):
+            if index not in same:
+                continue
+            if operator.name in _SAME_VALUES and operand == 0:
+                same.update(operator.outputs)
+            table = _TABLES.get((operator.name, operand))
+            if table is not None and subgraph.tensors[operator.inputs[table]].shape:
+                yield InputHint(0, max(subgraph.tensors[operator.inputs[table]].shape[0] - 1, 0))
+            if operator.name == "QUANTIZE":
+                yield from _quantised_range(subgraph, operator.outputs[0])
+
+
+def _quantised_range(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:
+    storage = STORAGES.get(subgraph.tensors[tensor].type)
+    quantization = subgraph.tensors[tensor].quantization
+    if storage is None or quantization is None or len(quantization.scale) != 1:
+        return
+    zero = int(quantization.zero_point[0]) if len(quantization.zero_point) else 0
+    scale = float(quantization.scale[0])
+    yield InputHint((storage.low - zero) * scale, (storage.high - zero) * scale)

@@ -1,0 +1,209 @@
+"""Samples that a user gives: files, folders and arrays, matched to the inputs of the model's signatures."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+from ..interpreter.interface import ModelInterface, Signature
+from .samples import SampleArray, Samples, fit_samples
+
+Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
+
+_LABELS = "y"
+_UNNAMED = ""
+_UNREADABLE = (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What was given: arrays by name (one may have none), labels, and the place to name in errors."""
+
+    arrays: Mapping[str, SampleArray]
+    labels: npt.NDArray[Any] | None
+    where: str
+
+
+def load_samples(data: Data, interface: ModelInterface) -> dict[str | None, Samples]:
+    """Match samples to the signatures whose inputs they name: signature key -> samples.
+
+    data: a .npz file or a mapping with one array per input name (or one under any name if the model has one input, and
+    labels under `y`); an array or a .npy file for a model with one input; a folder with one .npy file per sample,
+    sorted by name, or with such a folder for each input. The first axis of an array counts the samples.
+
+    A sample of as many elements as the input is reshaped; real values for a quantised input are quantised by its scale
+    and zero point. A .npy file is mapped, not read. Raises DataError if anything does not fit.
+    """
+    inputs = {spec.name for signature in interface.signatures for spec in signature.inputs}
+    given = _read(data, inputs)
+    matched: dict[str | None, Samples] = {}
+    misfits: list[DataError] = []
+    for signature in interface.signatures:
+        names = _match(signature, given, inputs)
+        if names is None:
+            continue
+        try:
+            matched[signature.key] = _samples(signature, names, given)
+        except DataError as misfit:
+            misfits.append(misfit)
+    # An array without a name goes to whichever signature it fits; named ones must fit all that name them.
+    if misfits and (not matched or not inputs.isdisjoint(given.arrays)):
+        raise misfits[0]
+    if not matched or not _used(given, matched, inputs):
+        raise DataError(_mismatch(interface, given))
+    return matched
+
+
+def _match(signature: Signature, given: _Given, inputs: set[str]) -> dict[str, str] | None:
+    """Map the signature's inputs to the names of their arrays; None if the arrays are not for it."""
+    names = [spec.name for spec in signature.inputs]
+    if names and all(name in given.arrays for name in names):
+        return {name: name for name in names}
+    if len(names) == 1 and len(given.arrays) == 1 and inputs.isdisjoint(given.arrays):
+        return {names[0]: next(iter(given.arrays))}
+    return None
+
+
+def _used(given: _Given, matched: Mapping[str | None, Samples], inputs: set[str]) -> bool:
+    """Whether every named array went to an input."""
+    used = {name for samples in matched.values() for name in samples.inputs}
+    return used >= set(given.arrays) or inputs.isdisjoint(given.arrays)
+
+
+def _mismatch(interface: ModelInterface, given: _Given) -> str:
+    holds = ", ".join(repr(name) for name in given.arrays if name) or "one array without a name"
+    wants = " or ".join(
+        " and ".join(repr(spec.name) for spec in signature.inputs) or "nothing" for signature in interface.signatures
+    )
+    remedy = f"give one array for each input, under its name, and labels under {_LABELS!r}"
+    return f"{given.where}: it holds {holds}, and the model takes {wants}; {remedy}"
+
+
+def _samples(signature: Signature, names: Mapping[str, str], given: _Given) -> Samples:
+    inputs = {
+        spec.name: fit_samples(given.arrays[names[spec.name]], spec, _place(given.where, names[spec.name]))
+        for spec in signature.inputs
+    }
+    counts = {name: len(values) for name, values in inputs.items()}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{count} for {name!r}" for name, count in counts.items())
+        raise DataError(f"{given.where}: the inputs have different numbers of samples: {listed}")
+    count = next(iter(counts.values()))
+    if count == 0:
+        raise DataError(f"{given.where}: there are no samples in it")
+    labels = None if given.labels is None else _check_labels(given.labels, count, _place(given.where, _LABELS))
+    words = f"{count} {'' if labels is None else 'labelled '}{'sample' if count == 1 else 'samples'}"
+    return Samples(inputs, labels, f"{words} from {given.where}", synthetic=False)
+
+
+def _check_labels(labels: npt.NDArray[Any], count: int, where: str) -> npt.NDArray[np.int64]:
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        shape = list(labels.shape)
+        raise DataError(
+            f"{where}: labels are whole numbers, one for each sample ([{count}]), not {labels.dtype} of shape {shape}; "
+            "turn scores into class numbers with argmax"
+        )
+    if len(labels) != count:
+        raise DataError(f"{where}: {len(labels)} labels for {count} samples")
+    if labels.min() < 0:
+        raise DataError(f"{where}: a label is {labels.min()}; classes are counted from 0")
+    return labels.astype(np.int64)
+
+
+def _read(data: Data, inputs: set[str]) -> _Given:
+    if isinstance(data, Mapping):
+        return _from_mapping(data, inputs, "the arrays given")
+    if isinstance(data, np.ndarray):
+        return _from_mapping({_UNNAMED: data}, inputs, "the array given")
+    path = Path(data)
+    if path.is_dir():
+        return _from_folder(path)
+    loaded = _load(path)
+    if isinstance(loaded, np.ndarray):
+        return _from_mapping({_UNNAMED: loaded}, inputs, path.name)
+    return _from_mapping(loaded, inputs, path.name)
+
+
+def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
+    """Map a .npy file, or read all of a .npz file, which cannot be mapped; never unpickle."""
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return cast("npt.NDArray[Any]", loaded)
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such file or folder") from error
+    except _UNREADABLE as error:
+        raise DataError(f"{path}: not a .npy or .npz file of plain arrays: {error}") from error
+
+
+def _from_mapping(arrays: Mapping[str, npt.NDArray[Any]], inputs: set[str], where: str) -> _Given:
+    given = {name: np.asarray(array) for name, array in arrays.items()}
+    labels = given.pop(_LABELS, None) if _LABELS not in inputs else None
+    for name, array in given.items():
+        if array.ndim == 0:
+            raise DataError(f"{_place(where, name)}: a single number, where an array of samples is needed")
+    return _Given(given, labels, where)
+
+
+def _from_folder(path: Path) -> _Given:
+    """Take each folder that holds .npy files for an input; its name within `path` is the input's."""
+    folders = [path, *sorted(folder for folder in path.rglob("*") if folder.is_dir())]
+    found = {folder: sorted(folder.glob("*.npy")) for folder in folders}
+    arrays: dict[str, SampleArray] = {
+        _UNNAMED if folder == path else folder.relative_to(path).as_posix(): NpyFiles.open(files)
+        for folder, files in found.items()
+        if files
+    }
+    if not arrays:
+        raise DataError(f"{path}: there are no .npy files in this folder")
+    return _Given(arrays, None, path.name)
+
+
+@dataclass(frozen=True)
+class NpyFiles:
+    """An array whose samples are .npy files of one shape and type, read when they are asked for."""
+
+    files: tuple[Path, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @classmethod
+    def open(cls, files: list[Path]) -> NpyFiles:
+        """Look at every file; raise DataError if one cannot be read or differs from the first."""
+        first, *others = (cls._sample(path) for path in files)
+        for path, sample in zip(files[1:], others, strict=True):
+            if sample.shape != first.shape or sample.dtype != first.dtype:
+                raise DataError(
+                    f"{path}: {sample.dtype} of shape {list(sample.shape)}, where {files[0].name} is {first.dtype} of "
+                    f"shape {list(first.shape)}; all samples must be alike"
+                )
+        return cls(tuple(files), (len(files), *first.shape), first.dtype)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, key: slice, /) -> npt.NDArray[Any]:
+        return np.stack([self._sample(path) for path in self.files[key]])
+
+    @staticmethod
+    def _sample(path: Path) -> npt.NDArray[Any]:
+        loaded = _load(path)
+        if not isinstance(loaded, np.ndarray):
+            raise DataError(f"{path}: a .npz archive by content; a folder holds one .npy array per sample")
+        return loaded
+
+
+def _place(where: str, name: str) -> str:
+    return f"{where}, array {name!r}" if name else where

@@ -1,0 +1,148 @@
+"""The words of the user into a call of the API; progress, messages and exit codes out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .config import Config
+from .errors import FidelityError, NotSmallerError, TfliteClusterError
+
+if TYPE_CHECKING:
+    from .result import Result
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+class _Bytes(click.ParamType[int]):
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        number = value.rstrip("BKMGIbkmgi ")
+        try:
+            return int(float(number) * _UNITS[value[len(number) :].strip().upper()])
+        except (ValueError, KeyError, OverflowError):
+            self.fail(f"{value!r} is not a size: write it like 500MB or 4GB", param, ctx)
+
+
+_EPILOG = """
+\b
+Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
+read or is not safe; 98 the output would not zip smaller; 99 a fidelity gate tripped.
+"""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
+@click.argument("source", metavar="IN.tflite", type=click.Path(path_type=Path))
+@click.argument("destination", metavar="OUT.tflite", type=click.Path(path_type=Path))
+@click.option(
+    "--clusters",
+    metavar="N",
+    type=int,
+    default=Config.clusters,
+    show_default=True,
+    help="Most distinct values in a codebook, 2 to 256.",
+)
+@click.option(
+    "--granularity",
+    type=click.Choice(["tensor", "axis"]),
+    default=Config.granularity,
+    show_default=True,
+    help="One codebook per tensor, or per output channel (which hardly zips).",
+)
+@click.option(
+    "--data",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Samples to check on: .npz (inputs by name or one array x; labels y), .npy, or a folder of .npy. "
+    "By default IN.samples.npz beside the model, else synthetic samples.",
+)
+@click.option("--no-check", "check", flag_value=False, default=True, help="Do not run the models to compare them.")
+@click.option("--min-agreement", metavar="PERCENT", type=float, help="Fail below this share of equal top-1 classes.")
+@click.option("--min-sqnr", metavar="DB", type=float, help="Fail if an output keeps less than this.")
+@click.option("--max-drop", metavar="POINTS", type=float, help="Fail if top-1 accuracy loses more (needs labels).")
+@click.option("--force", is_flag=True, help="Replace an existing output, and write one that zips no smaller.")
+@click.option(
+    "--report",
+    metavar="OUT.json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the whole result as JSON (and measure xz).",
+)
+@click.option(
+    "--no-sizes",
+    "measure",
+    flag_value=False,
+    default=True,
+    help="Do not measure compressed sizes, which takes longer than clustering.",
+)
+@click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
+@click.option("--workers", metavar="N", type=int, help="Threads; the result does not depend on it. [default: all]")
+@click.option("--timeout", metavar="SECONDS", type=float, help="Give up a hanging interpreter after this long.")
+@click.option("--memory", metavar="SIZE", type=_Bytes(), help="Most memory for the interpreter, such as 4GB.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.version_option(__version__, prog_name="tflite-cluster")
+def command(source: Path, destination: Path, report: Path | None, quiet: bool, **settings: Any) -> int:
+    """Cluster the weights of a .tflite model, so that it zips several times smaller.
+
+    OUT.tflite has the length of IN.tflite; only weights change, and the interpreter checks that both models
+    compute the same.
+    """
+    from .api import cluster
+    from .report.progress import progress_bar
+
+    try:
+        with progress_bar(quiet) as progress:
+            result = cluster(source, destination, progress=progress, xz=report is not None, **settings)
+        failure = None
+    except (FidelityError, NotSmallerError) as error:
+        result, failure = error.result, error
+    _publish(result, report, quiet, written=failure is None)
+    if failure is not None:
+        raise failure
+    return 0
+
+
+def _publish(result: Result, report: Path | None, quiet: bool, written: bool) -> None:
+    if report is not None:
+        from .report.json import write_json
+
+        write_json(result, report, written)
+    if not quiet:
+        from .report.text import print_result
+
+        print_result(result)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; arguments default to those of the process."""
+    with contextlib.suppress(ValueError):  # not in the main thread: then signals are the caller's affair
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(command.main(args=arguments, prog_name="tflite-cluster", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except TfliteClusterError as error:
+        click.echo(f"tflite-cluster: error: {error}", err=True)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("tflite-cluster: stopped; nothing was written", err=True)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads on; keep Python from complaining about it
+        return 1
+
+
+def _terminate(signum: int, frame: object) -> None:
+    """Leave by way of all `finally` clauses, which remove what is half done."""
+    del signum, frame
+    raise KeyboardInterrupt

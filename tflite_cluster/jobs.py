@@ -34,9 +34,10 @@ def cluster_weights(
     tensors: list[TensorResult] = []
     with ThreadPoolExecutor(config.threads) as pool:
         jobs = (lambda weight=weight: _cluster_weight(model, weight, config) for weight in weights)
-        for weight, (content, tensor) in zip(weights, _in_order(pool, jobs, config.threads + 1), strict=True):
+        for weight, (content, tensor) in zip(weights, _in_order(pool, jobs, config.threads), strict=True):
             if content is not None:
                 copy.write(weight.span, content)
+            model.forget(weight.span)
             tensors.append(tensor)
             progress("Clustering", len(tensors), len(weights))
     return tensors
@@ -58,7 +59,7 @@ def left_alone(constant: LeftAlone) -> TensorResult:
     return TensorResult(constant.name, "", constant.type, constant.shape, constant.size, reason=constant.reason)
 
 
-def _cluster_weight(model: Model, weight: Weight, config: Config) -> tuple[bytes | None, TensorResult]:
+def _cluster_weight(model: Model, weight: Weight, config: Config) -> tuple[memoryview | None, TensorResult]:
     raw = model.data[weight.span.start : weight.span.stop]
     codes = weight.storage.decode(raw, weight.count)
     if weight.storage.is_float and not np.isfinite(codes).all():

@@ -93,18 +93,23 @@ def _assigned(codes: Codes, centroids: Array) -> Codes:
 
 
 def _energies(codes: Codes, changed: Codes, problem: Problem) -> tuple[float, float]:
+    """Squared sums of the real weights and of their changes."""
     _, groups, inner = problem.scale_shape
     signal = noise = 0.0
     start = 0
     for before, after in zip(blocks(codes), blocks(changed), strict=True):
-        group = np.arange(start, start + len(before)) // inner % groups
-        scale = problem.scale[group]
-        value = (before.astype(np.float64) - problem.zero) * scale
-        change = (after.astype(np.float64) - problem.zero) * scale - value
-        signal += float(value @ value)
-        noise += float(change @ change)
+        value, change = before.astype(np.float64), after.astype(np.float64)
+        change -= value
+        value -= problem.zero
+        if groups > 1:
+            scale = problem.scale[np.arange(start, start + len(before)) // inner % groups]
+            value *= scale
+            change *= scale
+        signal += float(np.square(value, out=value).sum())
+        noise += float(np.square(change, out=change).sum())
         start += len(before)
-    return signal, noise
+    factor = float(problem.scale[0]) ** 2 if groups == 1 else 1.0
+    return signal * factor, noise * factor
 
 
 def _distinct(codes: Codes) -> int:

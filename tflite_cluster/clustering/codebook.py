@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -20,10 +19,10 @@ from .histogram import Array, Histogram
 Indices = npt.NDArray[np.intp]
 Representable = Callable[[Array], Array]
 
-_COARSE: Final = 400
+_COARSE: Final = 256
 """Bins of the histogram on which the borders of a float codebook are first sought."""
 
-_REACH: Final = (1.0, 1.0, 0.5, 0.5, 0.25, 0.12, 0.06, 0.03)
+_REACH: Final = (1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.12, 0.05)
 """How far each pass of the refinement looks around a border, as a share of the way to the next one."""
 
 _CANDIDATES: Final = 33
@@ -44,12 +43,11 @@ class _Intervals:
 
     @classmethod
     def of(cls, histogram: Histogram, pinned: int | None, representable: Representable | None = None) -> _Intervals:
-        """Prefix sums about the mean, where they lose the least precision."""
-        center = float(np.average(histogram.values, weights=histogram.weights))
+        """Prefix sums about the median and outward from it, so that no outlier drowns the values before it."""
+        middle = int(np.searchsorted(np.cumsum(histogram.weights), histogram.weights.sum() / 2))
+        center = float(histogram.values[middle])
         values = histogram.values - center
-        mass, moment, energy = (
-            np.concatenate(([0.0], np.cumsum(histogram.weights * values**power))) for power in range(3)
-        )
+        mass, moment, energy = (_outward_sums(histogram.weights * values**power, middle) for power in range(3))
         return cls(histogram, center, mass, moment, energy, pinned, representable)
 
     def fit(self, first: Indices, stop: Indices) -> tuple[Array, Array]:
@@ -68,6 +66,11 @@ class _Intervals:
         return np.where(occupied, np.maximum(error, 0.0), np.inf), centroid
 
 
+def _outward_sums(terms: Array, middle: int) -> Array:
+    """S with S[stop] - S[first] the sum of terms[first:stop], and S[middle] = 0."""
+    return np.concatenate((-np.cumsum(terms[:middle][::-1])[::-1], [0.0], np.cumsum(terms[middle:])))
+
+
 def optimal_codebook(
     histogram: Histogram, clusters: int, pinned: int | None = None, representable: Representable | None = None
 ) -> Array:
@@ -78,7 +81,7 @@ def optimal_codebook(
     Takes O(clusters x bins²) time and O(bins²) memory: for histograms of some hundred bins.
     """
     if len(histogram) <= clusters:
-        return histogram.values.copy()
+        return histogram.values
     intervals = _Intervals.of(histogram, pinned, representable)
     borders = _optimal_borders(intervals, clusters)
     return _ascending(intervals.fit(borders[:-1], borders[1:])[1])
@@ -90,7 +93,7 @@ def float_codebook(fine: Histogram, clusters: int, representable: Representable 
     Within a thousandth of the least squared error for up to 64 clusters. `representable` as in optimal_codebook.
     """
     if len(fine) <= clusters:
-        return fine.values.copy()
+        return fine.values
     edges = _companded_edges(fine, max(_COARSE, 2 * clusters))
     coarse = fine.merged(edges)
     borders = _optimal_borders(_Intervals.of(coarse, coarse.index_of(0.0)), clusters)
@@ -143,17 +146,21 @@ def _refined_borders(intervals: _Intervals, borders: Indices, reach: float) -> I
     gaps = np.diff(borders)
     steps = np.linspace(-reach, reach, _CANDIDATES)[:, None]
     room = np.where(steps < 0, gaps[:-1], gaps[1:])
-    places = np.clip(borders[1:-1] + np.round(steps * room).astype(np.intp), 1, borders[-1] - 1)
-    trellis = [np.zeros(1, np.intp), *places.T, borders[-1:]]
-    best, choices = np.zeros(1), list[Indices]()
-    for before, after in pairwise(trellis):
-        total = best[:, None] + intervals.fit(before[:, None], np.maximum(after, before[:, None]))[0]
+    moves = np.round(steps * room).astype(np.intp).T
+    places = np.clip(borders[1:-1, None] + moves, 1, borders[-1] - 1)
+    ends = np.full((1, _CANDIDATES), 1)
+    trellis = np.concatenate((0 * ends, places, borders[-1] * ends))
+    first, stop = trellis[:-1, :, None], trellis[1:, None, :]
+    costs = intervals.fit(first, np.maximum(first, stop))[0]
+    best, choices = costs[0, 0], list[Indices]()
+    for cost in costs[1:]:
+        total = best[:, None] + cost
         choices.append(total.argmin(axis=0))
         best = total.min(axis=0)
-    chosen, column = list[int](), 0
-    for places_here, choice in zip(reversed(trellis[1:]), reversed(choices), strict=True):
-        chosen.append(int(places_here[column]))
-        column = int(choice[column])
+    chosen, column = [borders[-1]], 0
+    for places_here, choice in zip(places[::-1], reversed(choices), strict=True):
+        column = choice[column]
+        chosen.append(places_here[column])
     return np.array([0, *reversed(chosen)], np.intp)
 
 
@@ -163,9 +170,17 @@ def _companded_edges(fine: Histogram, parts: int) -> Indices:
     """
     if len(fine) <= parts:
         return np.arange(len(fine))
-    share = np.cumsum(np.cbrt(fine.weights * np.gradient(fine.values) ** 2))
+    share = np.cbrt(fine.weights * np.gradient(fine.values) ** 2)
+    share = np.cumsum(np.minimum(share, _cap(share, parts)))
     edges = np.searchsorted(share, share[-1] * np.linspace(0, 1, parts, endpoint=False))
     zero = fine.index_of(0.0)
     kept = [0, 1, len(fine) - 1] + ([] if zero is None else [zero, zero + 1])
     edges = np.unique(np.concatenate((edges, kept)))
     return edges[edges < len(fine)]
+
+
+def _cap(shares: Array, parts: int) -> float:
+    """What a bin counts at most, so that each of `parts` equal parts may hold a bin beside a gap, but none several."""
+    ascending = np.sort(shares)
+    caps = np.cumsum(ascending)[: -parts - 1 : -1] / np.arange(parts, 0, -1)  # with the 0, 1, ... largest cut to it
+    return float(caps[np.argmax(ascending[: -parts - 1 : -1] <= caps)])

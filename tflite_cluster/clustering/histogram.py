@@ -79,12 +79,12 @@ def value_histogram(ordered: npt.NDArray[np.float32]) -> Histogram:
 
     Bins of equal population follow the bulk and bins of equal width the tails. Zero keeps a bin of its own.
     """
-    changes = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
-    if len(changes) < 2 * _BINS:
-        edges = np.concatenate(([0], changes))
+    if count_distinct(ordered) <= 2 * _BINS:
+        edges = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     else:
         populations = np.linspace(0, len(ordered), _BINS, endpoint=False).astype(np.intp)
-        widths = np.searchsorted(ordered, np.linspace(ordered[0], ordered[-1], _BINS, endpoint=False, dtype=np.float32))
+        low, high = float(ordered[0]), float(ordered[-1])  # the difference may be too large for float32
+        widths = np.searchsorted(ordered, np.linspace(low, high, _BINS, endpoint=False, dtype=ordered.dtype))
         zero = np.searchsorted(ordered, np.float32(0), "left"), np.searchsorted(ordered, np.float32(0), "right")
         edges = np.unique(np.concatenate((populations, widths, zero)))
         edges = edges[edges < len(ordered)]

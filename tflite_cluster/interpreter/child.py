@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-_GRACE_SECONDS = 10
+_GRACE_SECONDS = 2
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,3 +57,8 @@ class ModelInterface:
     """Every way to run the model; never empty."""
 
     signatures: tuple[Signature, ...]
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """Add its position to each name that is empty or comes more than once, so that values can be kept by name."""
+    return [name if name and names.count(name) == 1 else f"{name}#{position}" for position, name in enumerate(names)]

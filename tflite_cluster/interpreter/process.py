@@ -137,15 +137,15 @@ class _Child:
             content = pickle.load(self._stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             if not expired.is_set():
-                raise InterpreterFailure(self._cause_of_death()) from error
+                raise InterpreterFailure(self._cause_of_death(seconds)) from error
         finally:
             timer.cancel()
             timer.join()
         if expired.is_set():
-            raise InterpreterFailure(f"it gives no answer within {seconds:g} s")
+            raise InterpreterFailure(_timeout_cause(seconds))
         return cast(Answer, pickle.loads(cast(bytes, content)))
 
-    def _cause_of_death(self) -> str:
+    def _cause_of_death(self, seconds: float) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(_LAST_SECONDS)
         code = self._popen.returncode
@@ -154,6 +154,8 @@ class _Child:
             return "it needs more memory than there is"
         if code is None or code >= 0 or sys.platform == "win32":
             end = f"the interpreter's process ends unasked, with exit code {code}"
+        elif code == -signal.SIGALRM:
+            return _timeout_cause(seconds)  # the child's own alarm, while this process was held up
         elif code == -signal.SIGKILL:
             end = "the interpreter's process is killed by the system (SIGKILL), mostly a sign of too little memory"
         else:
@@ -174,3 +176,7 @@ class _Child:
         for stream in (self._stdin, self._stdout, self._log):
             with contextlib.suppress(OSError):  # what was still to be flushed has no reader any more
                 stream.close()
+
+
+def _timeout_cause(seconds: float) -> str:
+    return f"it gives no answer within {seconds:g} s"

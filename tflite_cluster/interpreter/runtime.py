@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InterpreterFailure
-from .interface import ModelInterface, Signature, TensorSpec
+from .interface import ModelInterface, Signature, TensorSpec, distinct_names
 
 
 class Kernels(enum.Enum):
@@ -168,9 +168,7 @@ class OpenModel:
 
 
 def _names(tensors: list[dict[str, Any]]) -> list[str]:
-    """Name inputs or outputs after their tensors, and by their numbers too where names repeat or are missing."""
-    names = [str(details["name"]) for details in tensors]
-    return [name if name and names.count(name) == 1 else f"{name}#{position}" for position, name in enumerate(names)]
+    return distinct_names([str(details["name"]) for details in tensors])
 
 
 def _open_interpreter(path: Path, kernels: Kernels, threads: int, preserve_all_tensors: bool) -> _Interpreter:

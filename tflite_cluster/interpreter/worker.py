@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..errors import InterpreterFailure
 from .interface import ModelInterface
 from .runtime import Kernels, OpenModel
 
@@ -43,7 +44,10 @@ def run(
 def open_model(path: Path, kernels: Kernels, threads: int, *, preserve_all_tensors: bool = False) -> OpenModel:
     """Open a model, or give the one already open: the last few stay open until their file changes."""
     place = (path.resolve(), kernels, threads, preserve_all_tensors)
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InterpreterFailure(f"it cannot be opened: {error}") from error
     version = (status.st_ino, status.st_mtime_ns, status.st_size)
     entry = _open_models.pop(place, None)
     if entry is None or entry.version != version:

@@ -64,7 +64,7 @@ class PatchedCopy:
     ) -> None:
         self._discard()
 
-    def write(self, span: Span, content: bytes) -> None:
+    def write(self, span: Span, content: memoryview) -> None:
         """Replace the bytes of a span, which must be as many."""
         if len(content) != span.size:
             raise AssertionError(f"{len(content)} bytes do not fit {span}")

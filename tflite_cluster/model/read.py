@@ -115,6 +115,13 @@ class Model:
         """Length of the file in bytes."""
         return len(self.data)
 
+    def forget(self, span: Span) -> None:
+        """Let go of the memory that the pages of a mapped file take, once a span has been read."""
+        mapped = self.data.obj
+        if isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
+            first = span.start // mmap.PAGESIZE * mmap.PAGESIZE
+            mapped.madvise(mmap.MADV_DONTNEED, first, span.stop - first)
+
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
         """All tensors of all subgraphs."""
@@ -255,9 +262,8 @@ def _quantization(table: Any, name: str) -> Quantization | None:
         return None
     if len(zero_point) not in (0, 1, len(scale)):
         raise ModelError(f"tensor '{name}' has {len(scale)} scales but {len(zero_point)} zero points")
-    return Quantization(
-        scale, zero_point, table.QuantizedDimension(), bool(kind), tuple(tensor for tensor in details if tensor > 0)
-    )
+    holders = tuple(tensor for tensor in details if tensor > 0)
+    return Quantization(scale, zero_point, table.QuantizedDimension(), bool(kind), holders)
 
 
 def _stored_when_sparse(sparsity: Any, name: str) -> int:

@@ -35,7 +35,7 @@ class Storage(ABC):
         """`count` codes from stored bytes: float32 for floats, else the smallest fitting integer type."""
 
     @abstractmethod
-    def encode(self, codes: Array, raw: memoryview) -> bytes:
+    def encode(self, codes: Array, raw: memoryview) -> memoryview:
         """Codes as bytes again; bits of `raw` (the original bytes) that hold no code are kept."""
 
     @abstractmethod
@@ -51,11 +51,11 @@ class _Plain(Storage):
 
     def decode(self, raw: memoryview, count: int) -> Array:
         codes = np.frombuffer(raw, self.dtype, count)
-        return codes.astype(np.float32) if self.is_float else codes
+        return codes.astype(np.float32, copy=False) if self.is_float else codes
 
-    def encode(self, codes: Array, raw: memoryview) -> bytes:
+    def encode(self, codes: Array, raw: memoryview) -> memoryview:
         del raw  # no bits are left over
-        return codes.astype(self.dtype).tobytes()
+        return codes.astype(self.dtype, copy=False).data.cast("B")
 
     def representable(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if self.is_float:
@@ -70,9 +70,9 @@ class _BFloat16(Storage):
     def decode(self, raw: memoryview, count: int) -> Array:
         return (np.frombuffer(raw, "<u2", count).astype(np.uint32) << 16).view(np.float32)
 
-    def encode(self, codes: Array, raw: memoryview) -> bytes:
+    def encode(self, codes: Array, raw: memoryview) -> memoryview:
         del raw
-        return (codes.astype(np.float32).view(np.uint32) >> 16).astype("<u2").tobytes()
+        return (codes.view(np.uint32) >> 16).astype("<u2").data.cast("B")
 
     def representable(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         bits: npt.NDArray[np.uint32] = values.astype(np.float32).view(np.uint32)
@@ -91,14 +91,14 @@ class _Int4(Storage):
         codes[1::2] = packed.view(np.int8) >> 4
         return codes[:count]
 
-    def encode(self, codes: Array, raw: memoryview) -> bytes:
+    def encode(self, codes: Array, raw: memoryview) -> memoryview:
         packed = np.array(np.frombuffer(raw, np.uint8))
         nibbles = codes.astype(np.uint8) & 0xF
         pairs = len(codes) // 2
         packed[:pairs] = nibbles[0 : 2 * pairs : 2] | (nibbles[1::2] << 4)
         if len(codes) % 2:
             packed[-1] = (packed[-1] & 0xF0) | nibbles[-1]
-        return packed.tobytes()
+        return packed.data
 
     def representable(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.clip(np.round(values), self.low, self.high)

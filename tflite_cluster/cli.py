@@ -13,7 +13,7 @@ import click
 
 from . import __version__
 from .config import Config
-from .errors import FidelityError, NotSmallerError, TfliteClusterError
+from .errors import FidelityError, NotSmallerError, OutputError, TfliteClusterError
 
 if TYPE_CHECKING:
     from .result import Result
@@ -21,17 +21,15 @@ if TYPE_CHECKING:
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-class _Bytes(click.ParamType[int]):
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        number = value.rstrip("BKMGIbkmgi ")
-        try:
-            return int(float(number) * _UNITS[value[len(number) :].strip().upper()])
-        except (ValueError, KeyError, OverflowError):
-            self.fail(f"{value!r} is not a size: write it like 500MB or 4GB", param, ctx)
+def _bytes(value: str | int) -> int:
+    """A number of bytes from words like 4GB."""
+    if isinstance(value, int):
+        return value
+    number = value.rstrip("BKMGIbkmgi ")
+    try:
+        return int(float(number) * _UNITS[value[len(number) :].strip().upper()])
+    except (ValueError, KeyError, OverflowError):
+        raise click.BadParameter(f"{value!r} is not a size: write it like 500MB or 4GB") from None
 
 
 _EPILOG = """
@@ -87,7 +85,7 @@ read or is not safe; 98 the output would not zip smaller; 99 a fidelity gate tri
 @click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
 @click.option("--workers", metavar="N", type=int, help="Threads; the result does not depend on it. [default: all]")
 @click.option("--timeout", metavar="SECONDS", type=float, help="Give up a hanging interpreter after this long.")
-@click.option("--memory", metavar="SIZE", type=_Bytes(), help="Most memory for the interpreter, such as 4GB.")
+@click.option("--memory", metavar="SIZE", type=_bytes, help="Most memory for the interpreter, such as 4GB.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(__version__, prog_name="tflite-cluster")
 def command(source: Path, destination: Path, report: Path | None, quiet: bool, **settings: Any) -> int:
@@ -99,6 +97,8 @@ def command(source: Path, destination: Path, report: Path | None, quiet: bool, *
     from .api import cluster
     from .report.progress import progress_bar
 
+    if report is not None:
+        _check_report(report, source, destination)
     try:
         with progress_bar(quiet) as progress:
             result = cluster(source, destination, progress=progress, xz=report is not None, **settings)
@@ -111,6 +111,14 @@ def command(source: Path, destination: Path, report: Path | None, quiet: bool, *
     return 0
 
 
+def _check_report(report: Path, source: Path, destination: Path) -> None:
+    """Refuse, before any work is done, a report that cannot be written or would destroy a model."""
+    if report.resolve() in (source.resolve(), destination.resolve()):
+        raise OutputError(f"{report} is a model of this run: give the report another name")
+    if not report.parent.is_dir():
+        raise OutputError(f"the folder {report.parent} does not exist: create it first")
+
+
 def _publish(result: Result, report: Path | None, quiet: bool, written: bool) -> None:
     if report is not None:
         from .report.json import write_json
@@ -119,7 +127,7 @@ def _publish(result: Result, report: Path | None, quiet: bool, written: bool) ->
     if not quiet:
         from .report.text import print_result
 
-        print_result(result)
+        print_result(result, written)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,14 +140,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except TfliteClusterError as error:
-        click.echo(f"tflite-cluster: error: {error}", err=True)
-        return error.exit_code
+        return _complain(error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("tflite-cluster: stopped; nothing was written", err=True)
         return 1
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads on; keep Python from complaining about it
         return 1
+
+
+def _complain(error: TfliteClusterError) -> int:
+    """Say what went wrong, in a form that steers no terminal, and return the exit code."""
+    from .report.text import printable
+
+    click.echo(f"tflite-cluster: error: {printable(str(error))}", err=True)
+    system_failed = isinstance(error, OutputError) and isinstance(error.__cause__, OSError)
+    return 1 if system_failed else error.exit_code
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,8 +58,14 @@ class Config:
             raise ConfigError(f"granularity must be 'tensor' or 'axis', not {self.granularity!r}")
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 100:
             raise ConfigError(f"min_agreement is a percentage, not {self.min_agreement}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, but is {self.seed}")
         if self.workers is not None and self.workers < 1:
             raise ConfigError(f"workers must be at least 1, not {self.workers}")
+        for name in ("min_sqnr", "max_drop", "timeout"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ConfigError(f"{name} must be a finite number, not {value}")
         for name in ("timeout", "memory"):
             value = getattr(self, name)
             if value is not None and value <= 0:

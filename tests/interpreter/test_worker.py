@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,13 @@ def test_a_file_that_is_no_model_is_refused(process: InterpreterProcess, tmp_pat
     path.write_bytes(content)
     with pytest.raises(InterpreterFailure):
         process.call(describe, path)
+
+
+def test_a_missing_interpreter_is_reported(monkeypatch: pytest.MonkeyPatch):
+    for name in ("ai_edge_litert.interpreter", "tensorflow.lite.python.interpreter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InterpreterFailure, match="neither ai-edge-litert nor tensorflow"):
+        describe(EXAMPLES / "digits.tflite")
 
 
 def test_a_missing_file_is_refused(process: InterpreterProcess, tmp_path: Path):

@@ -80,6 +80,7 @@ def fit_samples(values: SampleArray, spec: TensorSpec, where: str) -> InputSampl
         raise DataError(
             f"{where}: samples of shape {_shape(values.shape[1:])} do not fit the input {spec.name!r} of shape "
             f"{_shape(spec.shape_signature)}; the first axis of the array ({values.shape[0]}) must count the samples"
+            + (", and the axes of a sample be in the input's order" if _transposed(values.shape[1:], spec) else "")
         )
     _check_type(values.dtype, spec, where)
     _check_values(values, spec, where)
@@ -89,13 +90,19 @@ def fit_samples(values: SampleArray, spec: TensorSpec, where: str) -> InputSampl
 def sample_shape(given: tuple[int, ...], spec: TensorSpec) -> tuple[int, ...] | None:
     """Say which shape of the input a sample of shape `given` is meant for; None if for none.
 
-    A sample may lack the leading batch dimension, or come in any shape with as many elements as the input.
+    A sample may lack the leading batch dimension, or come in any shape with as many elements as the input; but not with
+    the input's own axes in another order, as when channels come first.
     """
     wanted = spec.shape_signature
     for shape in (given, (1, *given)):
         if len(shape) == len(wanted) and all(want in (-1, size) for size, want in zip(shape, wanted, strict=True)):
             return shape
-    return spec.shape if prod(given) == prod(spec.shape) else None
+    return spec.shape if prod(given) == prod(spec.shape) and not _transposed(given, spec) else None
+
+
+def _transposed(given: tuple[int, ...], spec: TensorSpec) -> bool:
+    sizes, wanted = ([size for size in shape if size != 1] for shape in (given, spec.shape))
+    return sizes != wanted and sorted(sizes) == sorted(wanted)
 
 
 def _check_type(dtype: np.dtype[Any], spec: TensorSpec, where: str) -> None:

@@ -19,8 +19,10 @@ from .histogram import Array, Histogram
 Indices = npt.NDArray[np.intp]
 Representable = Callable[[Array], Array]
 
-_COARSE: Final = 256
-"""Bins of the histogram on which the borders of a float codebook are first sought."""
+_COARSE: Final = (256, 512)
+"""Least and most bins of the histogram on which the borders of a float codebook are first sought."""
+
+_COARSE_PER_CLUSTER: Final = 8
 
 _REACH: Final = (1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.12, 0.05)
 """How far each pass of the refinement looks around a border, as a share of the way to the next one."""
@@ -30,7 +32,7 @@ _CANDIDATES: Final = 33
 
 
 @dataclass(frozen=True)
-class _Intervals:
+class Intervals:
     """Error of approximating any run of bins by one centroid, from prefix sums."""
 
     histogram: Histogram
@@ -42,7 +44,7 @@ class _Intervals:
     representable: Representable | None
 
     @classmethod
-    def of(cls, histogram: Histogram, pinned: int | None, representable: Representable | None = None) -> _Intervals:
+    def of(cls, histogram: Histogram, pinned: int | None, representable: Representable | None = None) -> Intervals:
         """Prefix sums about the median and outward from it, so that no outlier drowns the values before it."""
         middle = int(np.searchsorted(np.cumsum(histogram.weights), histogram.weights.sum() / 2))
         center = float(histogram.values[middle])
@@ -82,7 +84,7 @@ def optimal_codebook(
     """
     if len(histogram) <= clusters:
         return histogram.values
-    intervals = _Intervals.of(histogram, pinned, representable)
+    intervals = Intervals.of(histogram, pinned, representable)
     borders = _optimal_borders(intervals, clusters)
     return _ascending(intervals.fit(borders[:-1], borders[1:])[1])
 
@@ -94,11 +96,11 @@ def float_codebook(fine: Histogram, clusters: int, representable: Representable 
     """
     if len(fine) <= clusters:
         return fine.values
-    edges = _companded_edges(fine, max(_COARSE, 2 * clusters))
+    edges = _companded_edges(fine, int(np.clip(_COARSE_PER_CLUSTER * clusters, *_COARSE)))
     coarse = fine.merged(edges)
-    borders = _optimal_borders(_Intervals.of(coarse, coarse.index_of(0.0)), clusters)
+    borders = _optimal_borders(Intervals.of(coarse, coarse.index_of(0.0)), clusters)
     borders = np.append(edges, len(fine))[borders]
-    intervals = _Intervals.of(fine, fine.index_of(0.0))
+    intervals = Intervals.of(fine, fine.index_of(0.0))
     for reach in _REACH:
         borders = _refined_borders(intervals, borders, reach)
     centroids = intervals.fit(borders[:-1], borders[1:])[1]
@@ -119,7 +121,7 @@ def nearest(values: npt.NDArray[Any], centroids: Array) -> Indices:
     return np.searchsorted(middles, values, side="left")
 
 
-def _optimal_borders(intervals: _Intervals, clusters: int) -> Indices:
+def _optimal_borders(intervals: Intervals, clusters: int) -> Indices:
     """First bin of each interval of the best split into at most `clusters`, and the number of bins at the end."""
     bins = len(intervals.histogram)
     first, last = np.indices((bins, bins), sparse=True)
@@ -141,7 +143,7 @@ def _optimal_borders(intervals: _Intervals, clusters: int) -> Indices:
     return np.array([0, *reversed(borders)], np.intp)
 
 
-def _refined_borders(intervals: _Intervals, borders: Indices, reach: float) -> Indices:
+def _refined_borders(intervals: Intervals, borders: Indices, reach: float) -> Indices:
     """The best borders among places around the given ones, all moved together: a dynamic programme over a trellis."""
     gaps = np.diff(borders)
     steps = np.linspace(-reach, reach, _CANDIDATES)[:, None]

@@ -14,6 +14,9 @@ Array = npt.NDArray[np.float64]
 _BINS: Final = 8192
 """Bins of equal population and, again as many, of equal width, in which a large tensor is summed up."""
 
+_TAIL_BINS: Final = 1024
+"""Bins whose population grows with the distance from either end, which an outlier cannot stretch as it does widths."""
+
 _BLOCK: Final = 1 << 17
 
 
@@ -75,9 +78,10 @@ def count_distinct(ordered: npt.NDArray[Any]) -> int:
 
 
 def value_histogram(ordered: npt.NDArray[np.float32]) -> Histogram:
-    """An ascending float array summed up in at most 16,384 bins; few distinct values are kept exactly.
+    """An ascending float array summed up in some 18,000 bins; up to 16,384 distinct values are kept exactly.
 
-    Bins of equal population follow the bulk and bins of equal width the tails. Zero keeps a bin of its own.
+    Bins of equal population follow the bulk, bins of equal width what is thinly spread, and small bins at both ends
+    the tails. Zero keeps a bin of its own.
     """
     if count_distinct(ordered) <= 2 * _BINS:
         edges = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
@@ -85,8 +89,9 @@ def value_histogram(ordered: npt.NDArray[np.float32]) -> Histogram:
         populations = np.linspace(0, len(ordered), _BINS, endpoint=False).astype(np.intp)
         low, high = float(ordered[0]), float(ordered[-1])  # the difference may be too large for float32
         widths = np.searchsorted(ordered, np.linspace(low, high, _BINS, endpoint=False, dtype=ordered.dtype))
+        ranks = np.geomspace(1, len(ordered) / 2, _TAIL_BINS).astype(np.intp)
         zero = np.searchsorted(ordered, np.float32(0), "left"), np.searchsorted(ordered, np.float32(0), "right")
-        edges = np.unique(np.concatenate((populations, widths, zero)))
+        edges = np.unique(np.concatenate((populations, widths, ranks, len(ordered) - ranks, zero)))
         edges = edges[edges < len(ordered)]
     weights = np.diff(np.append(edges, len(ordered))).astype(np.float64)
     return Histogram(np.add.reduceat(ordered, edges, dtype=np.float64) / weights, weights)

@@ -157,6 +157,8 @@ class _Check:
             key = comparison.signature.key
             before = self._run(_OriginalFailure, self.original, key, batch)
             after = self._run(_ClusteredFailure, self.clustered, key, batch)
+            if after.keys() != before.keys():
+                raise _ClusteredFailure(f"it has the outputs {sorted(after)}, not {sorted(before)}")
             comparison.add(before, after)
             self.done += count
             self._report()

@@ -33,7 +33,8 @@ class TensorSpec:
 
     def dequantise(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Turn values of this tensor into real numbers, of the same shape."""
-        values = codes.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+            values = codes.astype(np.float64)
         return (values - self.zero_point) * self.scale if self.quantised else values
 
     def quantise(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -8,6 +8,7 @@ which is also what happens when the caller is killed.
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import signal
 import subprocess
@@ -25,6 +26,7 @@ R = TypeVar("R")
 
 _START_SECONDS = 60.0
 _LAST_SECONDS = 5.0
+_LAST_BYTES = 1 << 16
 _SIGNS_OF_NO_MEMORY = ("bad_alloc", "MemoryError", "emory allocation")
 _START = """
 import pickle, sys
@@ -164,7 +166,8 @@ class _Child:
 
     def _last_words(self) -> str:
         """Give the last line of standard error that is more than information."""
-        self._log.seek(0)
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _LAST_BYTES))
         lines = self._log.read().decode(errors="replace").splitlines()
         telling = [line.strip() for line in lines if line.strip() and not line.startswith(("INFO:", "WARNING:"))]
         return telling[-1][:300] if telling else ""

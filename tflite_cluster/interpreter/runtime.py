@@ -152,7 +152,10 @@ class OpenModel:
 
     def _run_bare(self, sample: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         inputs = self._interpreter.get_input_details()
-        values = [sample[name] for name in _names(inputs)]
+        names = _names(inputs)
+        if sample.keys() != set(names):
+            raise InterpreterFailure(f"it takes the inputs {names}, not {sorted(sample)}")
+        values = [sample[name] for name in names]
         if self._shapes != [value.shape for value in values]:
             for details, value in zip(inputs, values, strict=True):
                 if tuple(details["shape"]) != value.shape:
@@ -185,12 +188,13 @@ def _open_interpreter(path: Path, kernels: Kernels, threads: int, preserve_all_t
 
 def _runtime_module() -> Any:
     """Import the interpreter late: it costs a quarter of a second, TensorFlow's copy of it several."""
+    reasons: list[str] = []
     for name in ("ai_edge_litert.interpreter", "tensorflow.lite.python.interpreter"):
         try:
             return importlib.import_module(name)
-        except ImportError:
-            continue
-    raise InterpreterFailure("neither ai-edge-litert nor tensorflow is installed")
+        except ImportError as error:
+            reasons.append(str(error))
+    raise InterpreterFailure(f"neither ai-edge-litert nor tensorflow can be imported: {'; '.join(reasons)}")
 
 
 def _tensor_spec(name: str, details: dict[str, Any]) -> TensorSpec:

@@ -37,7 +37,7 @@ def run(
     """
     model = open_model(path, kernels, threads)
     count = len(next(iter(batch.values()))) if batch else 1
-    results = [model.run(key, {name: values[i] for name, values in batch.items()}) for i in range(count)]
+    results = [model.run(key, {name: values[i, ...] for name, values in batch.items()}) for i in range(count)]
     return {name: [result[name] for result in results] for name in results[0]} if results else {}
 
 

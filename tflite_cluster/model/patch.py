@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,8 +20,16 @@ _CHUNK: Final = 1 << 20
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
     """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
-    if source is not None and destination.exists() and source.exists() and destination.samefile(source):
-        raise OutputError(f"{destination} is the input itself: give the output another name")
+    with contextlib.suppress(OSError):  # what cannot be looked at is refused when it is opened
+        if source is not None and destination.samefile(source):
+            raise OutputError(f"{destination} is the input itself: give the output another name")
+    try:
+        _check_replaceable(destination, force)
+    except OSError as error:
+        raise OutputError(f"{destination} cannot be written: {error.strerror}") from error
+
+
+def _check_replaceable(destination: Path, force: bool) -> None:
     if destination.is_dir():
         raise OutputError(f"{destination} is a folder: give the name of a file in it")
     if destination.exists() and not destination.is_file():
@@ -40,7 +49,8 @@ class PatchedCopy:
     def __init__(self, model: Model, destination: Path) -> None:
         self._model = model
         self._destination = Path(os.path.realpath(destination))  # through a symlink, to the file that it names
-        self._spans: list[Span] = []
+        self._spans: set[Span] = set()
+        self._version = time.time_ns()
         self.path = Path()
 
     def __enter__(self) -> PatchedCopy:
@@ -71,12 +81,19 @@ class PatchedCopy:
         with self._writing():
             self._file.seek(span.start)
             self._file.write(content)
-        self._spans.append(span)
+        self._spans.add(span)
+
+    def restore(self, span: Span) -> None:
+        """Put the original bytes back."""
+        self.write(span, self._model.data[span.start : span.stop])
+        self._spans.discard(span)
 
     def flush(self) -> None:
-        """Bring all that was written into the file at `path`."""
+        """Bring all that was written into the file at `path`, and give the file a time it never had before."""
         with self._writing():
             self._file.flush()
+            self._version += 1  # a clock may be too coarse to tell two versions apart
+            os.utime(self.path, ns=(self._version, self._version))
 
     def check(self) -> None:
         """See that the file differs from the model inside the written spans only; raises ModelError if not."""
@@ -104,6 +121,7 @@ class PatchedCopy:
         """Put the file at its destination, in one step, on disk before it gets there."""
         self.flush()
         with self._writing():
+            os.utime(self.path)
             os.fsync(self._file.fileno())
             self._file.close()
             self.path.chmod(0o666 & ~_umask())

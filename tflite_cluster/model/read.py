@@ -33,6 +33,9 @@ def _names(enumeration: type) -> dict[int, str]:
 TENSOR_TYPES: Final = _names(tflite.TensorType)
 OPERATORS: Final = _names(tflite.BuiltinOperator)
 
+MAX_RANK: Final = 64
+"""Dimensions of a tensor at most: the interpreter knows eight, and the product of very many takes forever."""
+
 
 @dataclass(frozen=True)
 class Quantization:
@@ -232,6 +235,8 @@ def _operator(table: Any, subgraph: int, index: int, names: list[tuple[str, bool
 def _tensor(table: Any, subgraph: int, index: int, buffers: int) -> Tensor:
     name = _text(table.Name())
     shape = tuple(_numbers(table.ShapeAsNumpy()))
+    if len(shape) > MAX_RANK:
+        raise ModelError(f"damaged: tensor '{name}' has {len(shape)} dimensions")
     sparsity = table.Sparsity()
     return Tensor(
         subgraph=subgraph,
@@ -256,6 +261,8 @@ def _quantization(table: Any, name: str) -> Quantization | None:
     if UNIONS["QuantizationDetails"].get(kind) == "BlockwiseQuantization":
         # The package knows only CustomQuantization; these are the first two fields of the blockwise table.
         inner = table.Details()
+        if inner is None:
+            raise ModelError(f"damaged: tensor '{name}' has a quantisation of a kind that is then not described")
         offsets = [inner.Offset(slot) for slot in (4, 6)]
         details = [inner.Get(number_types.Int32Flags, inner.Pos + offset) for offset in offsets if offset]
     if not kind and not len(scale):
@@ -269,15 +276,18 @@ def _quantization(table: Any, name: str) -> Quantization | None:
 def _stored_when_sparse(sparsity: Any, name: str) -> int:
     """Elements that a sparse tensor stores: dense levels multiply, a compressed level ends at its last segment."""
     stored = 1
-    for i in range(sparsity.DimMetadataLength()):
+    levels = sparsity.DimMetadataLength()
+    for i in range(min(levels, 2 * MAX_RANK)):
         level = sparsity.DimMetadata(i)
         if level.Format() == tflite.DimensionType.DENSE:
             stored *= level.DenseSize()
-            continue
-        segments = _sparse_vector(level.ArraySegments(), level.ArraySegmentsType())
-        if len(segments) != stored + 1:
-            raise ModelError(f"the sparsity of tensor '{name}' contradicts itself")
-        stored = int(segments[-1])
+        else:
+            segments = _sparse_vector(level.ArraySegments(), level.ArraySegmentsType())
+            stored = int(segments[-1]) if len(segments) == stored + 1 else -1
+        if stored < 0:
+            break
+    if stored < 0 or levels > 2 * MAX_RANK:  # blocks add a level for each dimension at most
+        raise ModelError(f"damaged: the sparsity of tensor '{name}' contradicts itself")
     return stored
 
 

@@ -160,6 +160,8 @@ class _Graph:
         self.readers: dict[tuple[int, int], list[tuple[Operator, int]]] = defaultdict(list)
         self.outputs: set[tuple[int, int]] = set()
         self.scale_holders: dict[tuple[int, int], str] = {}
+        operands = sum(len(operator.inputs) for subgraph in model.subgraphs for operator in subgraph.operators)
+        self.steps_left = 4 * (operands + len(model.tensors))
         for subgraph in model.subgraphs:
             self.outputs.update((subgraph.index, tensor) for tensor in subgraph.outputs)
             for operator in subgraph.operators:
@@ -171,7 +173,10 @@ class _Graph:
                     self.scale_holders[subgraph.index, holder] = owner.name
 
     def final_readers(self, tensor: Tensor) -> Iterator[tuple[Operator, int]]:
-        """Operators that read the tensor, seen through those that only change its representation."""
+        """Operators that read the tensor, seen through those that only change its representation.
+
+        An honest constant leads to readers of its own, so that each is met about once in the search for all constants.
+        """
         pending, seen = [(tensor.subgraph, tensor.index)], set[tuple[int, int]]()
         while pending:
             key = pending.pop()
@@ -181,7 +186,11 @@ class _Graph:
             if key in self.outputs:
                 raise _NotAWeight("it is an output of the graph")
             for operator, operand in self.readers[key]:
-                if operator.name in _PASSES_THROUGH and not operator.is_custom:
+                passes = operator.name in _PASSES_THROUGH and not operator.is_custom
+                self.steps_left -= 1 + (len(operator.outputs) if passes else 0)
+                if self.steps_left < 0:
+                    raise ModelError("its constants share their readers far more than any real model's")
+                if passes:
                     pending += [(tensor.subgraph, output) for output in operator.outputs]
                 else:
                     yield operator, operand
@@ -238,11 +247,13 @@ def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]
     users = tuple(user for tensor in tensors for user in _users(graph, tensor))
     first = tensors[0]
     for other in tensors[1:]:
-        if (other.type, other.shape, other.is_sparse) != (first.type, first.shape, first.is_sparse):
+        if _layout(other) != _layout(first):
             raise _NotAWeight(f"'{other.name}' uses the same bytes as another type or shape")
     storage = STORAGES.get(first.type)
     if storage is None:
         raise _NotAWeight(f"weights of type {first.type} are not supported")
+    if min(first.shape, default=0) < 0:
+        raise ModelError(f"damaged: tensor '{first.name}' has the shape {list(first.shape)}")
     if storage.nbytes(first.stored) != span.size:
         raise ModelError(
             f"damaged: tensor '{first.name}' holds {span.size} bytes, but {first.type} {list(first.shape)} "
@@ -255,6 +266,10 @@ def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]
     return Weight(span, tensors, users, storage, first.stored, scale, scale_groups, zero, channels)
 
 
+def _layout(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.type, tensor.shape, tensor.is_sparse, tensor.stored
+
+
 def _scales(model: Model, tensors: tuple[Tensor, ...], storage: Storage) -> tuple[npt.NDArray[np.float64], Groups, int]:
     """Scale of each group, the groups, and the zero code. Tensors that share bytes add up the squares of their scales,
     since an error in a code hurts each of them.
@@ -262,15 +277,34 @@ def _scales(model: Model, tensors: tuple[Tensor, ...], storage: Storage) -> tupl
     count = tensors[0].stored
     if storage.is_float:
         return np.ones(1), Groups(1, 1, count), 0
-    forms = [_scale_form(model, tensor, count) for tensor in tensors]
-    _, groups, zero = forms[0]
-    if any(form[1:] != (groups, zero) for form in forms):
+    alike: dict[tuple[object, ...], list[Tensor]] = defaultdict(list)
+    for tensor in tensors:
+        alike[_scale_source(model, tensor)].append(tensor)
+    forms = [(len(same), *_scale_form(model, same[0], storage)) for same in alike.values()]
+    _, _, groups, zero = forms[0]
+    if any(form[2:] != (groups, zero) for form in forms):
         raise _NotAWeight("tensors with different quantisation use the same bytes")
-    return np.sqrt(sum(scale**2 for scale, _, _ in forms)), groups, zero
+    return np.sqrt(sum(times * scale**2 for times, scale, _, _ in forms)), groups, zero
 
 
-def _scale_form(model: Model, tensor: Tensor, count: int) -> tuple[npt.NDArray[np.float64], Groups, int]:
+def _scale_source(model: Model, tensor: Tensor) -> tuple[object, ...]:
+    """The same for tensors with the same scales: each source is read once, however many tensors a file names it in."""
     quantization = tensor.quantization
+    if quantization is None:
+        return ()
+    siblings = model.subgraphs[tensor.subgraph].tensors
+    holders = [siblings[index] for index in quantization.details_tensors]
+    return (
+        quantization.scale.tobytes(),
+        quantization.zero_point.tobytes(),
+        quantization.axis,
+        quantization.blockwise,
+        *((model.buffers[holder.buffer], holder.type, holder.stored) for holder in holders),
+    )
+
+
+def _scale_form(model: Model, tensor: Tensor, storage: Storage) -> tuple[npt.NDArray[np.float64], Groups, int]:
+    quantization, count = tensor.quantization, tensor.stored
     if quantization is None:
         raise _NotAWeight("its integer codes have no scale")
     if quantization.blockwise:
@@ -278,6 +312,8 @@ def _scale_form(model: Model, tensor: Tensor, count: int) -> tuple[npt.NDArray[n
     zeros = set(quantization.zero_point.tolist()) or {0}
     if len(zeros) > 1:
         raise _NotAWeight("its channels have different zero points")
+    if not storage.low <= min(zeros) <= storage.high:
+        raise _NotAWeight("its zero point is none of its codes")
     scale = quantization.scale.astype(np.float64)
     if not np.all(np.isfinite(scale) & (scale >= 0)):
         raise _NotAWeight("its scales are not finite numbers")
@@ -304,7 +340,8 @@ def _blockwise(model: Model, tensor: Tensor, count: int) -> tuple[npt.NDArray[np
         raise _NotAWeight("the scales of its blocks are not constants that can be read")
     scale = storage.decode(model.data[span.start : span.stop], holder.stored).astype(np.float64)
     blocks = len(scale)
-    if not blocks or tensor.shape[-1] % (count // blocks or 1) or count % blocks or not np.all(np.isfinite(scale)):
+    fits = blocks and tensor.shape and count % blocks == 0 and tensor.shape[-1] % (count // blocks) == 0
+    if not fits or not np.all(np.isfinite(scale)):
         raise _NotAWeight("the scales of its blocks do not fit its shape")
     if len(tensor.quantization.details_tensors) > 1:
         raise _NotAWeight("its blocks have zero points of their own")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from array import array
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,14 @@ import numpy.typing as npt
 from ..errors import ModelError
 from .layout import IDENTIFIER, ROOT, TABLES, UNIONS, Field
 
-MAX_TABLES = 1_000_000
+MAX_TABLES: Final = 250_000
+"""References to tables that are followed at most; the largest language models have some ten thousand."""
+
+_BYTES_PER_TABLE: Final = 16
+"""Honest files spend twice as many on each table with its share of vectors and names, weights left aside."""
+
+_ADDRESSABLE: Final = 1 << 32
+"""Where the offsets of the flatbuffers runtime end; only the content of buffers may lie behind."""
 
 _I32 = struct.Struct("<i").unpack_from
 _U32 = struct.Struct("<I").unpack_from
@@ -51,7 +59,7 @@ class _Walk:
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.size = len(data)
-        self.tables_left = min(MAX_TABLES, self.size // 4)
+        self.tables_left = min(MAX_TABLES, self.size // _BYTES_PER_TABLE)
         self.bytes_left = 4 * self.size
         self.structure = array("q")
         self.pending: list[tuple[str, int]] = []
@@ -71,7 +79,7 @@ class _Walk:
         self.pending.append((table, position))
 
     def _require(self, start: int, length: int, what: str) -> None:
-        if start < 0 or length < 0 or start + length > self.size:
+        if start < 0 or start + length > min(self.size, _ADDRESSABLE):
             raise ModelError(f"damaged: {what} reaches outside the file (byte {start}, file of {self.size} bytes)")
 
     def _mark(self, start: int, length: int) -> None:
@@ -93,16 +101,16 @@ class _Walk:
         self._mark(position, object_size)
         for field in TABLES[name]:
             offset = self._offset(vtable, vtable_size, field.slot)
+            kind_at = self._offset(vtable, vtable_size, field.slot - 1) if field.kind == "union" else 0
+            if kind_at and not 4 <= kind_at < object_size:  # it is read even where the union itself is absent
+                raise ModelError(f"damaged: the type of {name}.{field.name} lies outside its table at byte {position}")
             if not offset:
                 continue
             size = field.size if field.kind == "scalar" else 4
             if offset < 4 or offset + size > object_size:
                 raise ModelError(f"damaged: {name}.{field.name} lies outside its table at byte {position}")
             if field.kind == "union":
-                kind_at = self._offset(vtable, vtable_size, field.slot - 1)
-                if not 4 <= kind_at < object_size:
-                    raise ModelError(f"damaged: {name}.{field.name} has no type at byte {position}")
-                self._union(name, field, position + offset, self.data[position + kind_at])
+                self._union(name, field, position + offset, self.data[position + kind_at] if kind_at else 0)
             elif field.kind != "scalar":
                 self._reference(name, field, position + offset)
 

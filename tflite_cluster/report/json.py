@@ -9,27 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..config import Config
 from ..errors import OutputError
-from ..result import Result, SizePair
+from ..fidelity.verdict import Fidelity
+from ..result import Result, SizePair, Sizes, TensorResult
 
 FORMAT_VERSION = 1
 
 
 def to_json(result: Result, written: bool) -> dict[str, Any]:
     """The result as JSON types; `null` stands for what was not measured, and for a ratio that is infinite."""
-    config = {field.name: getattr(result.config, field.name) for field in dataclasses.fields(result.config)}
-    config["data"] = None if config["data"] is None else _data_name(config["data"])
-    return {
+    report = {
         "format": FORMAT_VERSION,
         "tool": f"tflite-cluster {__version__}",
         "source": result.source,
         "destination": None if result.destination is None else str(result.destination),
         "written": written,
-        "config": config,
-        "sizes": None if result.sizes is None else _sizes(result),
-        "tensors": [_plain(dataclasses.asdict(tensor)) for tensor in result.tensors],
-        "fidelity": _plain({**dataclasses.asdict(result.fidelity), "passed": result.fidelity.passed}),
+        "config": _config(result.config),
+        "sizes": None if result.sizes is None else _sizes(result.sizes),
+        "tensors": [_tensor(tensor) for tensor in result.tensors],
+        "fidelity": _fidelity(result.fidelity),
     }
+    return {name: _plain(part) for name, part in report.items()}
 
 
 def write_json(result: Result, path: Path, written: bool) -> None:
@@ -41,17 +42,46 @@ def write_json(result: Result, path: Path, written: bool) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _sizes(result: Result) -> dict[str, Any]:
-    pairs = {field.name: getattr(result.sizes, field.name) for field in dataclasses.fields(result.sizes)}  # type: ignore[arg-type]
-    return {name: None if pair is None else _pair(pair) for name, pair in pairs.items()}
+def _config(config: Config) -> dict[str, Any]:
+    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    if config.data is not None:
+        settings["data"] = str(config.data) if isinstance(config.data, str | Path) else "arrays"
+    return settings
 
 
-def _pair(pair: SizePair) -> dict[str, Any]:
-    return {"before": pair.before, "after": pair.after, "ratio": pair.ratio}
+def _sizes(sizes: Sizes) -> dict[str, Any]:
+    pairs: dict[str, SizePair | None] = {"file": sizes.file, "gzip6": sizes.gzip6, "zip9": sizes.zip9, "xz": sizes.xz}
+    return {
+        name: None if pair is None else {"before": pair.before, "after": pair.after, "ratio": pair.ratio}
+        for name, pair in pairs.items()
+    }
 
 
-def _data_name(data: object) -> str:
-    return str(data) if isinstance(data, str | Path) else "arrays"
+def _tensor(tensor: TensorResult) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "operator": tensor.operator or None,
+        "type": tensor.type,
+        "shape": tensor.shape,
+        "bytes": tensor.bytes,
+        "clustered": tensor.reason is None,
+        "reason": tensor.reason,
+        "values": _before_and_after(tensor.values_before, tensor.values_after),
+        "sqnr_db": tensor.sqnr,
+        "bits_per_weight": _before_and_after(tensor.bits_before, tensor.bits_after),
+        "span": None if tensor.span is None else dataclasses.asdict(tensor.span),
+    }
+
+
+def _before_and_after(before: float | None, after: float | None) -> dict[str, float | None] | None:
+    return None if before is None else {"before": before, "after": after}
+
+
+def _fidelity(fidelity: Fidelity) -> dict[str, Any]:
+    verdict = {**dataclasses.asdict(fidelity), "passed": fidelity.passed}
+    if fidelity.accuracy is not None:
+        verdict["accuracy"]["drop_points"] = fidelity.accuracy.drop_points
+    return verdict
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Its place puts this folder on the path, for the modules that tests share."""

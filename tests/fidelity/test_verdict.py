@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tflite_cluster.fidelity.verdict import Accuracy, Fidelity, OutputFidelity, Status, judge
+
+
+def output(name: str = "y", *, real: bool = True, sqnr: float | None = 40.0, agreement: float | None = 0.99):
+    rmse = 0.1 if real else None
+    return OutputFidelity(None, name, 100, real, sqnr_db=sqnr, rmse=rmse, agreement=agreement, note=None)
+
+
+def checked(*outputs: OutputFidelity, accuracy: Accuracy | None = None) -> Fidelity:
+    return Fidelity("checked", basis="100 samples", outputs=outputs or (output(),), accuracy=accuracy)
+
+
+def dropped(hits: int) -> Accuracy:
+    return Accuracy("y", 1000, before=0.9, after=hits / 1000)
+
+
+GATES = {"min_agreement": 99.0, "min_sqnr": 40.0, "max_drop": 1.0}
+
+
+def test_gates_that_hold_pass_with_the_numbers():
+    fidelity = judge(checked(accuracy=dropped(890)), **GATES)
+    assert fidelity.passed
+    assert [(gate.gate, gate.limit) for gate in fidelity.gates] == [
+        ("min-agreement", 99.0),
+        ("min-sqnr", 40.0),
+        ("max-drop", 1.0),
+    ]
+    assert [gate.measured for gate in fidelity.gates] == [99.0, 40.0, pytest.approx(1.0)]
+
+
+@pytest.mark.parametrize(
+    ("gate", "fidelity"),
+    [
+        ("min_agreement", checked(output(agreement=0.98))),
+        ("min_agreement", checked(output(agreement=math.nan))),
+        ("min_sqnr", checked(output(sqnr=39.9))),
+        ("min_sqnr", checked(output(sqnr=-math.inf))),
+        ("min_sqnr", checked(output(sqnr=math.nan))),
+        ("max_drop", checked(accuracy=dropped(889))),
+        ("max_drop", checked(accuracy=Accuracy("y", 10, 0.9, math.nan))),
+    ],
+)
+def test_each_gate_trips(gate: str, fidelity: Fidelity):
+    judged = judge(fidelity, **{gate: GATES[gate]})
+    assert [outcome.passed for outcome in judged.gates] == [False]
+    assert not judged.passed
+
+
+def test_the_worst_output_counts():
+    outputs = (output("a", sqnr=math.inf, agreement=1.0), output("b", sqnr=20.0, agreement=0.5), output("c"))
+    agreement, sqnr = judge(checked(*outputs), min_agreement=90, min_sqnr=30).gates
+    assert (agreement.measured, sqnr.measured) == (50.0, 20.0)
+    assert "of b" in agreement.why
+    assert "of b" in sqnr.why
+
+
+def test_whole_numbers_have_no_sqnr_and_do_not_spoil_that_of_others():
+    assert judge(checked(output(), output("n", real=False, sqnr=None)), min_sqnr=40).passed
+    assert not judge(checked(output("n", real=False, sqnr=None)), min_sqnr=40).passed
+
+
+def test_an_output_without_a_measure_fails_the_gate():
+    (gate,) = judge(checked(output(), output("n", sqnr=None)), min_sqnr=1).gates
+    assert (gate.passed, gate.measured) == (False, None)
+    assert "cannot be measured" in gate.why
+
+
+@pytest.mark.parametrize("status", ["not checked", "broken", "skipped"])
+@pytest.mark.parametrize("gate", list(GATES))
+def test_a_gate_that_cannot_be_measured_fails(status: Status, gate: str):
+    judged = judge(Fidelity(status, "it crashes"), **{gate: 0.0})
+    assert [outcome.passed for outcome in judged.gates if outcome.gate != "runs"] == [False]
+    assert not judged.passed
+
+
+@pytest.mark.parametrize("gate", ["min_agreement", "max_drop"])
+def test_gates_on_classes_fail_where_there_are_none(gate: str):
+    (outcome,) = judge(checked(output(agreement=None)), **{gate: 0.0}).gates
+    assert (outcome.passed, outcome.measured) == (False, None)
+
+
+def test_a_gain_in_accuracy_is_no_drop():
+    assert judge(checked(accuracy=dropped(950)), max_drop=0).passed
+
+
+def test_a_drop_at_the_limit_passes_in_spite_of_rounding():
+    accuracy = Accuracy("y", 1000, before=0.888, after=0.887)
+    assert accuracy.drop_points > 0.1
+    assert judge(checked(accuracy=accuracy), max_drop=0.1).passed
+
+
+@pytest.mark.parametrize(("status", "passed"), [("not checked", True), ("skipped", True), ("broken", False)])
+def test_without_gates_only_a_broken_model_fails(status: Status, passed: bool):
+    assert judge(Fidelity(status, "because")).passed == passed
+    assert Fidelity(status, "because").passed == passed

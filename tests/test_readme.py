@@ -1,0 +1,55 @@
+"""Every command and every piece of Python in the README does what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tflite_cluster.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.S)
+    for line in block.splitlines()
+    if line.startswith("tflite-cluster ")
+]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the README speaks of."""
+    examples = ROOT / "examples"
+    shutil.copytree(examples, tmp_path / "examples")
+    shutil.copy(examples / "digits.tflite", tmp_path / "model.tflite")
+    shutil.copy(examples / "digits.samples.npz", tmp_path / "samples.npz")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str, workplace: Path) -> None:
+    assert main(shlex.split(command)[1:]) == 0
+    assert (workplace / "smaller.tflite").stat().st_size == (workplace / "model.tflite").stat().st_size
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 3
+
+
+def test_python(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    names: dict[str, object] = {}
+    exec(block, names)
+    assert isinstance(names["smaller"], bytes)
+    assert "times smaller" in capsys.readouterr().out
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).exists(), target

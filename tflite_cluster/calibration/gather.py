@@ -1,0 +1,110 @@
+"""Which activations meet which weight, and their moments over the calibration samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InterpreterFailure
+from ..interpreter.process import InterpreterProcess
+from ..model.layers import Layer
+from ..model.read import Model, Tensor
+from .moments import Meeting, Moments, Probe, collect
+from .samples import Samples
+
+_MOST_PLACES: Final = 64
+"""Places of each activation that are looked at: neighbours tell little that is new."""
+
+_MOST_BYTES: Final = 384 << 20
+"""What all second moments together may take in memory."""
+
+_WIDEST: Final = 4096
+_BATCH_BYTES: Final = 16 << 20
+
+
+def gather_moments(
+    process: InterpreterProcess,
+    model: Model,
+    path: Path,
+    layers: Mapping[int, Layer],
+    samples: Mapping[str | None, Samples],
+    chosen: Mapping[str | None, npt.NDArray[np.intp]],
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> dict[int, Moments]:
+    """Moments for those of the numbered layers whose input can be observed.
+
+    chosen: which samples to use, by signature. Layers of subgraphs that no signature runs directly, or whose tensors
+    cannot be read, are missing from the result.
+    """
+    widest = _widest(layers.values())
+    found: dict[int, Moments] = {}
+    total, done = sum(len(indices) for indices in chosen.values()), 0
+    for key, indices in chosen.items():
+        subgraph = model.signatures[key].subgraph if key in model.signatures else 0
+        numbers = [number for number, layer in layers.items() if layer.operator.subgraph == subgraph]
+        meetings = [_meeting(model, layers[number], widest) for number in numbers]
+        sums = [Moments.empty(meeting) for meeting in meetings]
+        try:
+            for batch in batches(samples[key], indices):
+                parts = process.call(collect, path, key, batch, meetings, _MOST_PLACES, [done], threads)
+                for moments, part in zip(sums, parts, strict=True):
+                    moments.add(part)
+                done += len(next(iter(batch.values())))
+                progress(done, total)
+        except InterpreterFailure:
+            continue  # this signature's layers stay without
+        found.update((number, moments) for number, moments in zip(numbers, sums, strict=True) if moments.count)
+    return found
+
+
+def batches(samples: Samples, indices: npt.NDArray[np.intp]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """The chosen samples in batches of bounded size, in order."""
+    if not len(indices):
+        return
+    size = sum(values.nbytes for values in samples.batch(0, 1).values())
+    length = max(_BATCH_BYTES // max(size, 1), 1)
+    for start in range(0, len(indices), length):
+        singles = [samples.batch(int(index), int(index) + 1) for index in indices[start : start + length]]
+        yield {name: np.concatenate([single[name] for single in singles]) for name in singles[0]}
+
+
+def probe_of(tensor: Tensor) -> Probe:
+    """How to read a tensor as real values."""
+    quantization = tensor.quantization
+    if quantization is None or len(quantization.scale) != 1:
+        return Probe(tensor.subgraph, tensor.index)
+    zero = int(quantization.zero_point[0]) if len(quantization.zero_point) else 0
+    return Probe(tensor.subgraph, tensor.index, float(quantization.scale[0]), zero)
+
+
+def _widest(layers: Iterable[Layer]) -> int:
+    """Columns that one Hessian may have, so that all fit into memory."""
+    widest, shapes = _WIDEST, list(layers)
+    while (
+        widest > 1 and sum(4 * parts * n * n for parts, n in (_shape(layer, widest) for layer in shapes)) > _MOST_BYTES
+    ):
+        widest //= 2
+    return widest
+
+
+def _shape(layer: Layer, widest: int) -> tuple[int, int]:
+    """Parts and columns of each: rows apart for depthwise, groups apart, and too wide a matrix in runs of columns."""
+    if layer.kind == "depthwise":
+        return layer.rows.groups, layer.columns
+    if layer.groups > 1 or layer.columns <= widest:
+        return layer.groups, layer.columns
+    parts = -(-layer.columns // widest)
+    while layer.columns % parts:
+        parts += 1
+    return parts, layer.columns // parts
+
+
+def _meeting(model: Model, layer: Layer, widest: int) -> Meeting:
+    parts, columns = _shape(layer, widest)
+    tensor = model.subgraphs[layer.operator.subgraph].tensors[layer.input]
+    return Meeting(probe_of(tensor), layer.kind, parts, columns, layer.window, layer.groups, layer.multiplier)

@@ -1,0 +1,168 @@
+"""Second moments E[x xᵀ] of what meets the columns of each weight, gathered where the interpreter runs.
+
+`collect` and `observe` run in the interpreter's process and give back sums, never activations of whole images.
+Padding counts as the real value zero, as it does for the kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..interpreter.runtime import Kernels, OpenModel
+from ..interpreter.worker import open_model
+from ..model.layers import Kind, Window
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A tensor to look at after each run, and how to turn it into real values: scale x (code - zero)."""
+
+    subgraph: int
+    tensor: int
+    scale: float = 1.0
+    zero: int = 0
+
+    def read(self, model: OpenModel) -> Floats:
+        """The tensor as the latest run of an OpenModel left it."""
+        values = model.tensor(self.tensor, self.subgraph)
+        real: Floats = values.astype(np.float32)
+        if np.issubdtype(values.dtype, np.integer):
+            real = (real - np.float32(self.zero)) * np.float32(self.scale)
+        return real
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """How the probed tensor meets the columns of a weight; `parts` x `columns` is the shape of one observation.
+
+    Parts are convolution groups, depthwise outputs, or runs of columns of a matrix too wide for one Hessian.
+    """
+
+    probe: Probe
+    kind: Kind
+    parts: int
+    columns: int
+    window: Window | None
+    groups: int
+    multiplier: int
+
+
+@dataclass
+class Moments:
+    """Sums of x and x xᵀ over observations: (parts, columns) and (parts, columns, columns)."""
+
+    count: int
+    first: Floats
+    second: Floats
+
+    @classmethod
+    def empty(cls, meeting: Meeting) -> Moments:
+        """Nothing observed yet."""
+        shape = meeting.parts, meeting.columns
+        return cls(0, np.zeros(shape, np.float32), np.zeros((*shape, meeting.columns), np.float32))
+
+    def add(self, other: Moments) -> None:
+        """Take in the sums of other observations."""
+        self.count += other.count
+        self.first += other.first
+        self.second += other.second
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """E[x], (parts, columns)."""
+        return self.first.astype(np.float64) / max(self.count, 1)
+
+    @property
+    def hessian(self) -> npt.NDArray[np.float64]:
+        """E[x xᵀ], (parts, columns, columns)."""
+        return self.second.astype(np.float64) / max(self.count, 1)
+
+    @property
+    def covariance(self) -> npt.NDArray[np.float64]:
+        """The Hessian once a free bias absorbs the mean error of every output."""
+        mean = self.mean
+        return self.hessian - mean[:, :, None] * mean[:, None, :]
+
+
+def collect(
+    path: Path,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    meetings: Sequence[Meeting],
+    most: int,
+    seed: Sequence[int],
+    threads: int,
+) -> list[Moments]:
+    """Moments of each meeting over a batch of samples, with at most `most` places seen in each sample.
+
+    Runs in the interpreter's process. `seed` sets the choice of places.
+    """
+    model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
+    sums = [Moments.empty(meeting) for meeting in meetings]
+    for sample in range(len(next(iter(batch.values())))):
+        model.run(key, {name: values[sample] for name, values in batch.items()})
+        for number, (meeting, moments) in enumerate(zip(meetings, sums, strict=True)):
+            generator = np.random.default_rng([*seed, sample, number])
+            x = observations(meeting, meeting.probe.read(model), most, generator)
+            moments.count += len(x)
+            moments.first += x.sum(0)
+            moments.second += np.matmul(x.transpose(1, 2, 0), x.transpose(1, 0, 2))
+    return sums
+
+
+def observe(
+    path: Path, key: str | None, batch: Mapping[str, npt.NDArray[Any]], probes: Sequence[Probe], threads: int
+) -> list[list[Floats]]:
+    """The probed tensors of each sample, flat: [sample][probe] -> (elements,). Runs in the interpreter's process."""
+    model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
+    found: list[list[Floats]] = []
+    for sample in range(len(next(iter(batch.values())))):
+        model.run(key, {name: values[sample] for name, values in batch.items()})
+        found.append([probe.read(model).reshape(-1) for probe in probes])
+    return found
+
+
+def observations(meeting: Meeting, activation: Floats, most: int, generator: np.random.Generator) -> Floats:
+    """What meets the columns at up to `most` places of one activation: (places, parts, columns)."""
+    if meeting.kind == "pixels":
+        rows = activation.reshape(-1, meeting.parts * meeting.columns)
+        return rows[_places(len(rows), most, generator)].reshape(-1, meeting.parts, meeting.columns)
+    patches = _patches(activation, meeting, most, generator)
+    places, height, width, channels = patches.shape
+    if meeting.kind == "depthwise":
+        by_channel = patches.reshape(places, height * width, channels).transpose(0, 2, 1)
+        return np.repeat(by_channel, meeting.multiplier, axis=1)
+    groups = meeting.groups
+    by_group = patches.reshape(places, height, width, groups, channels // groups).transpose(0, 3, 1, 2, 4)
+    return by_group.reshape(places, meeting.parts, meeting.columns)
+
+
+def _patches(activation: Floats, meeting: Meeting, most: int, generator: np.random.Generator) -> Floats:
+    """Patches at some of the output places of the images: (places, kernel height, kernel width, channels)."""
+    window = meeting.window
+    assert window is not None
+    images, height, width, _ = activation.shape
+    rows, columns = window.outputs((height, width))
+    places = _places(images * rows * columns, most, generator)
+    image, place = np.divmod(places, rows * columns)
+    row, column = np.divmod(place, columns)
+    margins = window.margins((height, width))
+    padded = np.pad(activation, ((0, 0), *margins, (0, 0))) if any(map(any, margins)) else activation
+    y = row[:, None] * window.stride[0] + np.arange(window.kernel[0]) * window.dilation[0]
+    x = column[:, None] * window.stride[1] + np.arange(window.kernel[1]) * window.dilation[1]
+    patches: Floats = np.asarray(padded[image[:, None, None], y[:, :, None], x[:, None, :]])
+    return patches
+
+
+def _places(count: int, most: int, generator: np.random.Generator) -> npt.NDArray[np.intp]:
+    if count <= most:
+        return np.arange(count)
+    return np.asarray(np.sort(generator.permutation(count)[:most]))

@@ -1,0 +1,113 @@
+"""Assignment with error feedback: each rounding error is pushed onto the weights that are not yet assigned.
+
+Optimal brain quantisation (Frantar et al., 2208.11580) in the column order and blocks of GPTQ (2210.17323, section 3),
+with any codebook in place of a uniform grid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .codebook import nearest
+from .histogram import Array
+
+Reals = npt.NDArray[np.floating]
+
+_BLOCK: Final = 64
+_FLOOR: Final = 0.01
+"""Share of the mean diagonal that is added to the whole diagonal."""
+
+
+def shrunk(hessian: Array, observations: float) -> Array:
+    """Second moments (parts, n, n) made fit for inversion.
+
+    Few observations leave a null space that looks free and is not: off-diagonal entries shrink by
+    observations / (observations + n), and a hundredth of the mean diagonal is added.
+    """
+    n = hessian.shape[-1]
+    diagonal: Array = np.einsum("pii->pi", hessian)
+    # A part that was never seen active still matters a little: an all-zero Hessian has no inverse.
+    least = max(float(diagonal.mean()), float(np.finfo(np.float32).tiny)) * 1e-8
+    mean = np.maximum(diagonal.mean(-1, keepdims=True), least)
+    result: Array = hessian * (observations / (observations + n))
+    np.einsum("pii->pi", result)[...] = diagonal + _FLOOR * mean
+    return result
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """How the rounding error of one column is made up for by those that come after it.
+
+    Made of Hessians for `parts` blocks of a matrix: runs of its rows with all columns (down to single rows), or runs of
+    its columns with all rows; the shapes tell which. `order` is (parts, n), `factor` (parts, n, n).
+    """
+
+    order: npt.NDArray[np.intp]
+    factor: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, hessian: Array) -> Feedback:
+        """From positive definite Hessians (parts, n, n), as `shrunk` gives them."""
+        order = np.argsort(-np.einsum("pii->pi", hessian), axis=1, kind="stable")
+        part = np.arange(len(hessian))[:, None, None]
+        factor = _inverse_factor(hessian[part, order[:, :, None], order[:, None, :]])
+        return cls(order, factor.astype(np.float32))
+
+    def assign(self, weights: Reals, centroids: Array) -> npt.NDArray[np.intp]:
+        """Index of a centroid (ascending) for each of the `weights` (rows, columns).
+
+        Seeks the least output error E[|(W - C) x|²], of which the Hessian is E[x xᵀ].
+        """
+        rows, columns = weights.shape
+        parts, n = self.order.shape
+        if n == columns and parts == rows:
+            return self._assign_rows(weights, centroids)
+        indices = np.empty(weights.shape, np.intp)
+        for part in range(parts):
+            if n == columns:
+                place = np.s_[part * rows // parts : (part + 1) * rows // parts, :]
+            else:
+                place = np.s_[:, part * n : (part + 1) * n]
+            indices[place] = self._assign_part(part, weights[place], centroids)
+        return indices
+
+    def _assign_part(self, part: int, weights: Reals, centroids: Array) -> npt.NDArray[np.intp]:
+        order, factor = self.order[part], self.factor[part]
+        work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)  # columns first: each step reads one row
+        book = centroids.astype(np.float32)
+        indices = np.empty(work.shape, np.intp)
+        for start in range(0, len(work), _BLOCK):
+            stop = min(start + _BLOCK, len(work))
+            errors = np.empty((stop - start, work.shape[1]), np.float32)
+            for j in range(start, stop):
+                indices[j] = nearest(work[j], centroids)
+                errors[j - start] = (work[j] - book[indices[j]]) / factor[j, j]
+                work[j + 1 : stop] -= factor[j, j + 1 : stop, None] * errors[j - start]
+            work[stop:] -= factor[start:stop, stop:].T @ errors
+        result = np.empty(weights.shape, np.intp)
+        result[:, order] = indices.T
+        return result
+
+    def _assign_rows(self, weights: Reals, centroids: Array) -> npt.NDArray[np.intp]:
+        """All rows at once, each with its own Hessian."""
+        work = np.take_along_axis(weights, self.order, 1).astype(np.float32)
+        book = centroids.astype(np.float32)
+        indices = np.empty(work.shape, np.intp)
+        for j in range(work.shape[1]):
+            indices[:, j] = nearest(work[:, j], centroids)
+            error = (work[:, j] - book[indices[:, j]]) / self.factor[:, j, j]
+            work[:, j + 1 :] -= error[:, None] * self.factor[:, j, j + 1 :]
+        result = np.empty_like(indices)
+        np.put_along_axis(result, self.order, indices, 1)
+        return result
+
+
+def _inverse_factor(hessian: Array) -> Array:
+    """Upper triangular U with H⁻¹ = Uᵀ U for positive definite H (..., n, n): its row j is the feedback of column j."""
+    lower = np.linalg.cholesky(hessian[..., ::-1, ::-1])  # that of H reversed gives U without forming H⁻¹
+    inverse: Array = np.linalg.inv(lower)[..., ::-1, ::-1]
+    return inverse

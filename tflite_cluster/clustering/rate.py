@@ -1,0 +1,124 @@
+"""One tensor at a price per bit: the codebook that the price calls for, and the assignment with error feedback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .codebook import Representable, float_codebook, nearest, optimal_codebook
+from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
+from .feedback import Feedback
+from .histogram import Array, Histogram, code_histogram, value_histogram
+
+_LEAST_SQNR: Final = 8.0
+"""dB that every tensor keeps. Further out the damage is no longer in proportion to the error, and a tensor that looked
+free collapses onto a single value."""
+
+_CHEAPER: Final = 0.7
+_MOST_EXACT_BINS: Final = 1024
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A weight as error feedback sees it.
+
+    codes: (rows, columns), float32 for floats, else integers. scale: real size of a code in each row, (rows,).
+    zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of what meets the
+    columns, (parts, n) as the feedback's parts.
+    """
+
+    codes: npt.NDArray[Any]
+    is_float: bool
+    scale: Array
+    zero: int
+    representable: Representable
+    feedback: Feedback | None
+    mean: Array | None
+
+    @cached_property
+    def histogram(self) -> Histogram:
+        """Codes relative to zero, each of equal weight."""
+        flat = self.codes.reshape(-1)
+        if self.is_float:
+            return value_histogram(np.sort(flat))
+        counted = code_histogram(flat, np.ones(1), (1, 1, flat.size))
+        return Histogram(counted.values - self.zero, counted.weights)
+
+    @cached_property
+    def square_scale(self) -> float:
+        """Mean squared real size of a code."""
+        return float(np.mean(self.scale**2))
+
+    @cached_property
+    def power(self) -> float:
+        """Squared sum of the real weights."""
+        return float(self.histogram.weights @ self.histogram.values**2) * self.square_scale
+
+    def relative(self, centroids: Array) -> Array:
+        """Representable values relative to zero."""
+        return self.representable(centroids + self.zero) - self.zero
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A tensor on its codebook: codes (rows, columns), bits per weight by entropy, and the squared real error that the
+    codebook makes without feedback. `mean_change` is how the mean of each output row changes, (rows,), if known.
+    """
+
+    codes: npt.NDArray[Any]
+    entropy: float
+    error: float
+    mean_change: Array | None
+
+
+def cluster_at_price(matrix: Matrix, price: float) -> Priced:
+    """Cluster at a price in squared real units per bit; lower it where the tensor would lose too much."""
+    least = matrix.power * 10 ** (-_LEAST_SQNR / 10)
+    while True:
+        book = _codebook(matrix, price / matrix.square_scale)
+        if book.error * matrix.square_scale <= least or price <= least * 1e-12:
+            break
+        price *= _CHEAPER
+    return _on_codebook(matrix, book.centroids, book.error * matrix.square_scale)
+
+
+def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
+    """Cluster to the best codebook of at most `clusters` values, with feedback."""
+    histogram = matrix.histogram
+    if matrix.is_float or len(histogram) > _MOST_EXACT_BINS:
+        centroids = float_codebook(histogram, clusters, matrix.relative)
+    else:
+        centroids = optimal_codebook(histogram, clusters, histogram.index_of(0.0), matrix.relative)
+    distance = histogram.values - centroids[nearest(histogram.values, centroids)]
+    return _on_codebook(matrix, centroids, float(histogram.weights @ distance**2) * matrix.square_scale)
+
+
+def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:
+    if matrix.is_float or len(matrix.histogram) > _MOST_EXACT_BINS:
+        return entropy_codebook(matrix.histogram, price, matrix.relative)
+    return integer_entropy_codebook(matrix.histogram, price, matrix.relative)
+
+
+def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
+    """Assign with feedback if there is any. Rows are independent, so that their scales need no care."""
+    values = matrix.codes.astype(np.float32) - np.float32(matrix.zero)
+    indices = nearest(values, centroids) if matrix.feedback is None else matrix.feedback.assign(values, centroids)
+    shares = np.bincount(indices.reshape(-1)) / indices.size
+    entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
+    table = (centroids + matrix.zero).astype(matrix.codes.dtype)
+    change = centroids.astype(np.float32)[indices] - values
+    return Priced(table[indices], entropy, error, _mean_change(matrix, change))
+
+
+def _mean_change(matrix: Matrix, change: npt.NDArray[np.float32]) -> Array | None:
+    if matrix.mean is None:
+        return None
+    parts, n = matrix.mean.shape
+    rows, columns = change.shape
+    by_row = np.repeat(matrix.mean, rows // parts, axis=0) if n == columns else matrix.mean.reshape(1, columns)
+    result: Array = np.sum(change * by_row, axis=1) * matrix.scale
+    return result

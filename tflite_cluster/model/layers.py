@@ -1,0 +1,202 @@
+"""How an operator multiplies its input by a weight: as a matrix, with the patches of the input that meet its rows.
+
+Error feedback sees every weight as a matrix of rows (outputs) by columns (what meets them of the input). This module
+says how the elements of a stored tensor fall into rows, which activations the columns are, and where the bias is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Final, Literal
+
+import tflite
+
+from .read import Model, Operator, Tensor
+from .select import Groups, User, Weight
+from .verify import Span
+
+Kind = Literal["patches", "depthwise", "pixels"]
+"""patches: columns are the patches of a convolution. depthwise: each row meets its own channel's patches.
+pixels: columns are the last axis of the input."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Geometry of a convolution, (height, width) each; `same` padding as TensorFlow defines it, else valid."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    same: bool
+
+    def margins(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Padding before and after along each axis, for an input of that size."""
+        if not self.same:
+            return (0, 0), (0, 0)
+        total = [
+            max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
+            for length, kernel, stride, dilation in zip(size, self.kernel, self.stride, self.dilation, strict=True)
+        ]
+        return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
+
+    def outputs(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the output for an input of that size; 0 where the kernel does not fit."""
+        rows, columns = (
+            max((length + sum(margin) - (kernel - 1) * dilation - 1) // stride + 1, 0)
+            for length, margin, kernel, stride, dilation in zip(
+                size, self.margins(size), self.kernel, self.stride, self.dilation, strict=True
+            )
+        )
+        return rows, columns
+
+
+@dataclass(frozen=True)
+class Bias:
+    """A constant bias that one operator adds and nothing else reads: `real value = scale x code` for integers."""
+
+    span: Span
+    tensor: Tensor
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weight at work in one operator.
+
+    rows: elements of the tensor by matrix row. columns: how many there are. groups: convolution groups, each with
+    its own share of the rows and of the input channels. multiplier: depthwise outputs for each input channel.
+    """
+
+    kind: Kind
+    operator: Operator
+    input: int
+    output: int
+    rows: Groups
+    columns: int
+    window: Window | None = None
+    groups: int = 1
+    multiplier: int = 1
+    bias: Bias | None = None
+
+
+_OPTIONS: Final[dict[str, tuple[int, type]]] = {
+    "CONV_2D": (tflite.BuiltinOptions.Conv2DOptions, tflite.Conv2DOptions),
+    "DEPTHWISE_CONV_2D": (tflite.BuiltinOptions.DepthwiseConv2DOptions, tflite.DepthwiseConv2DOptions),
+}
+
+
+def find_layer(model: Model, weight: Weight) -> Layer | None:
+    """How the weight is used, if by one operator of a kind whose input can be observed; else None."""
+    if len(weight.users) != 1 or weight.tensor.is_sparse or len(weight.tensors) != 1:
+        return None
+    user = weight.users[0]
+    build = _BUILDERS.get(user.operator.name)
+    layer = build(model, weight, user) if build is not None and user.operator.outputs else None
+    return replace(layer, bias=_bias(model, layer)) if layer is not None else None
+
+
+def _convolution(model: Model, weight: Weight, user: User) -> Layer | None:
+    window = _window(user.operator, weight.tensor.shape)
+    source = _tensor(model, user.operator, 0)
+    if window is None or len(source.shape) != 4 or len(weight.tensor.shape) != 4:
+        return None
+    outputs, *_, channels = weight.tensor.shape
+    groups = source.shape[3] // channels if channels and source.shape[3] % channels == 0 else 0
+    if groups < 1 or outputs % groups:
+        return None
+    columns = prod(weight.tensor.shape[1:])
+    operator = user.operator
+    return Layer(
+        "patches", operator, source.index, operator.outputs[0], weight.channels, columns, window, groups=groups
+    )
+
+
+def _depthwise(model: Model, weight: Weight, user: User) -> Layer | None:
+    window = _window(user.operator, weight.tensor.shape)
+    source = _tensor(model, user.operator, 0)
+    if window is None or len(source.shape) != 4 or len(weight.tensor.shape) != 4:
+        return None
+    outputs, channels = weight.tensor.shape[3], source.shape[3]
+    if not channels or outputs % channels:
+        return None
+    operator, taps = user.operator, prod(window.kernel)
+    multiplier = outputs // channels
+    return Layer(
+        "depthwise", operator, source.index, operator.outputs[0], weight.channels, taps, window, multiplier=multiplier
+    )
+
+
+def _fully_connected(_model: Model, weight: Weight, user: User) -> Layer | None:
+    if len(weight.tensor.shape) != 2:
+        return None
+    return _pixels(user, 0, weight.channels, weight.tensor.shape[1])
+
+
+def _transpose_conv(_model: Model, weight: Weight, user: User) -> Layer | None:
+    """Every input pixel is multiplied by one matrix of (output, tap) rows; that the results then overlap is ignored."""
+    if len(weight.tensor.shape) != 4:
+        return None
+    *rows, channels = weight.tensor.shape
+    return _pixels(user, 2, Groups(1, prod(rows), channels), channels)
+
+
+def _batch_matmul(_model: Model, weight: Weight, user: User) -> Layer | None:
+    """A constant second operand, the same matrix for every batch."""
+    if user.operand != 1 or len(weight.tensor.shape) < 2 or prod(weight.tensor.shape[:-2]) != 1:
+        return None
+    columns = weight.count // weight.channels.groups
+    return _pixels(user, 0, weight.channels, columns)
+
+
+def _pixels(user: User, operand: int, rows: Groups, columns: int) -> Layer | None:
+    operator = user.operator
+    if operand >= len(operator.inputs) or operator.inputs[operand] < 0:
+        return None
+    return Layer("pixels", operator, operator.inputs[operand], operator.outputs[0], rows, columns)
+
+
+_BUILDERS: Final = {
+    "CONV_2D": _convolution,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": _fully_connected,
+    "TRANSPOSE_CONV": _transpose_conv,
+    "BATCH_MATMUL": _batch_matmul,
+}
+
+_BIAS_OPERANDS: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2}
+
+
+def _bias(model: Model, layer: Layer) -> Bias | None:
+    """The bias operand, if it is a plain constant of known type that nothing else shares."""
+    operator, rows = layer.operator, layer.rows.groups
+    operand = _BIAS_OPERANDS.get(operator.name)
+    if operand is None or operand >= len(operator.inputs) or operator.inputs[operand] < 0:
+        return None
+    tensor = _tensor(model, operator, operand)
+    span = model.buffers[tensor.buffer]
+    item = {"FLOAT32": 4, "INT32": 4, "INT64": 8}.get(tensor.type)
+    readers = sum(other.inputs.count(tensor.index) for other in model.subgraphs[operator.subgraph].operators)
+    holders = sum(model.buffers[other.buffer] == span for other in model.tensors)
+    if item is None or span.size != item * rows or readers != 1 or holders != 1 or tensor.is_variable:
+        return None
+    if tensor.type != "FLOAT32" and (tensor.quantization is None or len(tensor.quantization.scale) not in (1, rows)):
+        return None
+    return None if tensor.index in model.subgraphs[operator.subgraph].outputs else Bias(span, tensor)
+
+
+def _window(operator: Operator, shape: tuple[int, ...]) -> Window | None:
+    kind, reader = _OPTIONS[operator.name]
+    table = operator.table.BuiltinOptions()
+    if table is None or operator.table.BuiltinOptionsType() != kind or len(shape) != 4:
+        return None
+    options: Any = reader()
+    options.Init(table.Bytes, table.Pos)
+    stride = options.StrideH(), options.StrideW()
+    dilation = options.DilationHFactor(), options.DilationWFactor()
+    if min(*stride, *dilation, shape[1], shape[2]) < 1:
+        return None
+    return Window((shape[1], shape[2]), stride, dilation, options.Padding() == tflite.Padding.SAME)
+
+
+def _tensor(model: Model, operator: Operator, operand: int) -> Tensor:
+    return model.subgraphs[operator.subgraph].tensors[operator.inputs[operand]]

@@ -1,0 +1,1 @@
+"""The smallest zip at a fidelity: what each tensor may cost, and how far the whole model may go."""

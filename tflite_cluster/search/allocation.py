@@ -1,0 +1,57 @@
+"""What a bit may cost in each tensor: prices from how much the outputs suffer for each tensor's own error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .quality import Quality
+from .workbench import Job, Workbench
+
+_FIRST_SQNR: Final = 22.0
+"""dB of each tensor at which sensitivities are first measured, near where most end up."""
+
+_ROUNDS: Final = 2
+_REFERENCE_DISTORTION: Final = 0.03
+"""Sum of the tensors' distortions that multiplier 1 aims at, before it is measured."""
+
+_LEAST_DISTORTION: Final = 1e-9
+
+
+def sensitivities(
+    bench: Workbench, jobs: Sequence[Job], measure: Callable[[], Quality], progress: Callable[[int, int], None]
+) -> npt.NDArray[np.float64]:
+    """Output distortion per unit of squared real error of each tensor, each perturbed alone.
+
+    The effect is not in proportion to the error far from where a tensor ends up, so that it is measured twice: at equal
+    SQNR, then at the prices that follow; the geometric mean of both counts.
+    """
+    prices = np.array([_price_at_sqnr(job, _FIRST_SQNR) for job in jobs])
+    logarithms = np.zeros(len(jobs))
+    for number in range(_ROUNDS):
+        for index, job in enumerate(jobs):
+            priced = bench.apply(job, prices[index])
+            distortion = max(measure().distortion, _LEAST_DISTORTION)
+            bench.restore(job)
+            logarithms[index] += math.log(distortion / max(priced.error, np.finfo(float).tiny))
+            progress(number * len(jobs) + index + 1, _ROUNDS * len(jobs))
+        prices = base_prices(jobs, np.exp(logarithms / (number + 1)))
+    return np.exp(logarithms / _ROUNDS)
+
+
+def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Prices at which every bit buys as much output fidelity wherever it is spent.
+
+    At high rate a tensor of n weights has an error of about n x price / (2 ln 2), whatever its distribution.
+    """
+    weights = sum(job.matrix.codes.size for job in jobs)
+    return _REFERENCE_DISTORTION * 2 * math.log(2) / weights / sensitivity
+
+
+def _price_at_sqnr(job: Job, sqnr: float) -> float:
+    noise = job.matrix.power / job.matrix.codes.size * 10 ** (-sqnr / 10)
+    return 2 * math.log(2) * max(noise, np.finfo(float).tiny)

@@ -42,7 +42,8 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 3
 
 
-def test_python(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("workplace")
+def test_python(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)
     names: dict[str, object] = {}
     exec(block, names)

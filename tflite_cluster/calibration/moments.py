@@ -139,9 +139,10 @@ def observations(meeting: Meeting, activation: Floats, most: int, generator: np.
     places, height, width, channels = patches.shape
     if meeting.kind == "depthwise":
         by_channel = patches.reshape(places, height * width, channels).transpose(0, 2, 1)
-        return np.repeat(by_channel, meeting.multiplier, axis=1)
+        repeated: Floats = np.repeat(by_channel, meeting.multiplier, axis=1)
+        return repeated
     groups = meeting.groups
-    by_group = patches.reshape(places, height, width, groups, channels // groups).transpose(0, 3, 1, 2, 4)
+    by_group: Floats = patches.reshape(places, height, width, groups, channels // groups).transpose(0, 3, 1, 2, 4)
     return by_group.reshape(places, meeting.parts, meeting.columns)
 
 
@@ -158,8 +159,7 @@ def _patches(activation: Floats, meeting: Meeting, most: int, generator: np.rand
     padded = np.pad(activation, ((0, 0), *margins, (0, 0))) if any(map(any, margins)) else activation
     y = row[:, None] * window.stride[0] + np.arange(window.kernel[0]) * window.dilation[0]
     x = column[:, None] * window.stride[1] + np.arange(window.kernel[1]) * window.dilation[1]
-    patches: Floats = np.asarray(padded[image[:, None, None], y[:, :, None], x[:, None, :]])
-    return patches
+    return np.asarray(padded[image[:, None, None], y[:, :, None], x[:, None, :]])
 
 
 def _places(count: int, most: int, generator: np.random.Generator) -> npt.NDArray[np.intp]:

@@ -96,7 +96,10 @@ def float_codebook(fine: Histogram, clusters: int, representable: Representable 
     """
     if len(fine) <= clusters:
         return fine.values
-    edges = _companded_edges(fine, int(np.clip(_COARSE_PER_CLUSTER * clusters, *_COARSE)))
+    parts = int(np.clip(_COARSE_PER_CLUSTER * clusters, *_COARSE))
+    if len(fine) <= parts:
+        return optimal_codebook(fine, clusters, fine.index_of(0.0), representable)
+    edges = _companded_edges(fine, parts)
     coarse = fine.merged(edges)
     borders = _optimal_borders(Intervals.of(coarse, coarse.index_of(0.0)), clusters)
     borders = np.append(edges, len(fine))[borders]
@@ -170,8 +173,6 @@ def _companded_edges(fine: Histogram, parts: int) -> Indices:
     """First bins of about `parts` runs of equal share of density^(1/3), how optimal centroids are spread (Panter and
     Dite 1951). Zero and both ends stay runs of their own.
     """
-    if len(fine) <= parts:
-        return np.arange(len(fine))
     share = np.cbrt(fine.weights * np.gradient(fine.values) ** 2)
     share = np.cumsum(np.minimum(share, _cap(share, parts)))
     edges = np.searchsorted(share, share[-1] * np.linspace(0, 1, parts, endpoint=False))

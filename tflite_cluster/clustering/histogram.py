@@ -46,25 +46,20 @@ def code_histogram(codes: npt.NDArray[Any], group_weights: Array, shape: tuple[i
 
     `codes` is flat; seen as `shape` (outer, groups, inner), each element weighs group_weights[its group].
     """
+    _, groups, inner = shape
     low = int(codes.min())
     bins = int(codes.max()) - low + 1
-    if len(group_weights) == 1:
-        counts = sum(_counts(block, low, bins) for block in blocks(codes))
-        weights = counts * group_weights[0]
-    else:
-        counts, weights = np.zeros(bins), np.zeros(bins)
-        by_group = codes.reshape(shape)
-        for group, weight in enumerate(group_weights):
-            in_group = _counts(by_group[:, group].reshape(-1), low, bins)
-            counts += in_group
-            weights += weight * in_group
+    counts, weights = np.zeros(bins), np.zeros(bins)
+    start = 0
+    for block in blocks(codes):
+        shifted = block.astype(np.int32) - low
+        group = np.arange(start, start + len(block)) // inner % groups
+        start += len(block)
+        counts += np.bincount(shifted, minlength=bins)
+        weights += np.bincount(shifted, group_weights[group], minlength=bins)
     present = np.flatnonzero(counts)
     positive = np.maximum(weights[present], np.finfo(np.float64).tiny)
     return Histogram(present.astype(np.float64) + low, positive)
-
-
-def _counts(codes: npt.NDArray[Any], low: int, bins: int) -> Array:
-    return np.bincount(codes.astype(np.int32) - low, minlength=bins).astype(np.float64)
 
 
 def blocks(flat: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:

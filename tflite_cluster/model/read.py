@@ -146,6 +146,8 @@ def open_model(source: Path | bytes) -> Model:
         raise ModelError(f"{label}: {error}") from None
     except OSError as error:
         raise ModelError(f"{label}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a name with a NUL, or a file emptied since it was looked at
+        raise ModelError(f"{label}: cannot be read: {error}") from error
     return model
 
 
@@ -264,7 +266,8 @@ def _quantization(table: Any, name: str) -> Quantization | None:
         if inner is None:
             raise ModelError(f"damaged: tensor '{name}' has a quantisation of a kind that is then not described")
         offsets = [inner.Offset(slot) for slot in (4, 6)]
-        details = [inner.Get(number_types.Int32Flags, inner.Pos + offset) for offset in offsets if offset]
+        if offsets[0]:  # without scales, zero points would mean nothing
+            details = [inner.Get(number_types.Int32Flags, inner.Pos + offset) for offset in offsets if offset]
     if not kind and not len(scale):
         return None
     if len(zero_point) not in (0, 1, len(scale)):

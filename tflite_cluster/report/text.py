@@ -46,11 +46,11 @@ def render(result: Result, written: bool, width: int = _PIPE_WIDTH) -> list[Tabl
     others = [tensor for tensor in result.tensors if tensor.reason is not None]
     parts: list[Table | Text] = []
     if clustered:
-        parts.append(_tensor_table(clustered, width))
+        parts += [_tensor_table(clustered, width), Text()]
     if others:
-        parts.append(_reasons(others))
+        parts += [_reasons(others), Text()]
     if result.sizes is not None:
-        parts.append(_size_table(result))
+        parts += [_size_table(result), Text()]
     parts += [Text(line, style) for line, style in fidelity_lines(result.fidelity)]
     if result.destination is not None and written:
         parts.append(Text(f"{printable(result.source)} → {printable(str(result.destination))}"))

@@ -103,15 +103,18 @@ class Workbench:
         original: Path,
         copy: PatchedCopy,
         samples: Mapping[str | None, Samples],
+        chosen: Mapping[str | None, npt.NDArray[np.intp]],
         threads: int,
     ) -> None:
+        """chosen: the samples, by signature, that `measure` may be asked for."""
         self._process = process
         self._model = model
         self._copy = copy
         self._samples = samples
         self._threads = threads
         self._probes = {key: _output_probes(model, key) for key in samples}
-        self._reference = {key: self._observe(original, key, range(samples[key].count)) for key in samples}
+        self._reference = {key: self._observe(original, key, indices) for key, indices in chosen.items()}
+        self._position = {key: {int(i): row for row, i in enumerate(indices)} for key, indices in chosen.items()}
 
     def apply(self, job: Job, price: float) -> Priced:
         """Cluster one tensor at a price, and write it and its bias."""
@@ -143,9 +146,9 @@ class Workbench:
         after: list[Array] = []
         logits: list[bool] = []
         for key, indices in chosen.items():
-            candidate = self._observe(self._copy.path, key, indices)
-            before += [values[indices] for values in self._reference[key]]
-            after += candidate
+            rows = [self._position[key][int(index)] for index in indices]
+            before += [values[rows] for values in self._reference[key]]
+            after += self._observe(self._copy.path, key, indices)
             logits += [is_logits for _, is_logits in self._probes[key]]
         return compare_outputs(before, after, logits)
 
@@ -158,10 +161,10 @@ class Workbench:
             self._copy.write(bias.span, shifted_bias(self._model, bias, -priced.mean_change))
         return priced
 
-    def _observe(self, path: Path, key: str | None, indices: Iterable[int]) -> list[Array]:
+    def _observe(self, path: Path, key: str | None, indices: npt.NDArray[np.intp]) -> list[Array]:
         probes = [probe for probe, _ in self._probes[key]]
         found: list[list[npt.NDArray[np.float32]]] = []
-        for batch in batches(self._samples[key], np.fromiter(indices, np.intp)):
+        for batch in batches(self._samples[key], indices):
             found.extend(self._process.call(observe, path, key, batch, probes, self._threads))
         return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(probes))]
 

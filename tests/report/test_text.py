@@ -1,0 +1,113 @@
+"""What people read, word for word; run with TFLITE_CLUSTER_GOLDEN=write to write the texts anew."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from results import CLUSTERED, DONE, LEFT_ALONE, RESULTS, WRITTEN
+from rich.console import Console
+
+from tflite_cluster.report.text import print_result, printable, render
+from tflite_cluster.result import Result, TensorResult
+
+GOLDEN = Path(__file__).with_name("golden")
+LONG = tuple(
+    replace(tensor, name=f"functional_1/batch_normalization_{number}_1/batchnorm/mul_long_name_{number}")
+    for number, tensor in enumerate(CLUSTERED)
+)
+WIDE = replace(DONE, tensors=LONG + LEFT_ALONE)
+
+
+def compare(text: str, name: str) -> None:
+    path = GOLDEN / f"{name}.txt"
+    text = "".join(line.rstrip() + "\n" for line in text.splitlines())
+    if os.environ.get("TFLITE_CLUSTER_GOLDEN") == "write":
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def shown(result: Result, width: int = 1000, terminal: bool = False) -> str:
+    colors = "standard" if terminal else None
+    console = Console(width=width, file=io.StringIO(), highlight=False, force_terminal=terminal, color_system=colors)
+    for part in render(result, True, width):
+        console.print(part)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_in_a_pipe(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(RESULTS[kind], kind in WRITTEN)
+    compare(capsys.readouterr().out, kind)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_on_a_terminal(width: int) -> None:
+    text = shown(WIDE, width)
+    compare(text, f"terminal_{width}")
+    tables = text.split("Fidelity")[0].splitlines()
+    assert max(map(len, tables)) <= width
+    assert all(tensor.name[:8] in text for tensor in LONG)
+
+
+def test_a_pipe_cuts_and_wraps_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    cause = "the original model cannot be run: " + "because of this, " * 20
+    result = RESULTS["not_checked"]
+    print_result(replace(result, fidelity=replace(result.fidelity, cause=cause, gates=())), written=False)
+    assert f"Fidelity: NOT CHECKED: {cause}\n" in capsys.readouterr().out
+
+
+def test_many_tensors_are_summed_up() -> None:
+    many = tuple(replace(CLUSTERED[0], name=f"kernel {number}", bytes=number) for number in range(100))
+    text = shown(replace(DONE, tensors=many))
+    assert "… and 60 smaller ones" in text
+    assert "kernel 59 " not in text
+    assert "kernel 60 " in text
+
+
+HOSTILE = [
+    "[red]alarm[/red]",
+    "[/]",
+    "\x1b[2J\x1b]0;title\x07",
+    "two\nlines",
+    "right\u202eleft",
+    "\udc80",
+    "back\rover",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_from_the_file_do_no_harm(name: str, terminal: bool) -> None:
+    reason = TensorResult(name, name, "FLOAT32", (300,), 1200, name)
+    output = replace(DONE.fidelity.outputs[0], name=name, note=name)
+    fidelity = replace(DONE.fidelity, outputs=(output,), basis=name)
+    tensors = (replace(CLUSTERED[0], name=name, operator=name), reason)
+    result = replace(DONE, source=name, destination=Path("x" + name), tensors=tensors, fidelity=fidelity)
+    text = shown(result, terminal=terminal)
+    plain = shown(result)
+    assert all(letter.isprintable() or letter == "\n" for letter in plain)
+    assert len(plain.splitlines()) == len(shown(replace(DONE, tensors=(CLUSTERED[0], LEFT_ALONE[0]))).splitlines())
+    for sequence in ("\x1b[2J", "\x1b]", "\r", "\u202e"):
+        assert sequence not in text
+    if name.startswith("["):
+        assert plain.count(name) >= 6
+
+
+def test_printable_cuts_in_the_middle() -> None:
+    assert printable("abcdefghij", 5) == "ab…ij"
+    assert printable("abcdefghij", 6) == "ab…hij"
+    assert printable("abcde", 5) == "abcde"
+
+
+def test_an_encoding_without_arrows(monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="cp1252"))
+    print_result(DONE, written=True)
+    sys.stdout.flush()
+    assert b"27648 ? 32" in buffer.getvalue()

@@ -1,0 +1,212 @@
+"""cluster() from one end to the other, on the example and on every fixture."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_models import MANIFEST, MODELS
+
+import tflite_cluster
+from tflite_cluster import (
+    Config,
+    ConfigError,
+    DataError,
+    FidelityError,
+    ModelError,
+    NotSmallerError,
+    OutputError,
+    Result,
+    TfliteClusterError,
+    cluster,
+)
+from tflite_cluster.config import Settings
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+DIGITS = EXAMPLES / "digits.tflite"
+FIXTURES = Path(__file__).with_name("fixtures")
+CONV = FIXTURES / "conv_2d_float32.tflite"
+
+
+def differing(one: bytes, other: bytes) -> np.ndarray:
+    """Where two files of the same length differ."""
+    assert len(one) == len(other)
+    return np.flatnonzero(np.frombuffer(one, np.uint8) != np.frombuffer(other, np.uint8))
+
+
+def check_spans(result: Result, before: bytes, after: bytes) -> None:
+    """All that differs lies in the spans, which are in order, disjoint and hold a difference each."""
+    inside = np.zeros(len(before), bool)
+    stop = 0
+    for span in result.spans:
+        assert stop <= span.start < span.stop
+        assert before[span.start : span.stop] != after[span.start : span.stop]
+        inside[span.start : span.stop] = True
+        stop = span.stop
+    assert inside[differing(before, after)].all()
+
+
+def test_bytes_in_and_bytes_out() -> None:
+    before = DIGITS.read_bytes()
+    result = cluster(before, clusters=16, check=False)
+    assert result.model is not None
+    assert result.destination is None
+    check_spans(result, before, result.model)
+    assert len(result.spans) == 7
+
+
+def test_path_in_and_bytes_out() -> None:
+    result = cluster(str(CONV), clusters=16, check=False)
+    assert result.model == cluster(CONV.read_bytes(), clusters=16, check=False).model
+    assert result.source == "conv_2d_float32.tflite"
+
+
+def test_bytes_in_and_file_out(tmp_path: Path) -> None:
+    target = tmp_path / "out.tflite"
+    result = cluster(CONV.read_bytes(), target, clusters=16, check=False)
+    assert result.model is None
+    assert result.destination == target
+    assert list(tmp_path.iterdir()) == [target]
+    check_spans(result, CONV.read_bytes(), target.read_bytes())
+
+
+def test_accuracy_on_the_labelled_samples_beside_the_model() -> None:
+    result = cluster(DIGITS, clusters=32)
+    assert result.fidelity.status == "checked"
+    accuracy = result.fidelity.accuracy
+    assert accuracy is not None
+    assert accuracy.samples == 360
+    assert accuracy.before == pytest.approx(356 / 360)
+    assert abs(accuracy.drop_points) <= 1
+    assert result.sizes is not None
+    assert result.sizes.zip9.ratio > 3
+    assert result.sizes.file.ratio == 1
+
+
+def test_samples_as_arrays() -> None:
+    data = dict(np.load(EXAMPLES / "digits.samples.npz"))
+    result = cluster(DIGITS.read_bytes(), clusters=32, data=data, measure=False)
+    assert result.fidelity.accuracy is not None
+    assert result.fidelity.accuracy.samples == 360
+    images = next(values for name, values in data.items() if name != "y")
+    result = cluster(DIGITS, clusters=32, data=images[:20], measure=False)
+    assert [output.samples for output in result.fidelity.outputs] == [20]
+    assert result.fidelity.accuracy is None
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "axis"])
+@pytest.mark.parametrize("name", ["digits.tflite", "digits-int8.tflite"])
+def test_the_same_bytes_whatever_the_workers(name: str, granularity: typing.Literal["tensor", "axis"]) -> None:
+    models = [
+        cluster(
+            EXAMPLES / name,
+            clusters=8,
+            granularity=granularity,
+            workers=workers,
+            check=False,
+            measure=False,
+            force=True,
+        ).model
+        for workers in (1, 3)
+    ]
+    assert models[0] is not None
+    assert len(set(models)) == 1
+
+
+def test_clustering_again_changes_nothing() -> None:
+    once = cluster(DIGITS, clusters=16, check=False).model
+    assert once is not None
+    with pytest.raises(NotSmallerError) as again:
+        cluster(once, clusters=16, check=False)
+    assert again.value.result.spans == ()
+
+
+def test_one_codebook_for_each_channel() -> None:
+    result = cluster(CONV, clusters=4, granularity="axis", check=False, force=True)
+    (tensor,) = (tensor for tensor in result.tensors if tensor.span is not None)
+    assert tensor.values_after is not None
+    assert tensor.span is not None
+    assert result.model is not None
+    kernels = np.frombuffer(result.model[tensor.span.start : tensor.span.stop], "<f4").reshape(tensor.shape)
+    assert max(len(np.unique(kernel)) for kernel in kernels) == 4 < tensor.values_after
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[str, int, int]] = []
+    cluster(DIGITS, clusters=16, progress=lambda *step: told.append(step))
+    for stage in {stage for stage, _, _ in told}:
+        steps = [(done, total) for name, done, total in told if name == stage]
+        assert steps == sorted(steps)
+        assert steps[-1][0] == steps[-1][1]
+    assert len({stage for stage, _, _ in told}) >= 2
+
+
+WRONG: list[Settings] = [
+    {"clusters": 1},
+    {"clusters": 257},
+    {"granularity": "row"},  # type: ignore[typeddict-item]
+    {"min_agreement": -1},
+    {"min_agreement": float("nan")},
+    {"min_sqnr": float("inf")},
+    {"max_drop": float("nan")},
+    {"timeout": 0},
+    {"timeout": float("inf")},
+    {"memory": -1},
+    {"seed": -1},
+    {"workers": 0},
+    {"check": False, "max_drop": 1},
+]
+
+
+@pytest.mark.parametrize("settings", WRONG, ids=str)
+def test_wrong_settings(settings: Settings) -> None:
+    with pytest.raises(ConfigError, match="|".join(settings)):
+        cluster(CONV, **settings)
+
+
+def test_errors_are_of_one_family(tmp_path: Path) -> None:
+    cases: list[tuple[type[TfliteClusterError], tuple[object, ...], Settings]] = [
+        (ModelError, (b"",), {}),
+        (ModelError, (tmp_path / "missing.tflite",), {}),
+        (DataError, (CONV,), {"data": tmp_path / "missing.npz"}),
+        (OutputError, (CONV, CONV), {"force": True}),
+        (FidelityError, (DIGITS,), {"clusters": 2, "min_sqnr": 80}),
+        (NotSmallerError, (FIXTURES / "four_values_float32.tflite",), {}),
+    ]
+    for kind, arguments, settings in cases:
+        with pytest.raises(kind):
+            cluster(*arguments, **settings)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_the_fields_of_config() -> None:
+    words = {name: hint.__forward_arg__ for name, hint in Settings.__annotations__.items()}
+    assert words == {field.name: field.type for field in fields(Config)}
+
+
+def test_public_names_exist() -> None:
+    for name in tflite_cluster.__all__:
+        assert getattr(tflite_cluster, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'clutser'"):
+        _ = tflite_cluster.clutser
+    assert inspect.getdoc(cluster)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_every_fixture(path: Path) -> None:
+    before = path.read_bytes()
+    result = cluster(path, clusters=16, force=True)
+    assert result.model is not None
+    check_spans(result, before, result.model)
+    entry = MANIFEST[path.name]
+    expected = "checked" if entry["interpreter"]["default"] == "runs" else "not checked"
+    if path.stem == "string_input_float32":
+        expected = "not checked"  # words cannot be made up
+    assert (result.fidelity.status, result.fidelity.passed) == (expected, True), result.fidelity.cause
+    clustered = {tensor.name for tensor in result.tensors if tensor.reason is None}
+    assert clustered <= {weight["name"] for weight in entry["weights"]}
+    assert not clustered & {constant["name"] for constant in entry["left_alone"]}

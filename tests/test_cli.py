@@ -1,0 +1,267 @@
+"""The command line: exit codes, messages, and what is and is not left on the disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tflite_cluster import __version__
+from tflite_cluster.cli import _bytes, main
+
+ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "tests" / "fixtures"
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with models of several kinds in it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits.tflite", "digits.samples.npz"):
+        shutil.copy(ROOT / "examples" / name, name)
+    for name in ("conv_2d_float32", "four_values_float32", "custom_operator_float32"):
+        shutil.copy(FIXTURES / f"{name}.tflite", f"{name}.tflite")
+    Path("garbage.tflite").write_bytes(bytes(range(256)) * 8)
+    Path("cut.tflite").write_bytes(Path("digits.tflite").read_bytes()[:50_000])
+    Path("empty.tflite").touch()
+    np.savez("misfit.npz", x=np.zeros((3, 5), np.float32))
+    Path("broken.npz").write_bytes(b"no zip at all")
+    return tmp_path
+
+
+def run(command: str) -> int:
+    return main(command.split())
+
+
+def refused(command: str, code: int, capsys: Captured, *words: str) -> None:
+    """The command fails with this code and these words on standard error, and leaves the folder as it was."""
+    before = contents()
+    assert run(command) == code
+    message = capsys.readouterr().err
+    for word in words:
+        assert word in message
+    assert contents() == before
+
+
+def contents() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+
+
+def test_done(capsys: Captured) -> None:
+    before = contents()
+    assert run("digits.tflite out.tflite") == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert "top-1 accuracy" in output.out
+    assert "zip -9" in output.out
+    assert output.out.endswith("digits.tflite → out.tflite\n")
+    assert set(contents()) == {*before, "out.tflite"}
+    assert Path("out.tflite").stat().st_size == Path("digits.tflite").stat().st_size
+    assert contents()["digits.tflite"] == before["digits.tflite"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert Path("out.tflite").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_quiet_prints_nothing(capsys: Captured) -> None:
+    assert run("conv_2d_float32.tflite out.tflite --quiet") == 0
+    assert capsys.readouterr() == ("", "")
+    assert run("conv_2d_float32.tflite out.tflite -q") == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "--force" in output.err
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help(word: str, capsys: Captured) -> None:
+    assert run(word) == 0
+    text = capsys.readouterr().out
+    for part in (
+        "IN.tflite OUT.tflite",
+        "--clusters N",
+        "--min-agreement PERCENT",
+        "default: 32",
+        "Exit codes: 0 done",
+    ):
+        assert part in text
+
+
+def test_version(capsys: Captured) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"tflite-cluster, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", ["IN.tflite"]),
+        ("digits.tflite", ["OUT.tflite"]),
+        ("digits.tflite out.tflite --clutsers 4", ["--clutsers", "--clusters"]),
+        ("digits.tflite out.tflite --clusters many", ["--clusters", "'many'"]),
+        ("digits.tflite out.tflite --clusters 1", ["clusters", "between 2 and 256", "1"]),
+        ("digits.tflite out.tflite --clusters 257", ["clusters", "between 2 and 256", "257"]),
+        ("digits.tflite out.tflite --granularity row", ["--granularity", "'tensor'", "'axis'"]),
+        ("digits.tflite out.tflite --min-agreement 101", ["min_agreement", "101"]),
+        ("digits.tflite out.tflite --min-sqnr nan", ["min_sqnr", "finite"]),
+        ("digits.tflite out.tflite --max-drop inf", ["max_drop", "finite"]),
+        ("digits.tflite out.tflite --min-sqnr 20 --no-check", ["min_sqnr", "switched off"]),
+        ("digits.tflite out.tflite --seed -1", ["seed", "-1"]),
+        ("digits.tflite out.tflite --workers 0", ["workers", "at least 1"]),
+        ("digits.tflite out.tflite --timeout 0", ["timeout", "positive"]),
+        ("digits.tflite out.tflite --memory lots", ["--memory", "'lots'", "4GB"]),
+        ("digits.tflite digits.tflite", ["digits.tflite", "another name"]),
+        ("digits.tflite digits.tflite --force", ["digits.tflite", "another name"]),
+        ("digits.tflite ./nested/../digits.tflite --force", ["another name"]),
+        ("digits.tflite four_values_float32.tflite", ["four_values_float32.tflite exists", "--force"]),
+        ("digits.tflite nested", ["nested is a folder", "file"]),
+        ("digits.tflite missing/out.tflite", ["missing does not exist", "create"]),
+        ("digits.tflite out.tflite --report missing/report.json", ["missing does not exist", "create"]),
+        ("digits.tflite out.tflite --report digits.tflite", ["digits.tflite", "another name"]),
+        ("digits.tflite out.tflite --report ./out.tflite", ["out.tflite", "another name"]),
+    ],
+)
+def test_wrong_usage(command: str, words: list[str], capsys: Captured) -> None:
+    Path("nested").mkdir()
+    refused(command, 2, capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("missing.tflite out.tflite", ["missing.tflite"]),
+        ("nested out.tflite", ["nested"]),
+        ("empty.tflite out.tflite", ["empty.tflite"]),
+        ("garbage.tflite out.tflite", ["garbage.tflite"]),
+        ("cut.tflite out.tflite", ["cut.tflite"]),
+        ("digits.tflite out.tflite --data missing.npz", ["missing.npz"]),
+        ("digits.tflite out.tflite --data broken.npz", ["broken.npz"]),
+        ("digits.tflite out.tflite --data misfit.npz", ["misfit.npz", "8"]),
+        ("digits.tflite out.tflite --data nested", ["nested", ".npy"]),
+    ],
+)
+def test_unreadable_input(command: str, words: list[str], capsys: Captured) -> None:
+    Path("nested").mkdir()
+    refused(command, 3, capsys, "tflite-cluster: error: ", *words)
+
+
+def test_a_message_steers_no_terminal(capsys: Captured) -> None:
+    assert main(["\x1b[31m\x07.tflite", "out.tflite"]) == 3
+    message = capsys.readouterr().err
+    assert message.rstrip("\n").isprintable()
+
+
+def test_not_smaller(capsys: Captured) -> None:
+    refused("four_values_float32.tflite out.tflite", 98, capsys, "four_values_float32.tflite", "nothing was written")
+    assert run("four_values_float32.tflite out.tflite --force") == 0
+    assert contents()["out.tflite"] == contents()["four_values_float32.tflite"]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("digits.tflite out.tflite --clusters 2 --min-agreement 99.9", ["min-agreement", "99.9 % is asked for"]),
+        ("digits.tflite out.tflite --clusters 4 --min-sqnr 60", ["min-sqnr", "60 dB is asked for"]),
+        ("digits.tflite out.tflite --clusters 2 --max-drop 0.1", ["max-drop", "0.1 may be lost"]),
+        ("conv_2d_float32.tflite out.tflite --max-drop 5", ["max-drop", "cannot be measured", "labels"]),
+        ("custom_operator_float32.tflite out.tflite --min-sqnr 1", ["min-sqnr", "cannot be measured", "NobodyKnows"]),
+    ],
+)
+def test_gate(command: str, words: list[str], capsys: Captured) -> None:
+    refused(f"{command} --no-sizes", 99, capsys, "nothing was written", *words)
+
+
+def test_gates_that_hold() -> None:
+    assert run("digits.tflite out.tflite --clusters 64 --min-agreement 90 --min-sqnr 10 --max-drop 5 --quiet") == 0
+    assert Path("out.tflite").exists()
+
+
+def test_an_old_output_stays_unless_replaced(capsys: Captured) -> None:
+    Path("out.tflite").write_bytes(b"old")
+    refused("conv_2d_float32.tflite out.tflite", 2, capsys)
+    refused("garbage.tflite out.tflite --force", 3, capsys)
+    refused("digits.tflite out.tflite --force --clusters 2 --min-sqnr 90", 99, capsys)
+    assert run("conv_2d_float32.tflite out.tflite --force") == 0
+    assert len(contents()["out.tflite"]) == len(contents()["conv_2d_float32.tflite"])
+
+
+def test_a_disk_that_is_full(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    Path("out.tflite").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    refused("conv_2d_float32.tflite out.tflite --force", 1, capsys, "out.tflite cannot be written", "No space left")
+
+
+def test_no_check(capsys: Captured) -> None:
+    assert run("digits.tflite out.tflite --no-check") == 0
+    assert "Fidelity: not checked, as asked." in capsys.readouterr().out
+
+
+def test_no_sizes(capsys: Captured) -> None:
+    assert run("digits.tflite out.tflite --no-sizes --no-check") == 0
+    text = capsys.readouterr().out
+    assert "zip -9" not in text
+    assert "digits_1/dense_1/MatMul" in text
+
+
+def test_a_model_that_cannot_be_run_is_not_called_checked(capsys: Captured) -> None:
+    assert run("custom_operator_float32.tflite out.tflite") == 0
+    assert "Fidelity: NOT CHECKED: the original model cannot be run" in capsys.readouterr().out
+
+
+def test_report() -> None:
+    assert run("digits.tflite out.tflite --clusters 16 --report report.json --quiet") == 0
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    assert report["written"] is True
+    assert report["destination"] == "out.tflite"
+    assert report["config"]["clusters"] == 16
+    assert report["sizes"]["zip9"]["ratio"] > 3
+    assert report["sizes"]["xz"]["after"] < report["sizes"]["xz"]["before"]
+    assert report["fidelity"]["accuracy"]["samples"] == 360
+    assert {tensor["values"]["after"] for tensor in report["tensors"]} == {16}
+
+
+def test_report_of_a_failure() -> None:
+    assert run("digits.tflite out.tflite --clusters 2 --min-sqnr 60 --report report.json --quiet") == 99
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    assert report["written"] is False
+    assert [(gate["gate"], gate["passed"]) for gate in report["fidelity"]["gates"]] == [("min-sqnr", False)]
+    assert run("four_values_float32.tflite out.tflite --report report.json --quiet") == 98
+    assert json.loads(Path("report.json").read_text(encoding="utf-8"))["written"] is False
+    assert not Path("out.tflite").exists()
+
+
+def test_sizes_are_read_as_people_write_them() -> None:
+    for size, number in {"4GB": 4 * 10**9, "4 GiB": 4 << 30, "1500mb": 1500 * 10**6, "12": 12}.items():
+        assert _bytes(size) == number
+    assert run("conv_2d_float32.tflite out.tflite --memory 4GB --quiet") == 0
+    assert run("conv_2d_float32.tflite out.tflite --memory -4GB --force --quiet") == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM cannot be caught there")
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_in_the_middle(stop: signal.Signals, folder: Path) -> None:
+    before = contents()
+    command = [sys.executable, "-c", "import sys; from tflite_cluster.cli import main; sys.exit(main())"]
+    with subprocess.Popen([*command, "digits.tflite", "out.tflite"], stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 30
+        while not list(folder.glob(".out.tflite.*")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(stop)
+        _, message = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert message.endswith("stopped; nothing was written\n")
+    assert contents() == before

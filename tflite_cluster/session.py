@@ -1,0 +1,68 @@
+"""The model and its samples in the interpreter's process, for calibration and for the check, or why that cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .calibration.hints import input_hints
+from .calibration.samples import Samples
+from .calibration.synthetic import gather_samples
+from .config import Config, Data
+from .errors import DataError, InterpreterFailure
+from .interpreter import worker
+from .interpreter.interface import ModelInterface
+from .interpreter.process import InterpreterProcess, Limits
+from .model.read import Model
+
+_SYNTHETIC_SAMPLES: Final = 100
+_BASE_MEMORY: Final = 4 << 30
+_MEMORY_PER_BYTE: Final = 8
+_BASE_SECONDS: Final = 120.0
+_SECONDS_PER_BYTE: Final = 1e-6
+_SIDECAR: Final = ".samples.npz"
+"""Samples that lie beside MODEL.tflite as MODEL.samples.npz are used without being asked for."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What calibration and the check work with."""
+
+    process: InterpreterProcess
+    interface: ModelInterface
+    samples: dict[str | None, Samples]
+
+
+@contextmanager
+def open_session(model: Model, original: Path, config: Config) -> Iterator[Session | str]:
+    """A session, or the reason why the model cannot be run, in words.
+
+    Raises DataError if the user's samples cannot be read or do not fit.
+    """
+    limits = Limits(
+        timeout=config.timeout or _BASE_SECONDS + _SECONDS_PER_BYTE * model.size,
+        memory=config.memory or _BASE_MEMORY + _MEMORY_PER_BYTE * model.size,
+    )
+    with InterpreterProcess(limits) as process:
+        try:
+            interface = process.call(worker.describe, original)
+        except InterpreterFailure as failure:
+            yield f"the original model cannot be run: {failure.cause}"
+            return
+        data = config.data if config.data is not None else _beside(original)
+        try:
+            samples = gather_samples(interface, data, input_hints(model), _SYNTHETIC_SAMPLES, config.seed)
+        except DataError as error:
+            if data is not None:
+                raise
+            yield str(error)
+            return
+        yield Session(process, interface, samples)
+
+
+def _beside(original: Path) -> Data | None:
+    path = original.with_name(original.stem + _SIDECAR)
+    return path if path.is_file() else None

@@ -21,12 +21,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "interpreter": {"errors"},
     "calibration": {"errors", "model", "interpreter"},
     "fidelity": {"errors", "interpreter"},
+    "session": {"calibration", "config", "errors", "interpreter", "model"},
     "search": {"calibration", "clustering", "config", "errors", "fidelity", "interpreter", "model", "packing"},
     "result": {"config", "fidelity"},
     "jobs": {"config", "clustering", "model", "packing", "result"},
-    "verification": {"calibration", "config", "errors", "fidelity", "interpreter", "jobs", "model"},
+    "verification": {"calibration", "config", "errors", "fidelity", "interpreter", "jobs", "model", "session"},
     "report": {"__init__", "config", "errors", "fidelity", "jobs", "result"},
-    "api": {"config", "errors", "jobs", "model", "packing", "result", "search", "verification"},
+    "api": {"config", "errors", "jobs", "model", "packing", "result", "search", "session", "verification"},
     "cli": {"__init__", "api", "config", "errors", "report", "result"},
 }
 """Part of the package -> the parts that it may use besides itself."""

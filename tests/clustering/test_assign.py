@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from problems import clustered, floats, integers
@@ -14,6 +14,7 @@ clusters_counts = st.integers(2, 64)
 
 
 @given(arrays(np.float32, st.integers(1, 200), elements=float32), clusters_counts)
+@example(np.array([0.5, 1.0, 2.0**52, 2.0**52, 2.0**52], np.float32), 2)
 def test_any_floats(values: np.ndarray, clusters: int) -> None:
     result = clustered(floats(values), clusters)
     assert result.codes.dtype == np.float32

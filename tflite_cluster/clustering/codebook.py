@@ -58,14 +58,23 @@ class Intervals:
         moment = self.moment[stop] - self.moment[first]
         occupied = mass > 0
         centroid = np.divide(moment, mass, out=np.zeros_like(mass), where=occupied) + self.center
-        if self.representable is not None:
-            centroid = self.representable(centroid)
-        if self.pinned is not None:
-            holds_pinned = (first <= self.pinned) & (self.pinned < stop)
-            centroid = np.where(holds_pinned, self.histogram.values[self.pinned], centroid)
+        centroid = self._allowed(centroid, first, stop)
         offset = centroid - self.center
         error = self.energy[stop] - self.energy[first] - 2 * offset * moment + offset**2 * mass
         return np.where(occupied, np.maximum(error, 0.0), np.inf), centroid
+
+    def centroids(self, borders: Indices) -> Array:
+        """Centroid of each run between borders, summed up by itself: prefix sums lose what is small in what is far."""
+        means = self.histogram.merged(borders[:-1]).values
+        return self._allowed(means, borders[:-1], borders[1:])
+
+    def _allowed(self, means: Array, first: Indices, stop: Indices) -> Array:
+        """What can be stored instead of the means of the bins [first, stop), with the pinned value where it is."""
+        centroids = means if self.representable is None else self.representable(means)
+        if self.pinned is None:
+            return centroids
+        holds_pinned = (first <= self.pinned) & (self.pinned < stop)
+        return np.where(holds_pinned, self.histogram.values[self.pinned], centroids)
 
 
 def _outward_sums(terms: Array, middle: int) -> Array:
@@ -86,7 +95,7 @@ def optimal_codebook(
         return histogram.values
     intervals = Intervals.of(histogram, pinned, representable)
     borders = _optimal_borders(intervals, clusters)
-    return _ascending(intervals.fit(borders[:-1], borders[1:])[1])
+    return _ascending(intervals.centroids(borders))
 
 
 def float_codebook(fine: Histogram, clusters: int, representable: Representable | None = None) -> Array:
@@ -106,7 +115,7 @@ def float_codebook(fine: Histogram, clusters: int, representable: Representable 
     intervals = Intervals.of(fine, fine.index_of(0.0))
     for reach in _REACH:
         borders = _refined_borders(intervals, borders, reach)
-    centroids = intervals.fit(borders[:-1], borders[1:])[1]
+    centroids = intervals.centroids(borders)
     return _ascending(representable(centroids) if representable else centroids)
 
 

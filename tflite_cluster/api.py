@@ -60,9 +60,7 @@ def cluster(
                 fidelity=fidelity,
             )
             _refuse_failed_gates(result)
-            decisive = "zip9" if config.measure else "zip1"
-            if not config.force and after[decisive].result() >= before[decisive].result():
-                raise NotSmallerError(_why_not_smaller(result), result)
+            _refuse_not_smaller(result)
             if destination is None:
                 return replace(result, model=copy.read())
             copy.commit()
@@ -88,7 +86,9 @@ def _files(source: str | Path | bytes, destination: str | Path | None, force: bo
 
 def _weigh(path: Path, config: Config, pool: ThreadPoolExecutor) -> dict[str, Future[int]]:
     """Start to compress the file in each format that is to be measured, the slowest first."""
-    formats = [*(["xz"] if config.xz else []), "zip9", "gzip6"] if config.measure else ["zip1"]
+    if not config.measure:
+        return {}
+    formats = [*(["xz"] if config.xz else []), "zip9", "gzip6"]
     return {name: pool.submit(compressed_size, path, name) for name in formats}
 
 
@@ -103,7 +103,13 @@ def _refuse_failed_gates(result: Result) -> None:
         raise FidelityError(f"{result.source}: {'; '.join(failed)}; nothing was written", result)
 
 
-def _why_not_smaller(result: Result) -> str:
+def _refuse_not_smaller(result: Result) -> None:
+    if result.config.force:
+        return
     if not result.spans:
-        return f"{result.source}: no weight was changed, so that it would not zip smaller; nothing was written"
-    return f"{result.source}: it would not zip smaller; nothing was written (use --force to write it all the same)"
+        why = "no weight was changed, so that it would not zip smaller"
+    elif result.sizes is not None and result.sizes.zip9.after >= result.sizes.zip9.before:
+        why = "it would not zip smaller"
+    else:
+        return
+    raise NotSmallerError(f"{result.source}: {why}; nothing was written (use --force to write it all the same)", result)

@@ -39,7 +39,8 @@ class Config:
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
     measure: bool = True
-    """Compress both files to measure what they weigh, which takes longer than clustering them."""
+    """Compress both files to measure what they weigh, and refuse an output that would not zip smaller. Takes longer
+    than clustering does."""
     xz: bool = False
     """Measure xz too, which takes longest."""
     seed: int = 0

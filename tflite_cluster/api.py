@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from .config import Config, Settings
 from .errors import FidelityError, NotSmallerError
-from .jobs import Progress, cluster_weights, left_alone, no_progress
+from .jobs import Progress, describe_constants, describe_weights, no_progress
 from .model.patch import PatchedCopy, check_destination
 from .model.read import open_model
 from .model.select import select
 from .packing.sizes import compressed_size
 from .result import Result, SizePair, Sizes
+from .session import open_session
+from .strategy import cluster_model
 from .verification import check
 
 if TYPE_CHECKING:
@@ -45,19 +47,24 @@ def cluster(
     with _files(source, destination, config.force) as (original, target):
         model = open_model(original)
         weights, others = select(model)
-        with PatchedCopy(model, target) as copy, ThreadPoolExecutor() as pool:
+        with (
+            PatchedCopy(model, target) as copy,
+            open_session(model, original, config) as session,
+            ThreadPoolExecutor() as pool,
+        ):
             before = _weigh(original, config, pool)
-            tensors = cluster_weights(model, weights, copy, config, progress)
+            strategy = cluster_model(model, weights, original, copy, session, config, progress)
             copy.check()
             after = _weigh(copy.path, config, pool)
-            fidelity = check(model, original, copy.path, config, progress)
+            tensors = describe_weights(model, weights, copy, config, progress)
             result = Result(
                 source=model.label,
                 destination=Path(destination) if destination is not None else None,
                 config=config,
-                tensors=(*tensors, *map(left_alone, others)),
+                tensors=(*tensors, *describe_constants(model, others, copy)),
+                strategy=strategy,
                 sizes=_sizes(model.size, before, after) if config.measure else None,
-                fidelity=fidelity,
+                fidelity=check(session, original, copy.path, config, progress),
             )
             _refuse_failed_gates(result)
             _refuse_not_smaller(result)

@@ -14,22 +14,18 @@ import click
 from . import __version__
 from .config import Config
 from .errors import FidelityError, NotSmallerError, OutputError, TfliteClusterError
+from .units import parse_bytes
 
 if TYPE_CHECKING:
     from .result import Result
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
 
 def _bytes(value: str | int) -> int:
     """A number of bytes from words like 4GB."""
-    if isinstance(value, int):
-        return value
-    number = value.rstrip("BKMGIbkmgi ")
     try:
-        return int(float(number) * _UNITS[value[len(number) :].strip().upper()])
-    except (ValueError, KeyError, OverflowError):
-        raise click.BadParameter(f"{value!r} is not a size: write it like 500MB or 4GB") from None
+        return value if isinstance(value, int) else parse_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 _EPILOG = """
@@ -46,16 +42,14 @@ read or is not safe; 98 the output would not zip smaller; 99 a fidelity gate tri
     "--clusters",
     metavar="N",
     type=int,
-    default=Config.clusters,
-    show_default=True,
-    help="Most distinct values in a codebook, 2 to 256.",
+    help="Give every tensor a codebook of at most N values, 2 to 256, instead of what suits it.",
 )
 @click.option(
     "--granularity",
     type=click.Choice(["tensor", "axis"]),
     default=Config.granularity,
     show_default=True,
-    help="One codebook per tensor, or per output channel (which hardly zips).",
+    help="One codebook per tensor, or per output channel (plain k-means; hardly zips).",
 )
 @click.option(
     "--data",
@@ -64,10 +58,24 @@ read or is not safe; 98 the output would not zip smaller; 99 a fidelity gate tri
     help="Samples to check on: .npz (inputs by name or one array x; labels y), .npy, or a folder of .npy. "
     "By default IN.samples.npz beside the model, else synthetic samples.",
 )
-@click.option("--no-check", "check", flag_value=False, default=True, help="Do not run the models to compare them.")
-@click.option("--min-agreement", metavar="PERCENT", type=float, help="Fail below this share of equal top-1 classes.")
-@click.option("--min-sqnr", metavar="DB", type=float, help="Fail if an output keeps less than this.")
-@click.option("--max-drop", metavar="POINTS", type=float, help="Fail if top-1 accuracy loses more (needs labels).")
+@click.option(
+    "--no-check",
+    "check",
+    flag_value=False,
+    default=True,
+    help="Do not run the models, neither to calibrate nor to compare them.",
+)
+@click.option("--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.")
+@click.option(
+    "--min-agreement",
+    metavar="PERCENT",
+    type=float,
+    help="Seek the smallest zip that keeps this share of equal top-1 classes, or fail.",
+)
+@click.option("--min-sqnr", metavar="DB", type=float, help="Likewise, that keeps this in every output.")
+@click.option(
+    "--max-drop", metavar="POINTS", type=float, help="Likewise, that loses no more top-1 accuracy (needs labels)."
+)
 @click.option("--force", is_flag=True, help="Replace an existing output, and write one that zips no smaller.")
 @click.option(
     "--report",

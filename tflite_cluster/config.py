@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 from .errors import ConfigError
+from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
 Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]"
@@ -22,14 +23,17 @@ Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]
 class Config:
     """How to cluster, how to check, and what must hold. Raises ConfigError on settings that make no sense."""
 
-    clusters: int = 32
-    """Most distinct values in a codebook, 2 to 256."""
+    clusters: int | None = None
+    """Most distinct values in a codebook, 2 to 256; None to find the smallest zip at a fidelity."""
     granularity: Granularity = "tensor"
-    """One codebook for each tensor, or one for each output channel ("axis"), which hardly zips."""
+    """One codebook for each tensor, or one for each output channel ("axis", by plain k-means), which hardly zips."""
     data: Data | None = None
     """Samples to check fidelity on: a path (.npz, .npy, a folder of .npy), an array, or arrays by input name."""
     check: bool = True
-    """Run both models and compare what they compute."""
+    """Run the model to calibrate, and both to compare what they compute."""
+    max_size: str | int | None = None
+    """What the zip of the whole file may weigh: bytes, "1.2MB", "25%" of what it weighs now, or "4x" smaller. The best
+    fidelity within it is sought."""
     min_agreement: float | None = None
     """Percent of samples for which both models must name the same class."""
     min_sqnr: float | None = None
@@ -53,7 +57,7 @@ class Config:
     """Bytes that the interpreter may allocate; by default 4 GB and eight times the file."""
 
     def __post_init__(self) -> None:
-        if not 2 <= self.clusters <= 256:
+        if self.clusters is not None and not 2 <= self.clusters <= 256:
             raise ConfigError(f"clusters must be between 2 and 256, not {self.clusters}")
         if self.granularity not in ("tensor", "axis"):
             raise ConfigError(f"granularity must be 'tensor' or 'axis', not {self.granularity!r}")
@@ -71,13 +75,29 @@ class Config:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be positive, not {value}")
-        if not self.check and self.has_gates:
-            raise ConfigError("min_agreement, min_sqnr and max_drop need the fidelity check, which is switched off")
+        self._refuse_contradictions()
+
+    def _refuse_contradictions(self) -> None:
+        if not self.check and (self.has_gates or self.max_size is not None):
+            raise ConfigError("min_agreement, min_sqnr, max_drop and max_size need the model to be run; leave check on")
+        if self.granularity == "axis" and self.clusters is None:
+            raise ConfigError("granularity 'axis' needs a number of clusters")
+        if self.max_size is not None and (self.clusters is not None or self.has_gates):
+            raise ConfigError("max_size asks for the best fidelity within a size: leave out clusters and gates")
+        if self.max_size is not None:
+            self.size_limit(1)
 
     @property
     def has_gates(self) -> bool:
         """Whether anything must hold before an output is written."""
         return any(gate is not None for gate in (self.min_agreement, self.min_sqnr, self.max_drop))
+
+    def size_limit(self, zipped: int) -> int | None:
+        """Bytes that max_size allows, if the original takes `zipped`; None without max_size."""
+        try:
+            return None if self.max_size is None else parse_share(str(self.max_size), zipped)
+        except ValueError as error:
+            raise ConfigError(f"max_size: {error}") from None
 
     @property
     def threads(self) -> int:
@@ -88,10 +108,11 @@ class Config:
 class Settings(TypedDict, total=False):
     """The fields of Config as keyword arguments, for type checkers; a test holds the two together."""
 
-    clusters: int
+    clusters: int | None
     granularity: Granularity
     data: Data | None
     check: bool
+    max_size: str | int | None
     min_agreement: float | None
     min_sqnr: float | None
     max_drop: float | None

@@ -1,15 +1,16 @@
-"""One job for each weight tensor: its codes out of the file, onto a codebook, and back into the copy."""
+"""One job for each weight tensor: its codes out of the file and onto a codebook, and what became of them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 import numpy as np
 
-from .clustering.assign import Clustered, Problem, cluster_tensor
+from .clustering.assign import Clustered, Problem, cluster_tensor, compare
 from .config import Config
 from .model.patch import PatchedCopy
 from .model.read import Model
@@ -22,55 +23,103 @@ Progress = Callable[[str, int, int], None]
 
 T = TypeVar("T")
 
+_SMALLEST_MENTIONED: Final = 1024
+"""Constants below this many bytes that nothing was done to are not worth a line in a report."""
+
 
 def no_progress(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
 
 def cluster_weights(
+    model: Model, weights: Sequence[Weight], copy: PatchedCopy, clusters: int, config: Config, progress: Progress
+) -> None:
+    """Cluster all weights by k-means, several at a time, and write those that changed into the copy."""
+    per_channel = config.granularity == "axis"
+    jobs = (partial(_cluster_weight, model, weight, clusters, per_channel) for weight in weights)
+    for number, (weight, content) in enumerate(zip(weights, _in_order(jobs, config.threads), strict=True)):
+        if content is not None:
+            copy.write(weight.span, content)
+        model.forget(weight.span)
+        progress("Clustering", number + 1, len(weights))
+
+
+def describe_weights(
     model: Model, weights: Sequence[Weight], copy: PatchedCopy, config: Config, progress: Progress
 ) -> list[TensorResult]:
-    """Cluster all weights, several at a time, and write those that changed into the copy, in order."""
+    """What became of each weight in the copy."""
+    jobs = (partial(_describe, model, weight, copy.read_span(weight.span), config) for weight in weights)
     tensors: list[TensorResult] = []
-    with ThreadPoolExecutor(config.threads) as pool:
-        jobs = (lambda weight=weight: _cluster_weight(model, weight, config) for weight in weights)
-        for weight, (content, tensor) in zip(weights, _in_order(pool, jobs, config.threads), strict=True):
-            if content is not None:
-                copy.write(weight.span, content)
-            model.forget(weight.span)
-            tensors.append(tensor)
-            progress("Clustering", len(tensors), len(weights))
+    for weight, tensor in zip(weights, _in_order(jobs, config.threads), strict=True):
+        model.forget(weight.span)
+        tensors.append(tensor)
+        progress("Measuring", len(tensors), len(weights))
     return tensors
 
 
-def _in_order(pool: ThreadPoolExecutor, jobs: Iterator[Callable[[], T]], ahead: int) -> Iterator[T]:
+def _in_order(jobs: Iterator[Callable[[], T]], threads: int) -> Iterator[T]:
     """Results in the order of the jobs, with only a few of them under way or waiting to be taken."""
     running: deque[Future[T]] = deque()
-    for job in jobs:
-        running.append(pool.submit(job))
-        if len(running) >= ahead:
+    with ThreadPoolExecutor(threads) as pool:
+        for job in jobs:
+            running.append(pool.submit(job))
+            if len(running) >= threads:
+                yield running.popleft().result()
+        while running:
             yield running.popleft().result()
-    while running:
-        yield running.popleft().result()
 
 
-def left_alone(constant: LeftAlone) -> TensorResult:
-    """A constant that is no weight, as a result."""
-    return TensorResult(constant.name, "", constant.type, constant.shape, constant.size, reason=constant.reason)
+def describe_constants(model: Model, constants: Sequence[LeftAlone], copy: PatchedCopy) -> list[TensorResult]:
+    """What became of the constants that are no weights: biases that were shifted, and large ones left alone."""
+    tensors: list[TensorResult] = []
+    for constant in constants:
+        if (
+            constant.span in copy.spans
+            and copy.read_span(constant.span) != model.data[constant.span.start : constant.span.stop]
+        ):
+            span = SpanWritten(constant.span.start, constant.span.stop)
+            tensors.append(_constant(constant, operator="bias", span=span))
+        elif constant.span.size >= _SMALLEST_MENTIONED:
+            tensors.append(_constant(constant, reason=constant.reason))
+    return tensors
 
 
-def _cluster_weight(model: Model, weight: Weight, config: Config) -> tuple[memoryview | None, TensorResult]:
+def _constant(
+    constant: LeftAlone, operator: str = "", reason: str | None = None, span: SpanWritten | None = None
+) -> TensorResult:
+    return TensorResult(
+        constant.name, operator, constant.type, constant.shape, constant.span.size, reason=reason, span=span
+    )
+
+
+def _cluster_weight(model: Model, weight: Weight, clusters: int, per_channel: bool) -> memoryview | None:
+    raw = model.data[weight.span.start : weight.span.stop]
+    codes = weight.storage.decode(raw, weight.count)
+    clustered = cluster_tensor(codes, _problem(weight), clusters, per_channel)
+    return weight.storage.encode(clustered.codes, raw) if clustered.noise else None
+
+
+def _describe(model: Model, weight: Weight, content: bytes, config: Config) -> TensorResult:
     raw = model.data[weight.span.start : weight.span.stop]
     codes = weight.storage.decode(raw, weight.count)
     if weight.storage.is_float and not np.isfinite(codes).all():
-        return None, _tensor(weight, "it holds values that are not finite (NaN or infinity)")
-    clustered = cluster_tensor(codes, _problem(weight), config.clusters, config.granularity == "axis")
-    if clustered.noise == 0:
-        holder = "it has" if config.granularity == "tensor" else "each of its channels has"
-        return None, _tensor(weight, f"{holder} no more than {config.clusters} distinct values", clustered)
-    content = weight.storage.encode(clustered.codes, raw)
-    bits = (deflated_bits(raw, weight.count), deflated_bits(content, weight.count)) if config.measure else (None, None)
-    return content, _tensor(weight, None, clustered, *bits)
+        return _tensor(weight, "it holds values that are not finite (NaN or infinity)")
+    if raw == content:
+        compared = compare(codes, codes, _problem(weight))
+        return _tensor(weight, _why_unchanged(compared, config), compared)
+    compared = compare(codes, weight.storage.decode(memoryview(content), weight.count), _problem(weight))
+    if not config.measure:
+        return _tensor(weight, None, compared)
+    bits = deflated_bits(raw, weight.count), deflated_bits(content, weight.count)
+    return _tensor(weight, None, compared, *bits)
+
+
+def _why_unchanged(compared: Clustered, config: Config) -> str:
+    if config.granularity == "axis":
+        return f"each of its channels has no more than {config.clusters} distinct values"
+    if config.clusters is not None and compared.values_before <= config.clusters:
+        return f"it has no more than {config.clusters} distinct values"
+    return "it has a single value" if compared.values_before == 1 else "as it is, it is worth its bits"
 
 
 def _problem(weight: Weight) -> Problem:

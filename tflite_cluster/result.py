@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .config import Config
 from .fidelity.verdict import Fidelity
+from .search.points import Search
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,14 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Strategy:
+    """How the model was clustered, in words, and the search if there was one."""
+
+    words: str
+    search: Search | None = None
+
+
+@dataclass(frozen=True)
 class Result:
     """A finished run. `model` is the new file's content if no destination was given."""
 
@@ -70,6 +79,7 @@ class Result:
     destination: Path | None
     config: Config
     tensors: tuple[TensorResult, ...]
+    strategy: Strategy
     sizes: Sizes | None
     """None if they were not to be measured."""
     fidelity: Fidelity

@@ -42,6 +42,9 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
 
     Raises DataError if the user's samples cannot be read or do not fit.
     """
+    if not config.check:
+        yield "the model is not to be run"
+        return
     limits = Limits(
         timeout=config.timeout or _BASE_SECONDS + _SECONDS_PER_BYTE * model.size,
         memory=config.memory or _BASE_MEMORY + _MEMORY_PER_BYTE * model.size,

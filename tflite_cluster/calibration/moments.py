@@ -119,10 +119,15 @@ def collect(
 
 
 def observe(
-    path: Path, key: str | None, batch: Mapping[str, npt.NDArray[Any]], probes: Sequence[Probe], threads: int
+    path: Path,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    probes: Sequence[Probe],
+    kernels: Kernels,
+    threads: int,
 ) -> list[list[Floats]]:
     """The probed tensors of each sample, flat: [sample][probe] -> (elements,). Runs in the interpreter's process."""
-    model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
+    model = open_model(path, kernels, threads, preserve_all_tensors=True)
     found: list[list[Floats]] = []
     for sample in range(len(next(iter(batch.values())))):
         model.run(key, {name: values[sample] for name, values in batch.items()})

@@ -67,6 +67,11 @@ def cluster_tensor(codes: Codes, problem: Problem, clusters: int, per_channel: b
     else:
         centroids = _codebook(codes, problem.scale**2, problem.scale_shape, problem, clusters)
         changed = _assigned(codes, centroids)
+    return compare(codes, changed, problem)
+
+
+def compare(codes: Codes, changed: Codes, problem: Problem) -> Clustered:
+    """What became of the codes; both flat and of the same length."""
     signal, noise = _energies(codes, changed, problem)
     return Clustered(changed, _distinct(codes), _distinct(changed), signal, noise)
 

@@ -94,19 +94,22 @@ def _borders(centroids: Array, bits: Array, price: float) -> Array:
         kept = np.delete(kept, beaten[alone])
 
 
-def integer_entropy_codebook(histogram: Histogram, price: float, representable: Representable) -> EntropyCodebook:
+def integer_entropy_codebook(
+    histogram: Histogram, counts: Array, price: float, representable: Representable
+) -> EntropyCodebook:
     """The same for integer codes relative to their zero, whose histogram of some hundred bins can be split at best.
 
-    The bits of a run of bins depend on its own share alone, so that the best split up to a bin is the best one up to an
-    earlier bin and one more run: exact by dynamic programming.
+    counts: how many codes each bin holds, which pay the bits, whatever their errors weigh. The bits of a run of bins
+    depend on its own share alone, so that the best split up to a bin is the best one up to an earlier bin and one more
+    run: exact by dynamic programming.
     """
     intervals = Intervals.of(histogram, histogram.index_of(0.0), representable)
     bins = len(histogram)
     first, last = np.indices((bins, bins), sparse=True)
     stop = np.maximum(last + 1, first)
     errors, centers = intervals.fit(first, stop)
-    mass = intervals.mass[stop] - intervals.mass[first]
-    total = float(intervals.mass[-1] - intervals.mass[0])
+    counted = np.concatenate(([0.0], np.cumsum(counts)))
+    mass, total = counted[stop] - counted[first], float(counted[-1])
     shares = np.where(mass > 0, mass, total) / total
     costs = errors - price * mass * np.log2(shares)
     best, starts = np.zeros(bins + 1), np.zeros(bins, np.intp)

@@ -18,15 +18,13 @@ from .histogram import Array
 Reals = npt.NDArray[np.floating]
 
 _BLOCK: Final = 64
-_FLOOR: Final = 0.01
-"""Share of the mean diagonal that is added to the whole diagonal."""
 
 
-def shrunk(hessian: Array, observations: float) -> Array:
+def shrunk(hessian: Array, observations: float, floor: float) -> Array:
     """Second moments (parts, n, n) made fit for inversion.
 
     Few observations leave a null space that looks free and is not: off-diagonal entries shrink by
-    observations / (observations + n), and a hundredth of the mean diagonal is added.
+    observations / (observations + n), and the share `floor` of the mean diagonal is added.
     """
     n = hessian.shape[-1]
     diagonal: Array = np.einsum("pii->pi", hessian)
@@ -34,7 +32,7 @@ def shrunk(hessian: Array, observations: float) -> Array:
     least = max(float(diagonal.mean()), float(np.finfo(np.float32).tiny)) * 1e-8
     mean = np.maximum(diagonal.mean(-1, keepdims=True), least)
     result: Array = hessian * (observations / (observations + n))
-    np.einsum("pii->pi", result)[...] = diagonal + _FLOOR * mean
+    np.einsum("pii->pi", result)[...] = diagonal + floor * mean
     return result
 
 

@@ -41,12 +41,19 @@ class Matrix:
 
     @cached_property
     def histogram(self) -> Histogram:
-        """Codes relative to zero, each of equal weight."""
+        """Codes relative to zero; those of integers weigh as much as the squared scale of their row, 1 in the mean."""
         flat = self.codes.reshape(-1)
         if self.is_float:
             return value_histogram(np.sort(flat))
-        counted = code_histogram(flat, np.ones(1), (1, 1, flat.size))
-        return Histogram(counted.values - self.zero, counted.weights)
+        share = self.scale**2 / self.square_scale
+        weighted = code_histogram(flat, share, (1, len(share), flat.size // len(share)))
+        return Histogram(weighted.values - self.zero, weighted.weights)
+
+    @cached_property
+    def counts(self) -> Array:
+        """How many codes each bin of the histogram holds."""
+        flat = self.codes.reshape(-1)
+        return self.histogram.weights if self.is_float else code_histogram(flat, np.ones(1), (1, 1, flat.size)).weights
 
     @cached_property
     def square_scale(self) -> float:
@@ -100,7 +107,7 @@ def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
 def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:
     if matrix.is_float or len(matrix.histogram) > _MOST_EXACT_BINS:
         return entropy_codebook(matrix.histogram, price, matrix.relative)
-    return integer_entropy_codebook(matrix.histogram, price, matrix.relative)
+    return integer_entropy_codebook(matrix.histogram, matrix.counts, price, matrix.relative)
 
 
 def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:

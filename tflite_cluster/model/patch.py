@@ -83,6 +83,16 @@ class PatchedCopy:
             self._file.write(content)
         self._spans.add(span)
 
+    @property
+    def spans(self) -> frozenset[Span]:
+        """All spans that were written, and not restored since."""
+        return frozenset(self._spans)
+
+    def read_span(self, span: Span) -> bytes:
+        """The bytes of a span as they now are."""
+        self._file.seek(span.start)
+        return self._file.read(span.size)
+
     def restore(self, span: Span) -> None:
         """Put the original bytes back."""
         self.write(span, self._model.data[span.start : span.stop])

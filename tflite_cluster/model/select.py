@@ -21,9 +21,6 @@ from .read import Model, Operator, Tensor
 from .storage import STORAGES, Storage
 from .verify import Span
 
-SMALLEST_MENTIONED: Final = 1024
-"""Constants below this many bytes that are not weights are not worth a line in a report."""
-
 _LSTM = dict.fromkeys((*range(1, 9), 16), 0)
 _TWO_WAY_LSTM = dict.fromkeys((*range(1, 9), 16, *range(18, 26), 33, *range(40, 48)), 0)
 
@@ -112,7 +109,7 @@ class LeftAlone:
     name: str
     type: str
     shape: tuple[int, ...]
-    size: int
+    span: Span
     reason: str
 
 
@@ -136,20 +133,19 @@ def select(model: Model) -> tuple[tuple[Weight, ...], tuple[LeftAlone, ...]]:
         try:
             weights.append(_weight(model, graph, span, tuple(tensors)))
         except _NotAWeight as reason:
-            if span.size >= SMALLEST_MENTIONED:
-                first = tensors[0]
-                others.append(LeftAlone(first.name, first.type, first.shape, span.size, str(reason)))
+            first = tensors[0]
+            others.append(LeftAlone(first.name, first.type, first.shape, span, str(reason)))
     return tuple(weights), tuple(others)
 
 
 def _metadata(model: Model, holders: dict[Span, list[Tensor]]) -> list[LeftAlone]:
-    """Large buffers that no tensor names."""
+    """Buffers that no tensor names."""
     others: list[LeftAlone] = []
     for index, span in enumerate(model.buffers):
-        if span.size >= SMALLEST_MENTIONED and span not in holders:
+        if span.size and span not in holders:
             name = model.metadata.get(index)
             reason = "metadata, not a tensor" if name else "no tensor uses this buffer"
-            others.append(LeftAlone(name or f"buffer {index}", "bytes", (span.size,), span.size, reason))
+            others.append(LeftAlone(name or f"buffer {index}", "bytes", (span.size,), span, reason))
     return others
 
 

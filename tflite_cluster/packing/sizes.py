@@ -70,7 +70,7 @@ def compressed_size(path: Path, compressor: str) -> int:
     return sink.length
 
 
-def deflated_bits(data: memoryview, count: int) -> float:
+def deflated_bits(data: bytes | memoryview, count: int) -> float:
     """Bits that deflate (level 6) spends on each of the `count` elements stored in `data`."""
     packer = zlib.compressobj(6, zlib.DEFLATED, -15)
     return 8 * (len(packer.compress(data)) + len(packer.flush())) / count if count else 0.0

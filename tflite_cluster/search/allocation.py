@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .clusterer import Clusterer, Job
 from .quality import Quality
-from .workbench import Job, Workbench
 
 _FIRST_SQNR: Final = 22.0
 """dB of each tensor at which sensitivities are first measured, near where most end up."""
@@ -23,20 +23,20 @@ _LEAST_DISTORTION: Final = 1e-9
 
 
 def sensitivities(
-    bench: Workbench, jobs: Sequence[Job], measure: Callable[[], Quality], progress: Callable[[int, int], None]
+    clusterer: Clusterer, jobs: Sequence[Job], measure: Callable[[], Quality], progress: Callable[[int, int], None]
 ) -> npt.NDArray[np.float64]:
     """Output distortion per unit of squared real error of each tensor, each perturbed alone.
 
     The effect is not in proportion to the error far from where a tensor ends up, so that it is measured twice: at equal
     SQNR, then at the prices that follow; the geometric mean of both counts.
     """
-    prices = np.array([_price_at_sqnr(job, _FIRST_SQNR) for job in jobs])
+    prices = np.array([price_at_sqnr(job, _FIRST_SQNR) for job in jobs])
     logarithms = np.zeros(len(jobs))
     for number in range(_ROUNDS):
         for index, job in enumerate(jobs):
-            priced = bench.apply(job, prices[index])
+            priced = clusterer.apply(job, prices[index])
             distortion = max(measure().distortion, _LEAST_DISTORTION)
-            bench.restore(job)
+            clusterer.restore(job)
             logarithms[index] += math.log(distortion / max(priced.error, np.finfo(float).tiny))
             progress(number * len(jobs) + index + 1, _ROUNDS * len(jobs))
         prices = base_prices(jobs, np.exp(logarithms / (number + 1)))
@@ -52,6 +52,7 @@ def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> np
     return _REFERENCE_DISTORTION * 2 * math.log(2) / weights / sensitivity
 
 
-def _price_at_sqnr(job: Job, sqnr: float) -> float:
+def price_at_sqnr(job: Job, sqnr: float) -> float:
+    """The price that leaves a tensor about that ratio of its power to its error, in dB."""
     noise = job.matrix.power / job.matrix.codes.size * 10 ** (-sqnr / 10)
     return 2 * math.log(2) * max(noise, np.finfo(float).tiny)

@@ -9,12 +9,10 @@ from typing import Final
 
 from .quality import Quality
 
-_FIRST: Final = 0.5
 _STRIDE: Final = 2.5
-_LEAST: Final = 1e-4
-_MOST: Final = 100.0
+_RANGE: Final = 1e4
 _CLOSE_ENOUGH: Final = 1.1
-_MOST_POINTS: Final = 12
+_MOST_VISITS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -26,28 +24,39 @@ class Point:
     quality: Quality
 
 
-def furthest(visit: Callable[[float], Point], is_good: Callable[[Point], bool]) -> tuple[Point | None, list[Point]]:
-    """The largest multiplier found that is good, by doubling and halving on a logarithmic scale; None if none is.
-
-    Returns it with all points visited, in order of visiting.
+@dataclass(frozen=True)
+class Search:
+    """What a search did: the points in the order visited, the one chosen (None if none was good), the floor that noise
+    sets, how many tensors had their inputs observed, and by the number of each weight its sensitivity and its price.
     """
-    visited: list[Point] = []
-    good: Point | None = None
-    bad = math.inf
-    multiplier = _FIRST
-    while len(visited) < _MOST_POINTS and _LEAST <= multiplier <= _MOST:
-        point = visit(multiplier)
-        visited.append(point)
-        if is_good(point):
-            good = point
+
+    points: tuple[Point, ...]
+    chosen: Point | None
+    floor: Quality
+    observed: int
+    sensitivities: dict[int, float]
+    prices: dict[int, float]
+
+
+def furthest(is_good: Callable[[float], bool], first: float) -> float | None:
+    """The largest position found to be good, within a tenth; None if none is.
+
+    Strides away from `first`, then halves the interval, both on a logarithmic scale.
+    """
+    good, bad, position = 0.0, math.inf, first
+    for _ in range(_MOST_VISITS):
+        if is_good(position):
+            good = position
         else:
-            bad = multiplier
-        if good is None:
-            multiplier = bad / _STRIDE
+            bad = position
+        if not good:
+            position = bad / _STRIDE
         elif math.isinf(bad):
-            multiplier = good.multiplier * _STRIDE
-        elif bad / good.multiplier <= _CLOSE_ENOUGH:
+            position = good * _STRIDE
+        elif bad / good <= _CLOSE_ENOUGH:
             break
         else:
-            multiplier = math.sqrt(good.multiplier * bad)
-    return good, visited
+            position = math.sqrt(good * bad)
+        if not 1 / _RANGE <= position / first <= _RANGE:
+            break
+    return good or None

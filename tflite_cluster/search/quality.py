@@ -21,22 +21,33 @@ class Quality:
 
     distortion: KL divergence in nats for class scores, else the squared error relative to the output's variance.
     risk: points of top-1 accuracy that the error is expected to cost, None without class scores.
-    agreement: share of samples with the same top class, likewise. sqnr: dB of the worst output.
+    agreement: share of samples with the same top class, likewise. sqnr: dB of the worst output. drop: points of top-1
+    accuracy really lost, where labels are known.
     """
 
     distortion: float
     risk: float | None
     agreement: float | None
     sqnr: float
+    drop: float | None = None
 
 
-def compare_outputs(original: Sequence[Array], candidate: Sequence[Array], is_logits: Sequence[bool]) -> Quality:
-    """Compare outputs, each (samples, elements) in real values; logits are those that go into a softmax."""
+def compare_outputs(
+    original: Sequence[Array],
+    candidate: Sequence[Array],
+    is_logits: Sequence[bool],
+    labels: Sequence[npt.NDArray[np.int64] | None],
+) -> Quality:
+    """Compare outputs, each (samples, elements) in real values; logits are those that go into a softmax.
+
+    labels: the right class of each sample, (samples,), for each output where known.
+    """
     distortions: list[float] = []
     risks: list[float] = []
     agreements: list[float] = []
     sqnrs: list[float] = []
-    for before, after, logits in zip(original, candidate, is_logits, strict=True):
+    drops: list[float] = []
+    for before, after, logits, truth in zip(original, candidate, is_logits, labels, strict=True):
         if not np.isfinite(after).all():
             return Quality(math.inf, math.inf if any(is_logits) else None, 0.0 if any(is_logits) else None, -math.inf)
         relative = _relative_error(before, after)
@@ -45,6 +56,9 @@ def compare_outputs(original: Sequence[Array], candidate: Sequence[Array], is_lo
             distortions.append(_divergence(before, after))
             risks.append(_expected_loss(before, after))
             agreements.append(float(np.mean(before.argmax(1) == after.argmax(1))))
+            if truth is not None:
+                hits = [float(np.mean(scores.argmax(1) == truth)) for scores in (before, after)]
+                drops.append(100 * (hits[0] - hits[1]))
         else:
             distortions.append(relative)
     return Quality(
@@ -52,6 +66,7 @@ def compare_outputs(original: Sequence[Array], candidate: Sequence[Array], is_lo
         risk=max(risks) if risks else None,
         agreement=min(agreements) if agreements else None,
         sqnr=min(sqnrs),
+        drop=max(drops) if drops else None,
     )
 
 

@@ -17,129 +17,130 @@ from ..model.layers import find_layer
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight
-from .allocation import base_prices, sensitivities
-from .points import Point, furthest
-from .workbench import Job, Workbench, make_jobs
+from .allocation import base_prices, price_at_sqnr, sensitivities
+from .clusterer import REAL, SYNTHETIC, Clusterer, Job, make_job
+from .judge import Chosen, Judge
+from .points import Point, Search, furthest
+from .quality import Quality
 
-Chosen = Mapping[str | None, npt.NDArray[np.intp]]
 Progress = Callable[[str, int, int], None]
 
 _MOST_SAMPLES: Final = 300
 _KEPT_ASIDE: Final = 0.2
 _LEAST_KEPT_ASIDE: Final = 40
 _FOR_SENSITIVITIES: Final = 24
+_FIRST: Final = 0.5
+"""Multiplier at which a search begins."""
+_BLIND_SQNR: Final = 30.0
+"""dB that each tensor keeps where the model cannot be run."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Samples by signature: those that calibration sees, and those that only judge. `few` of the latter do for
-    sensitivities.
-    """
+    """Samples by signature: those that calibration sees, a few that sensitivities are measured on, and all."""
 
     calibration: Chosen
-    judging: Chosen
     few: Chosen
     everything: Chosen
 
 
-def split_samples(samples: Mapping[str | None, Samples], seed: int) -> Split:
-    """Shuffle the samples of each signature, take at most 300, and keep a fifth of them aside."""
-    order = {key: np.random.default_rng(seed).permutation(each.count)[:_MOST_SAMPLES] for key, each in samples.items()}
-    aside = {
-        key: max(int(_KEPT_ASIDE * len(indices)), min(_LEAST_KEPT_ASIDE, len(indices) // 2), 1)
-        for key, indices in order.items()
-    }
-    return Split(
-        calibration={key: indices[aside[key] :] if len(indices) > 1 else indices for key, indices in order.items()},
-        judging={key: indices[: aside[key]] for key, indices in order.items()},
-        few={key: indices[: min(aside[key], _FOR_SENSITIVITIES)] for key, indices in order.items()},
-        everything=order,
-    )
-
-
 @dataclass(frozen=True)
-class Search:
-    """What a search did: all points in the order visited, the one chosen (None if none was good), how many tensors
-    had their inputs observed, and sensitivity, price and bits by entropy of each weight, in order.
-    """
+class Bench:
+    """A model ready to be clustered at any price; jobs by the number of their weight."""
 
-    points: tuple[Point, ...]
-    chosen: Point | None
-    observed: int
-    sensitivities: tuple[float, ...]
-    prices: tuple[float, ...]
-    bits: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """A model ready to be clustered at any price."""
-
-    bench: Workbench
-    jobs: list[Job]
+    clusterer: Clusterer
+    judge: Judge
+    copy: PatchedCopy
+    jobs: dict[int, Job]
     split: Split
+    floor: Quality
+    synthetic: bool
     progress: Progress
 
-    def search(self, is_good: Callable[[Point], bool]) -> Search:
-        """Find the furthest good candidate and leave it in the copy; the least bad one if there is none."""
-        few = self.split.few
-        found = sensitivities(
-            self.bench,
-            self.jobs,
-            lambda: self.bench.measure(few),
-            lambda done, total: self.progress("Measuring sensitivities", done, total),
-        )
-        prices = base_prices(self.jobs, found)
-        visited = 0
+    def search(self, is_good: Callable[[Quality], bool]) -> Search:
+        """Find the cheapest candidate that is good and leave it in the copy; if none is, the last one tried."""
+        return self._search(lambda curve: furthest(lambda at: is_good(curve.visit(at).quality), _FIRST))
 
-        def visit(multiplier: float) -> Point:
-            nonlocal visited
-            point = self._visit(multiplier, prices)
-            visited += 1
-            self.progress("Searching", visited, visited + 1)
-            return point
+    def search_size(self, fits: Callable[[], bool]) -> Search:
+        """Find the candidate of best fidelity of which `fits` says that it is small enough, likewise."""
 
-        chosen, points = furthest(visit, is_good)
-        last = chosen or min(points, key=lambda point: point.multiplier)
-        priced = self.bench.apply_all(self.jobs, prices * last.multiplier)
+        def cheapest(curve: _Curve) -> float | None:
+            def is_good(inverse: float) -> bool:
+                curve.visit(1 / inverse)
+                return fits()
+
+            inverse = furthest(is_good, 1 / _FIRST)
+            return None if inverse is None else 1 / inverse
+
+        return self._search(cheapest)
+
+    def _search(self, choose: Callable[[_Curve], float | None]) -> Search:
+        jobs = list(self.jobs.values())
+        found = sensitivities(self.clusterer, jobs, self._judge_few, self._tell("Measuring sensitivities"))
+        curve = _Curve(self, base_prices(jobs, found), [])
+        multiplier = choose(curve)
+        chosen = curve.visit(multiplier) if multiplier is not None else None
+        prices = curve.prices * curve.points[-1].multiplier
         return Search(
-            points=tuple(points),
+            points=tuple(curve.points),
             chosen=chosen,
-            observed=sum(job.matrix.feedback is not None for job in self.jobs),
-            sensitivities=tuple(found.tolist()),
-            prices=tuple((prices * last.multiplier).tolist()),
-            bits=tuple(each.entropy for each in priced),
+            floor=self.floor,
+            observed=sum(job.matrix.feedback is not None for job in jobs),
+            sensitivities=dict(zip(self.jobs, found.tolist(), strict=True)),
+            prices=dict(zip(self.jobs, prices.tolist(), strict=True)),
         )
 
     def to_count(self, clusters: int) -> None:
         """Cluster all tensors to a fixed number of values in the copy."""
-        self.bench.apply_counts(self.jobs, clusters)
+        jobs = [job for job in self.jobs.values() if len(job.matrix.histogram) > clusters]
+        self.clusterer.apply_count(jobs, clusters)
 
-    def _visit(self, multiplier: float, prices: npt.NDArray[np.float64]) -> Point:
-        priced = self.bench.apply_all(self.jobs, prices * multiplier)
-        weights = sum(each.codes.size for each in priced)
-        bits = sum(each.entropy * each.codes.size for each in priced) / weights
-        return Point(multiplier, bits, self.bench.measure(self.split.everything))
+    def _judge_few(self) -> Quality:
+        return self.judge.measure(self.copy, self.split.few)
+
+    def _tell(self, stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.progress(stage, done, total)
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """The rate-distortion curve of a model: candidates at multiples of its prices, and those visited so far."""
+
+    bench: Bench
+    prices: npt.NDArray[np.float64]
+    points: list[Point]
+
+    def visit(self, multiplier: float) -> Point:
+        """Cluster the copy at that multiple, and judge it."""
+        bench, jobs = self.bench, list(self.bench.jobs.values())
+        priced = bench.clusterer.apply_all(jobs, self.prices * multiplier)
+        bits = sum(each.entropy * each.codes.size for each in priced) / sum(each.codes.size for each in priced)
+        point = Point(multiplier, bits, bench.judge.measure(bench.copy, bench.split.everything))
+        self.points.append(point)
+        bench.progress("Searching", len(self.points), len(self.points) + 1)
+        return point
 
 
 def calibrate(
     process: InterpreterProcess,
     samples: Mapping[str | None, Samples],
     model: Model,
-    weights: Sequence[Weight],
+    weights: Mapping[int, Weight],
     original: Path,
     copy: PatchedCopy,
     *,
     seed: int,
     threads: int,
     progress: Progress,
-) -> Calibrated:
-    """Observe what meets each weight, and get ready to cluster into the copy.
+) -> Bench:
+    """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
 
     Raises InterpreterFailure if the original cannot be run on the samples.
     """
     split = split_samples(samples, seed)
-    layers = {number: layer for number, weight in enumerate(weights) if (layer := find_layer(model, weight))}
+    synthetic = all(each.synthetic for each in samples.values())
+    layers = {number: layer for number, weight in weights.items() if (layer := find_layer(model, weight))}
+    judge = Judge(process, model, original, samples, split.everything, threads)
     moments = gather_moments(
         process,
         model,
@@ -150,7 +151,32 @@ def calibrate(
         threads,
         lambda done, total: progress("Calibrating", done, total),
     )
-    jobs = make_jobs(model, weights, layers, moments, sum(len(indices) for indices in split.calibration.values()))
-    return Calibrated(
-        Workbench(process, model, original, copy, samples, split.everything, threads), jobs, split, progress
+    count = sum(len(indices) for indices in split.calibration.values())
+    trust = SYNTHETIC if synthetic else REAL
+    jobs = {
+        number: make_job(model, weight, layers.get(number), moments.pop(number, None), count, trust)
+        for number, weight in weights.items()
+    }
+    floor = judge.noise_floor(split.few)
+    return Bench(Clusterer(model, copy, threads), judge, copy, jobs, split, floor, synthetic, progress)
+
+
+def cluster_blind(model: Model, weights: Sequence[Weight], copy: PatchedCopy, threads: int) -> None:
+    """Cluster without running the model: every tensor keeps the same ratio of signal to noise."""
+    jobs = [make_job(model, weight, None, None, 0, SYNTHETIC) for weight in weights]
+    Clusterer(model, copy, threads).apply_all(jobs, [price_at_sqnr(job, _BLIND_SQNR) for job in jobs])
+
+
+def split_samples(samples: Mapping[str | None, Samples], seed: int) -> Split:
+    """Shuffle the samples of each signature, take at most 300, and keep a fifth of them aside for sensitivities."""
+    order = {key: np.random.default_rng(seed).permutation(each.count)[:_MOST_SAMPLES] for key, each in samples.items()}
+    aside = {key: _aside(len(indices)) for key, indices in order.items()}
+    return Split(
+        calibration={key: indices[aside[key] :] if len(indices) > 1 else indices for key, indices in order.items()},
+        few={key: indices[: min(aside[key], _FOR_SENSITIVITIES)] for key, indices in order.items()},
+        everything=order,
     )
+
+
+def _aside(count: int) -> int:
+    return max(int(_KEPT_ASIDE * count), min(_LEAST_KEPT_ASIDE, count // 2), 1)

@@ -1,0 +1,146 @@
+"""Weights as jobs, and what clusters them into the copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from ..calibration.moments import Moments
+from ..clustering.feedback import Feedback, shrunk
+from ..clustering.histogram import Array
+from ..clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count
+from ..model.layers import Bias, Layer
+from ..model.patch import PatchedCopy
+from ..model.read import Model
+from ..model.select import Groups, Weight
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far moments are to be believed: independent observations that a sample counts as, the share of the mean
+    diagonal added to Hessians, and whether biases may make up for mean errors.
+    """
+
+    observations_per_sample: int
+    floor: float
+    shifts_biases: bool
+
+
+REAL: Final = Trust(observations_per_sample=16, floor=0.01, shifts_biases=True)
+SYNTHETIC: Final = Trust(observations_per_sample=4, floor=0.1, shifts_biases=False)
+"""Made-up inputs have means of their own, so that a bias fitted to them can ruin a model."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A weight with all that clustering it takes."""
+
+    weight: Weight
+    layer: Layer | None
+    rows: Groups
+    matrix: Matrix
+
+
+def make_job(
+    model: Model, weight: Weight, layer: Layer | None, moments: Moments | None, samples: int, trust: Trust
+) -> Job:
+    """A weight's job, with feedback if there are moments. samples: how many those come from."""
+    rows = layer.rows if layer is not None else weight.channels
+    raw = model.data[weight.span.start : weight.span.stop]
+    codes = as_rows(weight.storage.decode(raw, weight.count), rows)
+    scale = _row_scale(weight, rows)
+    feedback, mean = None, None
+    if scale is None:  # scales change within a row: then errors cannot be passed on along it
+        scale = np.array([float(np.sqrt(np.mean(weight.scale**2)))])
+    elif moments is not None and layer is not None:
+        shifts = trust.shifts_biases and layer.bias is not None
+        hessian = moments.covariance if shifts else moments.hessian
+        observations = min(moments.count, samples * trust.observations_per_sample)
+        feedback = Feedback.of(shrunk(hessian, observations, trust.floor))
+        mean = moments.mean if shifts else None
+    storage = weight.storage
+    matrix = Matrix(codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean)
+    return Job(weight, layer, rows, matrix)
+
+
+def as_rows(flat: npt.NDArray[Any], rows: Groups) -> npt.NDArray[Any]:
+    """Flat elements as a matrix, one row for each group."""
+    return np.asarray(flat.reshape(rows.shape).transpose(1, 0, 2).reshape(rows.groups, -1))
+
+
+def as_flat(matrix: npt.NDArray[Any], rows: Groups) -> npt.NDArray[Any]:
+    """The inverse of as_rows."""
+    by_row = matrix.reshape(rows.groups, rows.outer, rows.inner)
+    return np.ascontiguousarray(by_row.transpose(1, 0, 2)).reshape(-1)
+
+
+def _row_scale(weight: Weight, rows: Groups) -> Array | None:
+    """Scale of each row; None if a row has several."""
+    groups = weight.scale_groups
+    if len(weight.scale) == 1:
+        return np.full(rows.groups, weight.scale[0])
+    if groups == rows:
+        return weight.scale
+    if groups.outer == rows.outer == 1 and groups.inner % rows.inner == 0:
+        return np.repeat(weight.scale, groups.inner // rows.inner)
+    return None
+
+
+class Clusterer:
+    """Clusters jobs into the copy."""
+
+    def __init__(self, model: Model, copy: PatchedCopy, threads: int) -> None:
+        self._model = model
+        self._copy = copy
+        self._threads = threads
+
+    def apply(self, job: Job, price: float) -> Priced:
+        """Cluster one tensor at a price, and write it and its bias."""
+        return self._write(job, cluster_at_price(job.matrix, price))
+
+    def apply_all(self, jobs: Iterable[Job], prices: Iterable[float]) -> list[Priced]:
+        """Cluster several tensors at once."""
+        pairs = list(zip(jobs, prices, strict=True))
+        return self._apply([job for job, _ in pairs], [partial(cluster_at_price, price=price) for _, price in pairs])
+
+    def apply_count(self, jobs: Sequence[Job], clusters: int) -> list[Priced]:
+        """Cluster all tensors to a number of values."""
+        return self._apply(jobs, [partial(cluster_to_count, clusters=clusters)] * len(jobs))
+
+    def restore(self, job: Job) -> None:
+        """Put a tensor and its bias back to what they were."""
+        self._copy.restore(job.weight.span)
+        if job.layer is not None and job.layer.bias is not None:
+            self._copy.restore(job.layer.bias.span)
+
+    def _apply(self, jobs: Sequence[Job], ways: Sequence[Callable[[Matrix], Priced]]) -> list[Priced]:
+        with ThreadPoolExecutor(self._threads) as pool:
+            results = list(pool.map(lambda way, job: way(job.matrix), ways, jobs))
+        return [self._write(job, priced) for job, priced in zip(jobs, results, strict=True)]
+
+    def _write(self, job: Job, priced: Priced) -> Priced:
+        span = job.weight.span
+        flat = as_flat(priced.codes, job.rows)
+        self._copy.write(span, job.weight.storage.encode(flat, self._model.data[span.start : span.stop]))
+        if job.layer is not None and job.layer.bias is not None and priced.mean_change is not None:
+            bias = job.layer.bias
+            self._copy.write(bias.span, shifted_bias(self._model, bias, -priced.mean_change))
+        return priced
+
+
+def shifted_bias(model: Model, bias: Bias, shift: Array) -> memoryview:
+    """The bias's bytes with a real `shift` (rows,) added, rounded to its codes."""
+    raw = model.data[bias.span.start : bias.span.stop]
+    if bias.tensor.type == "FLOAT32":
+        return (np.frombuffer(raw, "<f4") + shift).astype("<f4").data.cast("B")
+    kind = {"INT32": "<i4", "INT64": "<i8"}[bias.tensor.type]
+    assert bias.tensor.quantization is not None
+    codes = np.frombuffer(raw, kind).astype(np.float64) + np.round(shift / bias.tensor.quantization.scale)
+    limits = np.iinfo(kind)
+    return np.clip(codes, limits.min, limits.max).astype(kind).data.cast("B")

@@ -1,0 +1,127 @@
+"""Which way a model is clustered: to a count or to a fidelity, with the interpreter's help or without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from .config import Config
+from .errors import InterpreterFailure
+from .jobs import Progress, cluster_weights
+from .model.patch import PatchedCopy
+from .model.read import Model
+from .model.select import Weight
+from .packing.sizes import compressed_size
+from .result import Strategy
+from .search.quality import Quality
+from .search.run import Bench, calibrate, cluster_blind
+from .session import Session
+
+_RISK: Final = 0.25
+_RISK_SYNTHETIC: Final = 0.07
+"""Points of top-1 accuracy that may be at risk by default. Made-up inputs are easier than real ones, and see less."""
+
+_SQNR: Final = 20.0
+_SQNR_SYNTHETIC: Final = 26.0
+"""dB that outputs which are no class scores keep by default."""
+
+
+def cluster_model(
+    model: Model,
+    weights: Sequence[Weight],
+    original: Path,
+    copy: PatchedCopy,
+    session: Session | str,
+    config: Config,
+    progress: Progress,
+) -> Strategy:
+    """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
+    usable = {number: weight for number, weight in enumerate(weights) if _is_usable(model, weight)}
+    if config.granularity == "axis" or (isinstance(session, str) and config.clusters is not None):
+        cluster_weights(model, list(usable.values()), copy, config.clusters or 0, config, progress)
+        return Strategy("k-means on the weights alone")
+    cause = session
+    if isinstance(session, Session) and usable:
+        try:
+            return _calibrated(model, usable, original, copy, session, config, progress)
+        except InterpreterFailure as failure:
+            cause = f"calibration failed: {failure.cause}"
+            for weight in weights:
+                copy.restore(weight.span)
+    return _without_running(model, list(usable.values()), copy, str(cause), config, progress)
+
+
+def _calibrated(
+    model: Model,
+    weights: dict[int, Weight],
+    original: Path,
+    copy: PatchedCopy,
+    session: Session,
+    config: Config,
+    progress: Progress,
+) -> Strategy:
+    bench = calibrate(
+        session.process,
+        session.samples,
+        model,
+        weights,
+        original,
+        copy,
+        seed=config.seed,
+        threads=config.threads,
+        progress=progress,
+    )
+    basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
+    if config.clusters is not None:
+        bench.to_count(config.clusters)
+        return Strategy(f"calibrated on {basis}")
+    if config.max_size is not None:
+        most = config.size_limit(compressed_size(original, "zip9"))
+        found = bench.search_size(lambda: most is not None and _zipped(copy) <= most)
+    else:
+        found = bench.search(_criterion(config, bench))
+    return Strategy(f"searched on {basis}", found)
+
+
+def _zipped(copy: PatchedCopy) -> int:
+    copy.flush()
+    return compressed_size(copy.path, "zip9")
+
+
+def _criterion(config: Config, bench: Bench) -> Callable[[Quality], bool]:
+    """What a candidate must keep: the user's gates, or else little risk of losing accuracy beyond what noise does."""
+    if config.has_gates:
+        return lambda quality: _holds_gates(quality, config)
+    risk = (_RISK_SYNTHETIC if bench.synthetic else _RISK) + (bench.floor.risk or 0.0)
+    sqnr = min(_SQNR_SYNTHETIC if bench.synthetic else _SQNR, bench.floor.sqnr)
+    return lambda quality: quality.sqnr >= sqnr if quality.risk is None else quality.risk <= risk
+
+
+def _holds_gates(quality: Quality, config: Config) -> bool:
+    """Whether the samples seen hold all gates; labels that are missing leave max_drop to the expected loss."""
+    agreement = config.min_agreement is None or (quality.agreement or 0.0) * 100 >= config.min_agreement
+    sqnr = config.min_sqnr is None or quality.sqnr >= config.min_sqnr
+    losses = [loss for loss in (quality.drop, quality.risk) if loss is not None]
+    drop = config.max_drop is None or max(losses, default=math.inf) <= config.max_drop
+    return agreement and sqnr and drop
+
+
+def _without_running(
+    model: Model, weights: Sequence[Weight], copy: PatchedCopy, cause: str, config: Config, progress: Progress
+) -> Strategy:
+    if config.clusters is not None:
+        cluster_weights(model, weights, copy, config.clusters, config, progress)
+        return Strategy(f"k-means on the weights alone ({cause})")
+    cluster_blind(model, weights, copy, config.threads)
+    return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")
+
+
+def _is_usable(model: Model, weight: Weight) -> bool:
+    """Whether there is anything to cluster: finite values, and more than one of them."""
+    codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    model.forget(weight.span)
+    return bool(codes.size and np.isfinite(codes).all() and codes.min() < codes.max())

@@ -1,0 +1,32 @@
+"""Sizes as people write them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes from "1200", "1.2MB" or "4 GiB"; raises ValueError if it is none of these."""
+    number = text.rstrip("BKMGIbkmgi ")
+    unit = text[len(number) :].strip().upper()
+    try:
+        count = int(float(number) * _UNITS[unit])
+    except (KeyError, OverflowError, ValueError):
+        count = 0
+    if count <= 0:
+        raise ValueError(f"{text!r} is not a size: write it like 500MB or 4GB")
+    return count
+
+
+def parse_share(text: str, whole: int) -> int:
+    """Bytes of a `whole`, from "25%", "4x" (a quarter of it) or a size of its own; raises ValueError."""
+    try:
+        if text.endswith("%"):
+            return int(whole * float(text[:-1]) / 100)
+        if text.endswith(("x", "X")):
+            return int(whole / float(text[:-1]))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise ValueError(f"{text!r} is not a size: write it like 1.2MB, 25% or 4x") from None
+    return parse_bytes(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from .jobs import Progress, describe_constants, describe_weights, no_progress
 from .model.patch import PatchedCopy, check_destination
 from .model.read import open_model
 from .model.select import select
-from .packing.sizes import compressed_size
+from .packing.sizes import Scales
 from .result import Result, SizePair, Sizes
 from .session import open_session
 from .strategy import cluster_model
@@ -50,12 +50,12 @@ def cluster(
         with (
             PatchedCopy(model, target) as copy,
             open_session(model, original, config) as session,
-            ThreadPoolExecutor() as pool,
+            Scales() as scales,
         ):
-            before = _weigh(original, config, pool)
+            before = scales.weigh(original, _formats(config))
             strategy = cluster_model(model, weights, original, copy, session, config, progress)
             copy.check()
-            after = _weigh(copy.path, config, pool)
+            after = scales.weigh(copy.path, _formats(config))
             tensors = describe_weights(model, weights, copy, config, progress)
             result = Result(
                 source=model.label,
@@ -70,7 +70,7 @@ def cluster(
             _refuse_not_smaller(result)
             if destination is None:
                 return replace(result, model=copy.read())
-            copy.commit()
+            copy.commit(config.force)
     return result
 
 
@@ -91,12 +91,11 @@ def _files(source: str | Path | bytes, destination: str | Path | None, force: bo
         yield original, Path(folder, "clustered.tflite") if destination is None else Path(destination)
 
 
-def _weigh(path: Path, config: Config, pool: ThreadPoolExecutor) -> dict[str, Future[int]]:
-    """Start to compress the file in each format that is to be measured, the slowest first."""
+def _formats(config: Config) -> list[str]:
+    """What to measure, the slowest first."""
     if not config.measure:
-        return {}
-    formats = [*(["xz"] if config.xz else []), "zip9", "gzip6"]
-    return {name: pool.submit(compressed_size, path, name) for name in formats}
+        return []
+    return [*(["xz"] if config.xz else []), "zip9", "gzip6"]
 
 
 def _sizes(size: int, before: dict[str, Future[int]], after: dict[str, Future[int]]) -> Sizes:
@@ -107,16 +106,16 @@ def _sizes(size: int, before: dict[str, Future[int]], after: dict[str, Future[in
 def _refuse_failed_gates(result: Result) -> None:
     failed = [f"{gate.gate}: {gate.why}" for gate in result.fidelity.gates if not gate.passed]
     if failed:
-        raise FidelityError(f"{result.source}: {'; '.join(failed)}; nothing was written", result)
+        raise FidelityError(f"{result.source}: {'; '.join(failed)}; no model was written", result)
 
 
 def _refuse_not_smaller(result: Result) -> None:
     if result.config.force:
         return
     if not result.spans:
-        why = "no weight was changed, so that it would not zip smaller"
+        why = "no weight was changed, so it would not zip smaller"
     elif result.sizes is not None and result.sizes.zip9.after >= result.sizes.zip9.before:
         why = "it would not zip smaller"
     else:
         return
-    raise NotSmallerError(f"{result.source}: {why}; nothing was written (use --force to write it all the same)", result)
+    raise NotSmallerError(f"{result.source}: {why}; no model was written (use --force to write it all the same)", result)

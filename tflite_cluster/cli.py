@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,7 +15,7 @@ import click
 
 from . import __version__
 from .config import Config
-from .errors import FidelityError, NotSmallerError, OutputError, TfliteClusterError
+from .errors import ConfigError, FidelityError, NotSmallerError, OutputError, TfliteClusterError
 from .units import parse_bytes
 
 if TYPE_CHECKING:
@@ -31,8 +33,13 @@ def _bytes(value: str | int) -> int:
 _EPILOG = """
 \b
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
-read or is not safe; 98 the output would not zip smaller; 99 a fidelity gate tripped.
+read or is not safe; 98 the output would not zip smaller; 99 a target is missed or cannot be
+measured. 0 may mean "not checked" unless a target is set.
 """
+
+_SETTINGS = ("clusters", "granularity", "max_size", "min_agreement", "min_sqnr", "max_drop", "seed", "workers")
+_SETTINGS += ("timeout", "memory")
+"""Settings whose names in error messages become those of options."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
@@ -55,7 +62,7 @@ read or is not safe; 98 the output would not zip smaller; 99 a fidelity gate tri
     "--data",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Samples to check on: .npz (inputs by name or one array x; labels y), .npy, or a folder of .npy. "
+    help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, or a folder of .npy. "
     "By default IN.samples.npz beside the model, else synthetic samples.",
 )
 @click.option(
@@ -76,7 +83,11 @@ read or is not safe; 98 the output would not zip smaller; 99 a fidelity gate tri
 @click.option(
     "--max-drop", metavar="POINTS", type=float, help="Likewise, that loses no more top-1 accuracy (needs labels)."
 )
-@click.option("--force", is_flag=True, help="Replace an existing output, and write one that zips no smaller.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace an existing output or report, and write an output that zips no smaller.",
+)
 @click.option(
     "--report",
     metavar="OUT.json",
@@ -106,7 +117,7 @@ def command(source: Path, destination: Path, report: Path | None, quiet: bool, *
     from .report.progress import progress_bar
 
     if report is not None:
-        _check_report(report, source, destination)
+        _check_report(report, source, destination, settings["force"])
     try:
         with progress_bar(quiet) as progress:
             result = cluster(source, destination, progress=progress, xz=report is not None, **settings)
@@ -115,16 +126,20 @@ def command(source: Path, destination: Path, report: Path | None, quiet: bool, *
         result, failure = error.result, error
     _publish(result, report, quiet, written=failure is None)
     if failure is not None:
-        raise failure
+        raise _in_short(failure, report, quiet)
     return 0
 
 
-def _check_report(report: Path, source: Path, destination: Path) -> None:
-    """Refuse, before any work is done, a report that cannot be written or would destroy a model."""
+def _check_report(report: Path, source: Path, destination: Path, force: bool) -> None:
+    """Refuse, before any work is done, a report that cannot be written or would destroy something."""
+    if str(report) == "-":
+        raise OutputError("--report takes the name of a file, not -")
     if report.resolve() in (source.resolve(), destination.resolve()):
         raise OutputError(f"{report} is a model of this run: give the report another name")
     if not report.parent.is_dir():
         raise OutputError(f"the folder {report.parent} does not exist: create it first")
+    if report.is_file() and not force:
+        raise OutputError(f"{report} exists: use --force to replace it")
 
 
 def _publish(result: Result, report: Path | None, quiet: bool, written: bool) -> None:
@@ -135,13 +150,31 @@ def _publish(result: Result, report: Path | None, quiet: bool, written: bool) ->
     if not quiet:
         from .report.text import print_result
 
-        print_result(result, written)
+        try:
+            print_result(result, written)
+        except BrokenPipeError:  # nobody reads on, which does not undo what was written
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_short(
+    failure: FidelityError | NotSmallerError, report: Path | None, quiet: bool
+) -> FidelityError | NotSmallerError:
+    """The failure without the reasons that were printed already, and with what was written after all."""
+    message = str(failure)
+    if isinstance(failure, FidelityError) and not quiet:
+        failed = ", ".join(gate.gate for gate in failure.result.fidelity.gates if not gate.passed)
+        message = f"{failure.result.source}: {failed} failed; no model was written"
+    if report is not None:
+        message += f"; the report is in {report}"
+    return type(failure)(message, failure.result)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; arguments default to those of the process."""
     with contextlib.suppress(ValueError):  # not in the main thread: then signals are the caller's affair
         signal.signal(signal.SIGTERM, _terminate)
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(signal.SIGHUP, _terminate)
     try:
         return int(command.main(args=arguments, prog_name="tflite-cluster", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -159,11 +192,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _complain(error: TfliteClusterError) -> int:
     """Say what went wrong, in a form that steers no terminal, and return the exit code."""
-    from .report.text import printable
+    from .report.names import printable
 
-    click.echo(f"tflite-cluster: error: {printable(str(error))}", err=True)
+    message = _with_options(str(error)) if isinstance(error, ConfigError) else str(error)
+    click.echo(f"tflite-cluster: error: {printable(message)}", err=True)
     system_failed = isinstance(error, OutputError) and isinstance(error.__cause__, OSError)
     return 1 if system_failed else error.exit_code
+
+
+def _with_options(message: str) -> str:
+    """A message about settings with the names of the options that they are here."""
+    message = message.replace("leave check on", "leave out --no-check")
+    names = "|".join(_SETTINGS)
+    return re.sub(rf"\b({names})\b", lambda match: "--" + match[1].replace("_", "-"), message)
 
 
 def _terminate(signum: int, frame: object) -> None:

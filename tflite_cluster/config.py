@@ -19,6 +19,10 @@ Granularity = Literal["tensor", "axis"]
 Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]"
 
 
+_MOST_WORKERS = 1024
+_LONGEST = 1e6
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """How to cluster, how to check, and what must hold. Raises ConfigError on settings that make no sense."""
@@ -65,8 +69,10 @@ class Config:
             raise ConfigError(f"min_agreement is a percentage, not {self.min_agreement}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, but is {self.seed}")
-        if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"workers must be at least 1, not {self.workers}")
+        if self.workers is not None and not 1 <= self.workers <= _MOST_WORKERS:
+            raise ConfigError(f"workers must be between 1 and {_MOST_WORKERS}, not {self.workers}")
+        if self.timeout is not None and self.timeout > _LONGEST:
+            raise ConfigError(f"timeout must be at most {_LONGEST:.0f} seconds, not {self.timeout}")
         for name in ("min_sqnr", "max_drop", "timeout"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):

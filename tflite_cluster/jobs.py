@@ -16,7 +16,7 @@ from .model.patch import PatchedCopy
 from .model.read import Model
 from .model.select import LeftAlone, Weight
 from .packing.sizes import deflated_bits
-from .result import SpanWritten, TensorResult
+from .result import Role, SpanWritten, TensorResult
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage in words, the steps done, and the steps in all."""
@@ -78,17 +78,17 @@ def describe_constants(model: Model, constants: Sequence[LeftAlone], copy: Patch
             and copy.read_span(constant.span) != model.data[constant.span.start : constant.span.stop]
         ):
             span = SpanWritten(constant.span.start, constant.span.stop)
-            tensors.append(_constant(constant, operator="bias", span=span))
+            tensors.append(_constant(constant, "bias", operator="bias", span=span))
         elif constant.span.size >= _SMALLEST_MENTIONED:
-            tensors.append(_constant(constant, reason=constant.reason))
+            tensors.append(_constant(constant, "constant", reason=constant.reason))
     return tensors
 
 
 def _constant(
-    constant: LeftAlone, operator: str = "", reason: str | None = None, span: SpanWritten | None = None
+    constant: LeftAlone, role: Role, operator: str = "", reason: str | None = None, span: SpanWritten | None = None
 ) -> TensorResult:
     return TensorResult(
-        constant.name, operator, constant.type, constant.shape, constant.span.size, reason=reason, span=span
+        constant.name, operator, constant.type, constant.shape, constant.span.size, reason, span=span, role=role
     )
 
 

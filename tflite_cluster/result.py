@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from .config import Config
 from .fidelity.verdict import Fidelity
 from .search.points import Search
+
+Role = Literal["weight", "bias", "constant"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class SpanWritten:
 
 @dataclass(frozen=True)
 class TensorResult:
-    """One weight tensor, or another constant, and what became of it."""
+    """One weight tensor, a bias that was shifted, or another constant, and what became of it."""
 
     name: str
     operator: str
@@ -29,7 +32,7 @@ class TensorResult:
     shape: tuple[int, ...]
     bytes: int
     reason: str | None = None
-    """Why it was left alone; None if it was clustered."""
+    """Why it was left alone; None if it was changed."""
     values_before: int | None = None
     values_after: int | None = None
     sqnr: float | None = None
@@ -38,6 +41,12 @@ class TensorResult:
     bits_after: float | None = None
     """Bits that deflate (level 6) spends on each weight."""
     span: SpanWritten | None = None
+    role: Role = "weight"
+
+    @property
+    def clustered(self) -> bool:
+        """Whether it is a weight, and was changed."""
+        return self.role == "weight" and self.reason is None
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,7 @@ class Result:
     destination: Path | None
     config: Config
     tensors: tuple[TensorResult, ...]
+    """The weights in the order of their numbers in the search, then other constants."""
     strategy: Strategy
     sizes: Sizes | None
     """None if they were not to be measured."""

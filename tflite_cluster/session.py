@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from .calibration.hints import input_hints
+from .calibration.ranges import guess_range
 from .calibration.samples import Samples
 from .calibration.synthetic import gather_samples
 from .config import Config, Data
@@ -57,7 +58,13 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
             return
         data = config.data if config.data is not None else _beside(original)
         try:
-            samples = gather_samples(interface, data, input_hints(model), _SYNTHETIC_SAMPLES, config.seed)
+            hints = dict(input_hints(model))
+            if data is None:
+                for signature in interface.signatures:
+                    known = hints.get(signature.key, {})
+                    guessed = guess_range(process, model, original, signature, known, config.threads)
+                    hints[signature.key] = {**known, **guessed}
+            samples = gather_samples(interface, data, hints, _SYNTHETIC_SAMPLES, config.seed)
         except DataError as error:
             if data is not None:
                 raise

@@ -17,17 +17,21 @@ from .model.read import Model
 from .model.select import Weight
 from .packing.sizes import compressed_size
 from .result import Strategy
+from .search.points import Point
 from .search.quality import Quality
 from .search.run import Bench, calibrate, cluster_blind
 from .session import Session
 
 _RISK: Final = 0.25
-_RISK_SYNTHETIC: Final = 0.07
+_RISK_SYNTHETIC: Final = 0.3
 """Points of top-1 accuracy that may be at risk by default. Made-up inputs are easier than real ones, and see less."""
 
 _SQNR: Final = 20.0
 _SQNR_SYNTHETIC: Final = 26.0
 """dB that outputs which are no class scores keep by default."""
+
+_WEIGHT_SQNR_SYNTHETIC: Final = 24.0
+"""dB that the weights keep in the mean where only made-up inputs speak for the model."""
 
 
 def cluster_model(
@@ -92,13 +96,20 @@ def _zipped(copy: PatchedCopy) -> int:
     return compressed_size(copy.path, "zip9")
 
 
-def _criterion(config: Config, bench: Bench) -> Callable[[Quality], bool]:
+def _criterion(config: Config, bench: Bench) -> Callable[[Point], bool]:
     """What a candidate must keep: the user's gates, or else little risk of losing accuracy beyond what noise does."""
     if config.has_gates:
-        return lambda quality: _holds_gates(quality, config)
+        return lambda point: _holds_gates(point.quality, config)
     risk = (_RISK_SYNTHETIC if bench.synthetic else _RISK) + (bench.floor.risk or 0.0)
     sqnr = min(_SQNR_SYNTHETIC if bench.synthetic else _SQNR, bench.floor.sqnr)
-    return lambda quality: quality.sqnr >= sqnr if quality.risk is None else quality.risk <= risk
+    weight_sqnr = _WEIGHT_SQNR_SYNTHETIC if bench.synthetic else -math.inf
+
+    def is_good(point: Point) -> bool:
+        quality = point.quality
+        holds = quality.sqnr >= sqnr if quality.risk is None else quality.risk <= risk
+        return holds and point.weight_sqnr >= weight_sqnr
+
+    return is_good
 
 
 def _holds_gates(quality: Quality, config: Config) -> bool:

@@ -72,3 +72,21 @@ def squared_error(values: npt.NDArray[np.generic], approximated: npt.NDArray[np.
     before = values.astype(np.float64)
     change = approximated.astype(np.float64) - before
     return float(np.square(change / np.abs(before).max()).sum())
+
+
+def least_cost(values: Floats, weights: Floats, price: float, pinned: float | None) -> float:
+    """Least weighted squared error plus price for each bit of entropy of any split of ascending values into runs.
+
+    The centroid of the run that holds `pinned` must be it.
+    """
+    mass, moment, energy = (np.append(0, np.cumsum(weights * values**power)) for power in range(3))
+    best = np.zeros(len(values) + 1)
+    for stop in range(1, len(values) + 1):
+        m, s, e = mass[stop] - mass[:stop], moment[stop] - moment[:stop], energy[stop] - energy[:stop]
+        errors = e - s**2 / m
+        if pinned is not None:
+            holds = np.arange(stop) <= np.searchsorted(values, pinned)
+            holds &= pinned <= values[stop - 1]
+            errors = np.where(holds, e - 2 * pinned * s + pinned**2 * m, errors)
+        best[stop] = np.min(best[:stop] + errors - price * m * np.log2(m / mass[-1]))
+    return float(best[-1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ..model.read import Model, Subgraph
+from ..model.read import Model, Operator, Subgraph
 from ..model.storage import STORAGES
 from .synthetic import Hints, InputHint
 
@@ -45,11 +45,20 @@ def _ranges(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:
                 continue
             if operator.name in _SAME_VALUES and operand == 0:
                 same.update(operator.outputs)
-            table = _TABLES.get((operator.name, operand))
-            if table is not None and subgraph.tensors[operator.inputs[table]].shape:
-                yield InputHint(0, max(subgraph.tensors[operator.inputs[table]].shape[0] - 1, 0))
-            if operator.name == "QUANTIZE":
+            rows = _table_rows(subgraph, operator, operand)
+            if rows:
+                yield InputHint(0, rows - 1)
+            if operator.name == "QUANTIZE" and operator.outputs and operator.outputs[0] >= 0:
                 yield from _quantised_range(subgraph, operator.outputs[0])
+
+
+def _table_rows(subgraph: Subgraph, operator: Operator, operand: int) -> int:
+    """Rows of the table that this operand indexes; 0 if it does not index one."""
+    table = _TABLES.get((operator.name, operand))
+    if table is None or table >= len(operator.inputs) or operator.inputs[table] < 0:
+        return 0
+    shape = subgraph.tensors[operator.inputs[table]].shape
+    return shape[0] if shape else 0
 
 
 def _quantised_range(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,7 +21,18 @@ Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
 
 _LABELS = "y"
 _UNNAMED = ""
-_UNREADABLE = (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    OverflowError,
+    RuntimeError,  # encrypted, or packed in a way that is not known
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +148,8 @@ def _read(data: Data, inputs: set[str]) -> _Given:
 
 def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
     """Map a .npy file, or read all of a .npz file, which cannot be mapped; never unpickle."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: not a regular file")
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):

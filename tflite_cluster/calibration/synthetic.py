@@ -87,6 +87,8 @@ def _sample(
     if kind not in "iu":
         raise DataError(f"the input {spec.name!r} takes {_kind_words(spec)}, which cannot be made up; give data for it")
     limits = np.iinfo(spec.dtype)
+    if spec.quantised and hint is not None:
+        return _scaled(_noise(shape, generator), hint)  # real values, which the samples quantise
     if spec.quantised or (hint is None and spec.dtype.itemsize == 1):
         return np.round(_scaled(_noise(shape, generator), InputHint(limits.min, limits.max))).astype(spec.dtype)
     bounds = hint or _INDEX

@@ -40,13 +40,13 @@ class EntropyCodebook:
 def entropy_codebook(fine: Histogram, price: float, representable: Representable) -> EntropyCodebook:
     """The codebook for a price in squared units of the values per bit and unit of weight.
 
-    Zero stays a centroid if the histogram reaches across it. Centroids are rounded to what the type can hold.
+    Zero stays a centroid if the histogram holds it. Centroids are rounded to what the type can hold.
     """
     mass = np.concatenate(([0.0], np.cumsum(fine.weights)))
     moment = np.concatenate(([0.0], np.cumsum(fine.weights * fine.values)))
     energy = float(fine.weights @ fine.values**2)
     edges = _first_cells(fine.values, _START * _STEP_OF_PRICE * math.sqrt(price))
-    pins_zero = fine.values[0] <= 0 <= fine.values[-1]
+    pins_zero = fine.index_of(0.0) is not None
     previous = math.inf
     for _ in range(_MOST_STEPS):
         weights, sums = np.diff(mass[edges]), np.diff(moment[edges])

@@ -48,6 +48,11 @@ class Inputs(Protocol):
         """Where they come from, in words."""
         ...
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether they were made up."""
+        ...
+
     def batch(self, start: int, stop: int) -> Batch:
         """Samples start to stop - 1: input name -> [samples, *shape of the input], as the interpreter takes them."""
         ...
@@ -91,8 +96,10 @@ def check_fidelity(
     return Fidelity(
         "checked",
         basis=basis,
+        synthetic=any(comparison.inputs.synthetic for comparison in comparisons),
         outputs=tuple(output for comparison in comparisons for output in comparison.results()),
         accuracy=next(filter(None, (comparison.accuracy() for comparison in comparisons)), None),
+        note=next(filter(None, (comparison.misfit_of_labels() for comparison in comparisons)), None),
         noise_floor=check.noise_floor(comparisons),
     )
 
@@ -137,6 +144,17 @@ class _Comparison:
             if shares is not None:
                 return Accuracy(output.spec.name, len(labels), *shares)
         return None
+
+    def misfit_of_labels(self) -> str | None:
+        """Say why labels tell no accuracy, if there are some that do not."""
+        labels = self.inputs.labels
+        if labels is None or self.accuracy() is not None:
+            return None
+        output = max(self.outputs, key=lambda output: output.classes_scored)
+        if not output.classes_scored:
+            return "labels are given, but no output holds scores for classes: no accuracy"
+        name, classes = output.spec.name, output.classes_scored
+        return f"labels run to {labels.max()}, but {name} has {classes} classes, 0 to {classes - 1}: no accuracy"
 
 
 @dataclass

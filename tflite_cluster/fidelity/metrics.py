@@ -103,13 +103,19 @@ class OutputComparison:
             rmse=(math.inf if spoilt else math.sqrt(self._error / self._compared)) if measurable else None,
             kl_divergence=scores.mean_divergence() if scores else None,
             agreement=scores.agreement() if scores else None,
+            classified=scores.defined if scores else None,
             note=self._note(),
         )
+
+    @property
+    def classes_scored(self) -> int:
+        """How many classes it gives scores for; 0 if it is no vector of scores."""
+        return 0 if not self.real or self._reshaped or not self._scores.apply(True) else self._scores.count_of_classes
 
     def accuracy(self, labels: npt.NDArray[np.int64]) -> tuple[float, float] | None:
         """Give the share (0 to 1) of samples that each model labels rightly; None if this output has no such scores."""
         scores = self._scores
-        if not scores.apply(True) or self._reshaped or np.min(labels) < 0 or np.max(labels) >= scores.count_of_classes:
+        if np.min(labels) < 0 or np.max(labels) >= self.classes_scored:
             return None
         return _hit_rate(scores.top_before, labels), _hit_rate(scores.top_after, labels)
 
@@ -185,20 +191,20 @@ class _ScoreComparison:
 
     def apply(self, classes: bool) -> bool:
         """Whether the output can be taken for class scores: it is asked for, or they look like probabilities."""
-        return self._vectors and self._defined > 0 and (classes or self._probabilities)
+        return self._vectors and self.defined > 0 and (classes or self._probabilities)
 
     def mean_divergence(self) -> float:
         """KL divergence of the second from the first, in nats, averaged over the samples."""
         total = self._divergence_of_probabilities if self._probabilities else self._divergence_of_logits
-        return total / self._defined
+        return total / self.defined
 
     def agreement(self) -> float:
         """Share of samples whose top class is the same."""
         pairs = zip(self.top_before, self.top_after, strict=True)
-        return sum(one == other != _NO_CLASS for one, other in pairs) / self._defined
+        return sum(one == other != _NO_CLASS for one, other in pairs) / self.defined
 
     @property
-    def _defined(self) -> int:
+    def defined(self) -> int:
         """Samples for which the original names a class at all."""
         return len(self.top_before) - self.top_before.count(_NO_CLASS)
 

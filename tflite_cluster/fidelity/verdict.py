@@ -17,7 +17,7 @@ class OutputFidelity:
     `sqnr_db` is infinite for identical outputs, and minus infinity where values became NaN or the signal was zero;
     `cosine` in -1 to 1, `max_abs_error` and `rmse` in the output's own unit, over all elements of all samples;
     `kl_divergence` in nats per sample; `agreement` the share (0 to 1) of samples with the same top class, or for
-    whole numbers of equal elements.
+    whole numbers of equal elements; `classified` the samples for which the original names a class, of which that is.
     """
 
     signature: str | None
@@ -30,6 +30,7 @@ class OutputFidelity:
     rmse: float | None = None
     kl_divergence: float | None = None
     agreement: float | None = None
+    classified: int | None = None
     note: str | None = None
 
 
@@ -46,6 +47,11 @@ class Accuracy:
     def drop_points(self) -> float:
         """What was lost, in percentage points; negative if the clustered model does better."""
         return 100 * (self.before - self.after)
+
+    @property
+    def change_points(self) -> float:
+        """What was gained, in percentage points; negative if the clustered model does worse."""
+        return 100 * (self.after - self.before)
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,16 @@ class Fidelity:
 
     `checked`: both models ran. `not checked`: the original could not be run, for the reason in `cause`. `broken`: the
     original ran and the clustered model did not. `skipped`: not asked for. `basis` says in words which inputs it rests
-    on.
+    on, and `synthetic` that some were made up. `note` says why there is no accuracy in spite of labels.
     """
 
     status: Status
     cause: str | None = None
     basis: str | None = None
+    synthetic: bool = False
     outputs: tuple[OutputFidelity, ...] = ()
     accuracy: Accuracy | None = None
+    note: str | None = None
     noise_floor: NoiseFloor | None = None
     gates: tuple[GateOutcome, ...] = ()
 
@@ -89,6 +97,17 @@ class Fidelity:
     def passed(self) -> bool:
         """Whether the clustered model is not broken and no gate failed; without gates, nothing more is asked of it."""
         return self.status != "broken" and all(gate.passed for gate in self.gates)
+
+    def label(self, output: OutputFidelity) -> str:
+        """The output's name, after its signature's where there are several signatures."""
+        several = len({each.signature for each in self.outputs}) > 1
+        return f"{output.signature}/{output.name}" if several else output.name
+
+    def floor_of(self, output: OutputFidelity) -> float | None:
+        """SQNR of the original against itself under other kernels, in dB; None if not known."""
+        outputs = self.noise_floor.outputs if self.noise_floor is not None else ()
+        found = (each.sqnr_db for each in outputs if (each.signature, each.name) == (output.signature, output.name))
+        return next(found, None)
 
 
 def judge(
@@ -114,7 +133,9 @@ def judge(
 
 
 def _agreement_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
-    agreements = [(output.agreement, output.name) for output in fidelity.outputs if output.agreement is not None]
+    agreements = [
+        (output.agreement, fidelity.label(output)) for output in fidelity.outputs if output.agreement is not None
+    ]
     if fidelity.status != "checked" or not agreements:
         return _unmeasured("min-agreement", limit, fidelity, "no output holds class scores or whole numbers")
     agreement, name = min(agreements)
@@ -128,9 +149,9 @@ def _sqnr_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
         return _unmeasured("min-sqnr", limit, fidelity, "no output holds real numbers")
     for output in real:
         if output.sqnr_db is None:
-            why = f"the SQNR of {output.name} cannot be measured: {output.note or 'it has no values'}"
+            why = f"the SQNR of {fidelity.label(output)} cannot be measured: {output.note or 'it has no values'}"
             return GateOutcome("min-sqnr", limit, None, False, why)
-    sqnr, name = min((cast(float, output.sqnr_db), output.name) for output in real)
+    sqnr, name = min((cast(float, output.sqnr_db), fidelity.label(output)) for output in real)
     why = f"the SQNR of {name} is {sqnr:.2f} dB, and {limit:g} dB is asked for"
     return GateOutcome("min-sqnr", limit, sqnr, sqnr >= limit, why)
 
@@ -138,10 +159,11 @@ def _sqnr_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
 def _drop_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
     accuracy = fidelity.accuracy
     if fidelity.status != "checked" or accuracy is None:
-        reason = "it takes data with labels, and an output with scores for each class"
+        reason = fidelity.note or "it takes data with labels, and an output with scores for each class"
         return _unmeasured("max-drop", limit, fidelity, reason)
     drop = accuracy.drop_points
-    why = f"top-1 accuracy falls by {drop:.2f} points, and {limit:g} may be lost"
+    change = "does not change" if abs(drop) < 0.005 else f"changes by {-drop:+.2f} points"
+    why = f"top-1 accuracy {change}, and {limit:g} may be lost"
     # Shares of the same count of samples differ by rounding alone where the counts of hits do not.
     return GateOutcome("max-drop", limit, drop, drop <= limit + 1e-9, why)
 

@@ -89,13 +89,18 @@ class InterpreterProcess:
                 raise
         if answer.error is None:
             return cast(R, answer.value)
-        if isinstance(answer.error, MemoryError):
-            raise InterpreterFailure(self._memory_cause()) from answer.error
+        # Where memory is short, libraries fail to load and files to map before anything is short of it by name.
+        if isinstance(answer.error, (MemoryError, ImportError, OSError)):
+            raise InterpreterFailure(f"{self._memory_cause()} ({_first_line(answer.error)})") from answer.error
         raise answer.error from _ChildTraceback(answer.traceback)
 
     def _memory_cause(self) -> str:
         limit = self.limits.memory
         return "it needs more memory than there is" + (f" within the limit of {limit / 1e9:.3g} GB" if limit else "")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class _ChildTraceback(Exception):

@@ -219,6 +219,8 @@ def _refusals_as_failures() -> Generator[None]:
         yield
     except (ValueError, RuntimeError) as error:
         raise InterpreterFailure(_in_words(str(error))) from error
+    except TypeError as error:  # a path that is not UTF-8
+        raise InterpreterFailure("the interpreter cannot open a file of that name") from error
 
 
 def _in_words(message: str) -> str:

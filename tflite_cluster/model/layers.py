@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, Final, Literal
 
+import numpy as np
+import numpy.typing as npt
 import tflite
 
 from .read import Model, Operator, Tensor
@@ -200,3 +202,44 @@ def _window(operator: Operator, shape: tuple[int, ...]) -> Window | None:
 
 def _tensor(model: Model, operator: Operator, operand: int) -> Tensor:
     return model.subgraphs[operator.subgraph].tensors[operator.inputs[operand]]
+
+
+def as_rows(flat: npt.NDArray[Any], rows: Groups) -> npt.NDArray[Any]:
+    """Flat elements as a matrix, one row for each group."""
+    return np.asarray(flat.reshape(rows.shape).transpose(1, 0, 2).reshape(rows.groups, -1))
+
+
+def as_flat(matrix: npt.NDArray[Any], rows: Groups) -> npt.NDArray[Any]:
+    """The inverse of as_rows."""
+    by_row = matrix.reshape(rows.groups, rows.outer, rows.inner)
+    return np.ascontiguousarray(by_row.transpose(1, 0, 2)).reshape(-1)
+
+
+def row_scale(weight: Weight, rows: Groups) -> npt.NDArray[np.float64] | None:
+    """Scale of each row; None if a row has several."""
+    groups = weight.scale_groups
+    if len(weight.scale) == 1:
+        return np.full(rows.groups, weight.scale[0])
+    if groups == rows:
+        return weight.scale
+    if groups.outer == rows.outer == 1 and groups.inner % rows.inner == 0:
+        return np.repeat(weight.scale, groups.inner // rows.inner)
+    return None
+
+
+def real_rows(model: Model, weight: Weight, rows: Groups) -> npt.NDArray[np.float64] | None:
+    """The real weights as a matrix, (rows, columns); None where a row has several scales."""
+    scale = row_scale(weight, rows)
+    if scale is None:
+        return None
+    raw = model.data[weight.span.start : weight.span.stop]
+    codes = as_rows(weight.storage.decode(raw, weight.count), rows)
+    return (codes.astype(np.float64) - weight.zero) * scale[:, None]
+
+
+def real_bias(model: Model, bias: Bias) -> npt.NDArray[np.float64]:
+    """The real values of a bias, (rows,)."""
+    kind = {"FLOAT32": "<f4", "INT32": "<i4", "INT64": "<i8"}[bias.tensor.type]
+    codes = np.frombuffer(model.data[bias.span.start : bias.span.stop], kind).astype(np.float64)
+    quantization = bias.tensor.quantization
+    return codes if quantization is None or bias.tensor.type == "FLOAT32" else codes * quantization.scale

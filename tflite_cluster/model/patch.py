@@ -56,7 +56,7 @@ class PatchedCopy:
     def __enter__(self) -> PatchedCopy:
         with self._writing():
             handle, name = tempfile.mkstemp(
-                dir=self._destination.parent, prefix=f".{self._destination.name}.", suffix=".tmp"
+                dir=self._destination.parent, prefix=".tflite-cluster-", suffix=".tmp"
             )
             self.path = Path(name)
             self._file = open(handle, "r+b")
@@ -127,9 +127,13 @@ class PatchedCopy:
         self.flush()
         return self.path.read_bytes()
 
-    def commit(self) -> None:
-        """Put the file at its destination, in one step, on disk before it gets there."""
+    def commit(self, force: bool) -> None:
+        """Put the file at its destination, in one step, on disk before it gets there.
+
+        Without `force`, what has appeared there since the beginning is left alone too.
+        """
         self.flush()
+        _check_replaceable(self._destination, force)
         with self._writing():
             os.utime(self.path)
             os.fsync(self._file.fileno())

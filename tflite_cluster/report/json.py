@@ -12,7 +12,9 @@ from .. import __version__
 from ..config import Config
 from ..errors import OutputError
 from ..fidelity.verdict import Fidelity
-from ..result import Result, SizePair, Sizes, TensorResult
+from ..result import Result, SizePair, Sizes, Strategy, TensorResult
+from ..search.points import Point, Search
+from ..search.quality import Quality
 
 FORMAT_VERSION = 1
 
@@ -27,7 +29,8 @@ def to_json(result: Result, written: bool) -> dict[str, Any]:
         "written": written,
         "config": _config(result.config),
         "sizes": None if result.sizes is None else _sizes(result.sizes),
-        "tensors": [_tensor(tensor) for tensor in result.tensors],
+        "strategy": _strategy(result.strategy),
+        "tensors": [_tensor(number, tensor, result.strategy.search) for number, tensor in enumerate(result.tensors)],
         "fidelity": _fidelity(result.fidelity),
     }
     return {name: _plain(part) for name, part in report.items()}
@@ -57,18 +60,54 @@ def _sizes(sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def _tensor(tensor: TensorResult) -> dict[str, Any]:
+def _strategy(strategy: Strategy) -> dict[str, Any]:
+    search = strategy.search
+    if search is None:
+        return {"words": strategy.words, "search": None}
+    found = {
+        "chosen": None if search.chosen is None else _point(search.chosen),
+        "floor": _quality(search.floor),
+        "observed": search.observed,
+        "points": [_point(point) for point in search.points],
+    }
+    return {"words": strategy.words, "search": found}
+
+
+def _point(point: Point) -> dict[str, Any]:
+    return {
+        "multiplier": point.multiplier,
+        "bits": point.bits,
+        "weight_sqnr_db": point.weight_sqnr,
+        **_quality(point.quality),
+    }
+
+
+def _quality(quality: Quality) -> dict[str, float | None]:
+    return {
+        "distortion": quality.distortion,
+        "risk": quality.risk,
+        "agreement": quality.agreement,
+        "sqnr_db": quality.sqnr,
+        "drop_points": quality.drop,
+    }
+
+
+def _tensor(number: int, tensor: TensorResult, search: Search | None) -> dict[str, Any]:
+    searched = search if tensor.role == "weight" else None
     return {
         "name": tensor.name,
+        "role": tensor.role,
         "operator": tensor.operator or None,
         "type": tensor.type,
         "shape": tensor.shape,
         "bytes": tensor.bytes,
-        "clustered": tensor.reason is None,
+        "clustered": tensor.clustered,
         "reason": tensor.reason,
         "values": _before_and_after(tensor.values_before, tensor.values_after),
         "sqnr_db": tensor.sqnr,
         "bits_per_weight": _before_and_after(tensor.bits_before, tensor.bits_after),
+        "sensitivity": None if searched is None else searched.sensitivities.get(number),
+        "price": None if searched is None else searched.prices.get(number),
         "span": None if tensor.span is None else dataclasses.asdict(tensor.span),
     }
 

@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from ..calibration.moments import Moments
 from ..clustering.feedback import Feedback, shrunk
 from ..clustering.histogram import Array
 from ..clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count
-from ..model.layers import Bias, Layer
+from ..model.layers import Bias, Layer, as_flat, as_rows, row_scale
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Groups, Weight
@@ -54,7 +53,7 @@ def make_job(
     rows = layer.rows if layer is not None else weight.channels
     raw = model.data[weight.span.start : weight.span.stop]
     codes = as_rows(weight.storage.decode(raw, weight.count), rows)
-    scale = _row_scale(weight, rows)
+    scale = row_scale(weight, rows)
     feedback, mean = None, None
     if scale is None:  # scales change within a row: then errors cannot be passed on along it
         scale = np.array([float(np.sqrt(np.mean(weight.scale**2)))])
@@ -67,29 +66,6 @@ def make_job(
     storage = weight.storage
     matrix = Matrix(codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean)
     return Job(weight, layer, rows, matrix)
-
-
-def as_rows(flat: npt.NDArray[Any], rows: Groups) -> npt.NDArray[Any]:
-    """Flat elements as a matrix, one row for each group."""
-    return np.asarray(flat.reshape(rows.shape).transpose(1, 0, 2).reshape(rows.groups, -1))
-
-
-def as_flat(matrix: npt.NDArray[Any], rows: Groups) -> npt.NDArray[Any]:
-    """The inverse of as_rows."""
-    by_row = matrix.reshape(rows.groups, rows.outer, rows.inner)
-    return np.ascontiguousarray(by_row.transpose(1, 0, 2)).reshape(-1)
-
-
-def _row_scale(weight: Weight, rows: Groups) -> Array | None:
-    """Scale of each row; None if a row has several."""
-    groups = weight.scale_groups
-    if len(weight.scale) == 1:
-        return np.full(rows.groups, weight.scale[0])
-    if groups == rows:
-        return weight.scale
-    if groups.outer == rows.outer == 1 and groups.inner % rows.inner == 0:
-        return np.repeat(weight.scale, groups.inner // rows.inner)
-    return None
 
 
 class Clusterer:

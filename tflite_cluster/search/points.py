@@ -17,10 +17,13 @@ _MOST_VISITS: Final = 12
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate: the multiplier of all prices, entropy in bits per weight, and how well it does."""
+    """One candidate: multiplier of all prices, entropy in bits per weight, SQNR of the weights in dB (in the mean over
+    all of them), and how well it does.
+    """
 
     multiplier: float
     bits: float
+    weight_sqnr: float
     quality: Quality
 
 

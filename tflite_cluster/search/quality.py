@@ -95,7 +95,9 @@ def _expected_loss(before: Array, after: Array) -> float:
     nearest = np.argsort(-before, axis=1, kind="stable")[:, : _RIVALS + 1]
     leads = -np.diff(np.take_along_axis(before, nearest, 1), axis=1)
     change = np.take_along_axis(after - before, nearest, 1)
-    spread = math.sqrt(float(np.mean((change[:, :1] - change[:, 1:]) ** 2))) or np.finfo(float).tiny
+    spread = math.sqrt(float(np.mean((change[:, :1] - change[:, 1:]) ** 2)))
+    if spread == 0:
+        return 0.0
     probability = np.exp(np.take_along_axis(_log_softmax(before), nearest[:, :2], 1))
     overtaken = np.array([0.5 * math.erfc(lead / spread / math.sqrt(2)) for lead in leads[:, 0]])
     return 100 * float(np.mean(overtaken * (probability[:, 0] - probability[:, 1])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from ..calibration.gather import gather_moments
 from ..calibration.samples import Samples
+from ..clustering.rate import Priced
 from ..interpreter.process import InterpreterProcess
 from ..model.layers import find_layer
 from ..model.patch import PatchedCopy
@@ -29,6 +31,9 @@ _MOST_SAMPLES: Final = 300
 _KEPT_ASIDE: Final = 0.2
 _LEAST_KEPT_ASIDE: Final = 40
 _FOR_SENSITIVITIES: Final = 24
+_EXACT_SQNR: Final = 60.0
+"""dB that a tensor counts for if its codebook makes no error."""
+
 _FIRST: Final = 0.5
 """Multiplier at which a search begins."""
 _BLIND_SQNR: Final = 30.0
@@ -57,9 +62,9 @@ class Bench:
     synthetic: bool
     progress: Progress
 
-    def search(self, is_good: Callable[[Quality], bool]) -> Search:
+    def search(self, is_good: Callable[[Point], bool]) -> Search:
         """Find the cheapest candidate that is good and leave it in the copy; if none is, the last one tried."""
-        return self._search(lambda curve: furthest(lambda at: is_good(curve.visit(at).quality), _FIRST))
+        return self._search(lambda curve: furthest(lambda at: is_good(curve.visit(at)), _FIRST))
 
     def search_size(self, fits: Callable[[], bool]) -> Search:
         """Find the candidate of best fidelity of which `fits` says that it is small enough, likewise."""
@@ -114,11 +119,20 @@ class _Curve:
         """Cluster the copy at that multiple, and judge it."""
         bench, jobs = self.bench, list(self.bench.jobs.values())
         priced = bench.clusterer.apply_all(jobs, self.prices * multiplier)
-        bits = sum(each.entropy * each.codes.size for each in priced) / sum(each.codes.size for each in priced)
-        point = Point(multiplier, bits, bench.judge.measure(bench.copy, bench.split.everything))
+        sizes = [each.codes.size for each in priced]
+        point = Point(
+            multiplier=multiplier,
+            bits=float(np.average([each.entropy for each in priced], weights=sizes)),
+            weight_sqnr=float(np.average([_sqnr(*pair) for pair in zip(jobs, priced, strict=True)], weights=sizes)),
+            quality=bench.judge.measure(bench.copy, bench.split.everything),
+        )
         self.points.append(point)
         bench.progress("Searching", len(self.points), len(self.points) + 1)
         return point
+
+
+def _sqnr(job: Job, priced: Priced) -> float:
+    return 10 * math.log10(job.matrix.power / priced.error) if priced.error > 0 else _EXACT_SQNR
 
 
 def calibrate(

@@ -1,0 +1,170 @@
+"""A whole tensor at a price or to a count: what it keeps, whatever it is made of."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from problems import to_codes, to_float32
+
+from tflite_cluster.clustering.feedback import Feedback, shrunk
+from tflite_cluster.clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count
+
+ROWS, COLUMNS = 24, 60
+LEAST_SQNR = 8.0
+
+Floats = np.ndarray
+
+
+def hessians(parts: int, n: int) -> Floats:
+    mixing = np.random.default_rng(parts).standard_normal((parts, n, n)) + 1
+    return shrunk(mixing @ mixing.transpose(0, 2, 1), 1e3, 0.01)
+
+
+def floats(values: Floats | None = None, parts: tuple[int, int] | None = None) -> Matrix:
+    """A matrix of float32; parts is the shape (parts, n) of what meets the columns, observed unless None."""
+    if values is None:
+        values = np.random.default_rng(0).laplace(0, 0.1, (ROWS, COLUMNS))
+    feedback = None if parts is None else Feedback.of(hessians(*parts))
+    mean = None if parts is None else np.random.default_rng(2).standard_normal(parts)
+    codes = np.asarray(values, np.float32)
+    return Matrix(codes, True, np.ones(len(codes)), 0, to_float32, feedback, mean)
+
+
+def integers(zero: int = 0, kind: type = np.int8, parts: tuple[int, int] | None = None) -> Matrix:
+    """Codes of rows with scales of their own, of which some hold the zero."""
+    limits = np.iinfo(kind)
+    spread = (limits.max - limits.min) / 8
+    values = np.random.default_rng(1).normal(zero, spread, (ROWS, COLUMNS))
+    codes = np.clip(np.round(values), limits.min, limits.max).astype(kind)
+    codes[::3, ::5] = zero
+    feedback = None if parts is None else Feedback.of(hessians(*parts))
+    mean = None if parts is None else np.random.default_rng(2).standard_normal(parts)
+    scale = np.geomspace(0.01, 0.05, ROWS)
+    return Matrix(codes, False, scale, zero, to_codes(limits.min, limits.max), feedback, mean)
+
+
+def real(matrix: Matrix, codes: Floats) -> Floats:
+    return (codes.astype(np.float64) - matrix.zero) * matrix.scale[:, None]
+
+
+def sqnr(matrix: Matrix, priced: Priced) -> float:
+    before, after = real(matrix, matrix.codes), real(matrix, priced.codes)
+    return 10 * float(np.log10(np.sum(before**2) / np.sum((after - before) ** 2)))
+
+
+def entropy(codes: Floats) -> float:
+    shares = np.unique(codes, return_counts=True)[1] / codes.size
+    return float(-shares @ np.log2(shares))
+
+
+HEAVY_TAILED = np.random.default_rng(3).standard_t(1.5, (ROWS, COLUMNS))
+MATRICES = {
+    "float32": floats(),
+    "float32, heavy tails": floats(HEAVY_TAILED),
+    "float32, all of one sign": floats(np.abs(HEAVY_TAILED) + 1),
+    "int8": integers(),
+    "uint8, zero in the middle": integers(128, np.uint8),
+    "uint8, zero at the end": integers(0, np.uint8),
+    "int16": integers(0, np.int16),
+}
+
+
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+def test_no_price_drives_a_tensor_below_the_least_sqnr(matrix: Matrix) -> None:
+    for price in (1e-3, 1.0, 1e6, 1e30):
+        priced = cluster_at_price(matrix, price)
+        assert sqnr(matrix, priced) >= LEAST_SQNR - 0.01
+        assert len(np.unique(priced.codes)) > 1
+
+
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+def test_error_and_entropy_are_those_of_the_codes(matrix: Matrix) -> None:
+    priced = cluster_at_price(matrix, matrix.power / matrix.codes.size * 0.01)
+    assert priced.entropy == pytest.approx(entropy(priced.codes))
+    assert priced.codes.dtype == matrix.codes.dtype
+    assert priced.codes.shape == matrix.codes.shape
+    before, after = real(matrix, matrix.codes), real(matrix, priced.codes)
+    actual = float(np.sum((after - before) ** 2))
+    # The nearest value errs no more than the one that rate would have chosen, of which the error is given.
+    assert actual <= priced.error * (1 + 1e-6) + 1e-12
+    assert actual >= priced.error * 0.5
+    assert matrix.power == pytest.approx(np.sum(before**2), rel=1e-5)
+
+
+@pytest.mark.parametrize("matrix", MATRICES.values(), ids=MATRICES)
+def test_a_higher_price_buys_fewer_bits(matrix: Matrix) -> None:
+    mean = matrix.power / matrix.codes.size
+    found = [cluster_at_price(matrix, mean * share) for share in np.geomspace(1e-5, 0.1, 9)]
+    assert all(dear.entropy <= cheap.entropy + 0.02 for cheap, dear in pairwise(found))
+    assert all(dear.error >= cheap.error * 0.98 for cheap, dear in pairwise(found))
+    assert found[0].entropy > found[-1].entropy + 2
+
+
+def test_next_to_no_price_changes_nothing() -> None:
+    for matrix in MATRICES.values():
+        np.testing.assert_allclose(cluster_at_price(matrix, 1e-30).codes, matrix.codes, rtol=1e-6)
+
+
+@pytest.mark.parametrize("zero", [-128, -5, 0, 100, 127])
+@pytest.mark.parametrize("parts", [None, (1, COLUMNS), (ROWS, COLUMNS)])
+def test_integers_stay_in_their_type_and_zero_stays_zero(zero: int, parts: tuple[int, int] | None) -> None:
+    matrix = integers(zero, parts=parts)
+    for share in (1e-3, 0.05):
+        priced = cluster_at_price(matrix, share * matrix.power / matrix.codes.size)
+        assert priced.codes.dtype == np.int8
+        assert zero in priced.codes
+        if parts is None:
+            assert np.all(priced.codes[matrix.codes == zero] == zero)
+
+
+def test_rows_of_large_scale_count_for_more() -> None:
+    """Codes of the loud rows and of the quiet ones lie apart, and values go to where errors hurt."""
+    codes = np.concatenate((np.arange(-100, -40).reshape(1, -1), np.arange(40, 100).reshape(1, -1))).astype(np.int8)
+    matrix = Matrix(codes, False, np.array([1.0, 0.05]), 0, to_codes(-128, 127), None, None)
+    loud, quiet = cluster_at_price(matrix, 1.0).codes
+    assert len(np.unique(loud)) > 2 * len(np.unique(quiet))
+
+
+PARTS = {
+    "one": (1, COLUMNS),
+    "runs of rows": (4, COLUMNS),
+    "single rows": (ROWS, COLUMNS),
+    "runs of columns": (3, COLUMNS // 3),
+}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize("is_float", [True, False])
+def test_the_change_of_each_rows_mean_is_what_the_codes_make_it(parts: tuple[int, int], is_float: bool) -> None:
+    matrix = floats(parts=parts) if is_float else integers(17, parts=parts)
+    priced = cluster_at_price(matrix, 0.02 * matrix.power / matrix.codes.size)
+    assert matrix.mean is not None
+    change = real(matrix, priced.codes) - real(matrix, matrix.codes)
+    expected = []
+    for row in range(ROWS):
+        inputs = matrix.mean.reshape(-1) if parts[1] < COLUMNS else matrix.mean[row * parts[0] // ROWS]
+        expected.append(change[row] @ inputs)
+    assert priced.mean_change == pytest.approx(np.array(expected), abs=1e-5 * np.abs(change).sum())
+    assert np.abs(expected).max() > 0
+
+
+def test_without_means_nothing_is_said_of_their_change() -> None:
+    assert cluster_at_price(floats(), 1e-4).mean_change is None
+
+
+@pytest.mark.parametrize("parts", [None, *PARTS.values()])
+@pytest.mark.parametrize("clusters", [2, 5, 32])
+def test_to_a_count(parts: tuple[int, int] | None, clusters: int) -> None:
+    for matrix in (floats(parts=parts), integers(3, parts=parts), integers(0, np.int16, parts=parts)):
+        priced = cluster_to_count(matrix, clusters)
+        assert 2 <= len(np.unique(priced.codes)) <= clusters
+        assert priced.entropy == pytest.approx(entropy(priced.codes))
+
+
+def test_feedback_keeps_to_the_values_that_were_found_without() -> None:
+    plain, fed = (cluster_to_count(floats(parts=parts), 8) for parts in (None, (1, COLUMNS)))
+    assert set(np.unique(fed.codes)) <= set(np.unique(plain.codes))
+    assert np.any(fed.codes != plain.codes)
+    assert fed.error == plain.error

@@ -1,0 +1,110 @@
+"""The verdict on fidelity in words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from .names import printable
+
+if TYPE_CHECKING:
+    from ..fidelity.verdict import Accuracy, Fidelity, OutputFidelity
+
+_MANY: Final = 10_000
+"""Samples from which percentages speak for themselves."""
+
+Line = tuple[str, str]
+"""Text and its style."""
+
+
+def fidelity_lines(fidelity: Fidelity) -> list[Line]:
+    """The verdict, line by line."""
+    lines = _findings(fidelity)
+    for gate in fidelity.gates:
+        if gate.gate == "runs":
+            continue  # that the model is broken is the finding itself
+        word, style = ("holds", "green") if gate.passed else ("FAILS", "bold red")
+        lines.append((f"  gate {gate.gate} {word}: {printable(gate.why)}", style))
+    return lines
+
+
+def _findings(fidelity: Fidelity) -> list[Line]:
+    if fidelity.status == "skipped":
+        return [("Fidelity: not checked, as asked.", "yellow")]
+    if fidelity.status != "checked":
+        style = "bold red" if fidelity.status == "broken" else "yellow"
+        return [(f"Fidelity: {fidelity.status.upper()}: {printable(fidelity.cause or '')}", style)]
+    lines = [(f"Fidelity, checked on {printable(fidelity.basis or '')}:", "bold")]
+    if fidelity.accuracy is not None:
+        lines.append((f"  {_accuracy_line(fidelity.accuracy)}", ""))
+    if fidelity.note:
+        lines.append((f"  {printable(fidelity.note)}", "yellow"))
+    lines += [(f"  {_output_line(fidelity, output)}", "") for output in fidelity.outputs]
+    floor = _floor_line(fidelity)
+    if floor:
+        lines.append((f"  {floor}", "dim"))
+    if fidelity.synthetic:
+        lines.append(("  Synthetic inputs say little about accuracy: give --data to be sure.", "yellow"))
+    return lines
+
+
+def _accuracy_line(accuracy: Accuracy) -> str:
+    counts = ""
+    if accuracy.samples < _MANY:
+        before, after = (round(share * accuracy.samples) for share in (accuracy.before, accuracy.after))
+        counts = f"{before} → {after} of {accuracy.samples}, "
+    shares = f"{100 * accuracy.before:.2f} % → {100 * accuracy.after:.2f} %"
+    return f"top-1 accuracy {shares} ({counts}{_change(accuracy.change_points)})"
+
+
+def _change(points: float) -> str:
+    """A change of accuracy; one that rounds to nothing has no sign."""
+    return "no change" if abs(points) < 0.005 else f"{points:+.2f} points"
+
+
+def _output_line(fidelity: Fidelity, output: OutputFidelity) -> str:
+    parts = []
+    if output.agreement is not None:
+        parts.append(f"{100 * output.agreement:.2f} % agreement{_counts(output)}")
+    if output.sqnr_db is not None:
+        parts.append(f"SQNR {_with_unit(output.sqnr_db)}{_floor(fidelity.floor_of(output))}")
+    if output.cosine is not None:
+        parts.append(f"cosine {output.cosine:.5f}")
+    if output.kl_divergence is not None:
+        parts.append(f"KL {output.kl_divergence:.2g} nats")
+    if output.max_abs_error is not None:
+        parts.append(f"largest error {output.max_abs_error:.3g}")
+    note = f" ({printable(output.note)})" if output.note else ""
+    return f"output {printable(fidelity.label(output))}: {', '.join(parts)}{note}"
+
+
+def _counts(output: OutputFidelity) -> str:
+    """How many samples a share of them is, where they are not many."""
+    if output.agreement is None or not output.classified or output.classified >= _MANY:
+        return ""
+    return f" ({round(output.agreement * output.classified)} of {output.classified})"
+
+
+def _floor(sqnr: float | None) -> str:
+    return "" if sqnr is None else f" (floor {decibels(sqnr)})"
+
+
+def _floor_line(fidelity: Fidelity) -> str | None:
+    """What the floors beside the outputs are; None if there are none because no output holds real numbers."""
+    floor = fidelity.noise_floor
+    if floor is not None and floor.cause is not None:
+        return f"no floor is known: {printable(floor.cause)}"
+    if all(fidelity.floor_of(output) is None for output in fidelity.outputs):
+        return None
+    return "floor: the original against itself under other kernels; nothing can be expected to be better"
+
+
+def _with_unit(value: float) -> str:
+    return decibels(value) + (" dB" if math.isfinite(value) else "")
+
+
+def decibels(value: float | None) -> str:
+    """A ratio in words of a table; an infinite one means that nothing differs."""
+    if value is None:
+        return ""
+    return ("exact" if value > 0 else "none") if math.isinf(value) else f"{value:.1f}"

@@ -24,7 +24,11 @@ from tflite_cluster import (
     TfliteClusterError,
     cluster,
 )
+from tflite_cluster.calibration.load import load_samples
 from tflite_cluster.config import Settings
+from tflite_cluster.fidelity.check import check_fidelity
+from tflite_cluster.interpreter import worker
+from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DIGITS = EXAMPLES / "digits.tflite"
@@ -74,24 +78,60 @@ def test_bytes_in_and_file_out(tmp_path: Path) -> None:
     check_spans(result, CONV.read_bytes(), target.read_bytes())
 
 
-def test_accuracy_on_the_labelled_samples_beside_the_model() -> None:
-    result = cluster(DIGITS, clusters=32)
-    assert result.fidelity.status == "checked"
+def check_search(result: Result, least_ratio: float) -> None:
+    """The search chose one of its points, and the zip is this many times smaller."""
+    search = result.strategy.search
+    assert search is not None
+    assert search.chosen in search.points
+    assert search.observed == len(search.sensitivities) == len(search.prices) == 7
+    assert result.sizes is not None
+    assert result.sizes.zip9.ratio >= least_ratio
+    assert result.sizes.file.ratio == 1
+    assert result.spans
+
+
+def test_by_default_the_smallest_zip_that_keeps_the_accuracy() -> None:
+    """On the labelled samples beside the model; the same bytes whatever the workers, every time."""
+    result = cluster(DIGITS, workers=2)
+    check_search(result, 5)
+    assert cluster(DIGITS, workers=1, measure=False).model == result.model
+    assert not result.fidelity.synthetic
+    assert [tensor.role for tensor in result.tensors] == ["weight"] * 7 + ["bias"] * 7
     accuracy = result.fidelity.accuracy
     assert accuracy is not None
     assert accuracy.samples == 360
     assert accuracy.before == pytest.approx(356 / 360)
-    assert abs(accuracy.drop_points) <= 1
-    assert result.sizes is not None
-    assert result.sizes.zip9.ratio > 3
-    assert result.sizes.file.ratio == 1
+    assert accuracy.drop_points <= 1
+
+
+def test_by_default_without_data(tmp_path: Path) -> None:
+    """Bytes have no samples beside them; how well that does is measured on the samples that it did not see."""
+    target = tmp_path / "out.tflite"
+    result = cluster(DIGITS.read_bytes(), target)
+    check_search(result, 3)
+    assert result.fidelity.synthetic
+    with InterpreterProcess(Limits(timeout=60, memory=4 << 30)) as process:
+        interface = process.call(worker.describe, DIGITS)
+        samples = load_samples(EXAMPLES / "digits.samples.npz", interface)
+        accuracy = check_fidelity(process, DIGITS, target, interface, samples).accuracy
+    assert accuracy is not None
+    assert accuracy.drop_points <= 2
+
+
+def test_a_size_that_cannot_be_reached() -> None:
+    with pytest.raises(
+        FidelityError, match=r"max-size: the smallest zip found takes [\d,]+ bytes, and 10 are"
+    ) as failed:
+        cluster(CONV, max_size=10, measure=False)
+    (gate,) = failed.value.result.fidelity.gates
+    assert (gate.gate, gate.limit, gate.passed) == ("max-size", 10, False)
 
 
 def test_samples_as_arrays() -> None:
-    data = dict(np.load(EXAMPLES / "digits.samples.npz"))
+    data = {name: values[:40] for name, values in np.load(EXAMPLES / "digits.samples.npz").items()}
     result = cluster(DIGITS.read_bytes(), clusters=32, data=data, measure=False)
     assert result.fidelity.accuracy is not None
-    assert result.fidelity.accuracy.samples == 360
+    assert result.fidelity.accuracy.samples == 40
     images = next(values for name, values in data.items() if name != "y")
     result = cluster(DIGITS, clusters=32, data=images[:20], measure=False)
     assert [output.samples for output in result.fidelity.outputs] == [20]
@@ -120,7 +160,7 @@ def test_the_same_bytes_whatever_the_workers(name: str, granularity: typing.Lite
 def test_clustering_again_changes_nothing() -> None:
     once = cluster(DIGITS, clusters=16, check=False).model
     assert once is not None
-    with pytest.raises(NotSmallerError) as again:
+    with pytest.raises(NotSmallerError, match="no weight was changed, so it would not zip smaller") as again:
         cluster(once, clusters=16, check=False)
     assert again.value.result.spans == ()
 
@@ -207,6 +247,6 @@ def test_every_fixture(path: Path) -> None:
     if path.stem == "string_input_float32":
         expected = "not checked"  # words cannot be made up
     assert (result.fidelity.status, result.fidelity.passed) == (expected, True), result.fidelity.cause
-    clustered = {tensor.name for tensor in result.tensors if tensor.reason is None}
+    clustered = {tensor.name for tensor in result.tensors if tensor.clustered}
     assert clustered <= {weight["name"] for weight in entry["weights"]}
     assert not clustered & {constant["name"] for constant in entry["left_alone"]}

@@ -27,9 +27,12 @@ Captured = pytest.CaptureFixture[str]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with models of several kinds in it."""
     monkeypatch.chdir(tmp_path)
-    for name in ("digits.tflite", "digits.samples.npz"):
-        shutil.copy(ROOT / "examples" / name, name)
-    for name in ("conv_2d_float32", "four_values_float32", "custom_operator_float32"):
+    shutil.copy(ROOT / "examples" / "digits.tflite", "digits.tflite")
+    with np.load(ROOT / "examples" / "digits.samples.npz") as samples:
+        images, labels = samples["x"], samples["y"]
+    np.savez("digits.samples.npz", x=images[:100], y=labels[:100])
+    np.savez("from_one.npz", x=images[:20], y=labels[:20] + 1)
+    for name in ("conv_2d_float32", "fully_connected_float32", "four_values_float32", "custom_operator_float32"):
         shutil.copy(FIXTURES / f"{name}.tflite", f"{name}.tflite")
     Path("garbage.tflite").write_bytes(bytes(range(256)) * 8)
     Path("cut.tflite").write_bytes(Path("digits.tflite").read_bytes()[:50_000])
@@ -58,10 +61,13 @@ def contents() -> dict[str, bytes]:
 
 
 def test_done(capsys: Captured) -> None:
+    """Without any option: the search, on the labelled samples beside the model."""
     before = contents()
     assert run("digits.tflite out.tflite") == 0
     output = capsys.readouterr()
     assert output.err == ""
+    assert "How: searched on 100 labelled samples from digits.samples.npz" in output.out
+    assert "7 biases shifted" in output.out
     assert "top-1 accuracy" in output.out
     assert "zip -9" in output.out
     assert output.out.endswith("digits.tflite → out.tflite\n")
@@ -74,7 +80,7 @@ def test_done(capsys: Captured) -> None:
 
 
 def test_quiet_prints_nothing(capsys: Captured) -> None:
-    assert run("conv_2d_float32.tflite out.tflite --quiet") == 0
+    assert run("conv_2d_float32.tflite out.tflite --clusters 16 --no-check --quiet") == 0
     assert capsys.readouterr() == ("", "")
     assert run("conv_2d_float32.tflite out.tflite -q") == 2
     output = capsys.readouterr()
@@ -90,7 +96,7 @@ def test_help(word: str, capsys: Captured) -> None:
         "IN.tflite OUT.tflite",
         "--clusters N",
         "--min-agreement PERCENT",
-        "default: 32",
+        "--max-size SIZE",
         "Exit codes: 0 done",
     ):
         assert part in text
@@ -108,16 +114,19 @@ def test_version(capsys: Captured) -> None:
         ("digits.tflite", ["OUT.tflite"]),
         ("digits.tflite out.tflite --clutsers 4", ["--clutsers", "--clusters"]),
         ("digits.tflite out.tflite --clusters many", ["--clusters", "'many'"]),
-        ("digits.tflite out.tflite --clusters 1", ["clusters", "between 2 and 256", "1"]),
-        ("digits.tflite out.tflite --clusters 257", ["clusters", "between 2 and 256", "257"]),
+        ("digits.tflite out.tflite --clusters 1", ["--clusters must", "between 2 and 256", "1"]),
+        ("digits.tflite out.tflite --clusters 257", ["--clusters must", "between 2 and 256", "257"]),
         ("digits.tflite out.tflite --granularity row", ["--granularity", "'tensor'", "'axis'"]),
-        ("digits.tflite out.tflite --min-agreement 101", ["min_agreement", "101"]),
-        ("digits.tflite out.tflite --min-sqnr nan", ["min_sqnr", "finite"]),
-        ("digits.tflite out.tflite --max-drop inf", ["max_drop", "finite"]),
-        ("digits.tflite out.tflite --min-sqnr 20 --no-check", ["min_sqnr", "switched off"]),
-        ("digits.tflite out.tflite --seed -1", ["seed", "-1"]),
-        ("digits.tflite out.tflite --workers 0", ["workers", "at least 1"]),
-        ("digits.tflite out.tflite --timeout 0", ["timeout", "positive"]),
+        ("digits.tflite out.tflite --min-agreement 101", ["--min-agreement is", "101"]),
+        ("digits.tflite out.tflite --min-sqnr nan", ["--min-sqnr must", "finite"]),
+        ("digits.tflite out.tflite --max-drop inf", ["--max-drop must", "finite"]),
+        ("digits.tflite out.tflite --min-sqnr 20 --no-check", ["--min-sqnr", "leave out --no-check"]),
+        ("digits.tflite out.tflite --max-size 4x --clusters 8", ["--max-size asks", "leave out --clusters"]),
+        ("digits.tflite out.tflite --max-size lots", ["--max-size", "'lots'"]),
+        ("digits.tflite out.tflite --granularity axis", ["--granularity 'axis' needs", "--clusters"]),
+        ("digits.tflite out.tflite --seed -1", ["--seed must", "-1"]),
+        ("digits.tflite out.tflite --workers 0", ["--workers must", "1"]),
+        ("digits.tflite out.tflite --timeout 0", ["--timeout must", "positive"]),
         ("digits.tflite out.tflite --memory lots", ["--memory", "'lots'", "4GB"]),
         ("digits.tflite digits.tflite", ["digits.tflite", "another name"]),
         ("digits.tflite digits.tflite --force", ["digits.tflite", "another name"]),
@@ -128,6 +137,8 @@ def test_version(capsys: Captured) -> None:
         ("digits.tflite out.tflite --report missing/report.json", ["missing does not exist", "create"]),
         ("digits.tflite out.tflite --report digits.tflite", ["digits.tflite", "another name"]),
         ("digits.tflite out.tflite --report ./out.tflite", ["out.tflite", "another name"]),
+        ("digits.tflite out.tflite --report broken.npz", ["broken.npz exists", "--force"]),
+        ("digits.tflite out.tflite --report -", ["--report", "name of a file"]),
     ],
 )
 def test_wrong_usage(command: str, words: list[str], capsys: Captured) -> None:
@@ -144,7 +155,7 @@ def test_wrong_usage(command: str, words: list[str], capsys: Captured) -> None:
         ("garbage.tflite out.tflite", ["garbage.tflite"]),
         ("cut.tflite out.tflite", ["cut.tflite"]),
         ("digits.tflite out.tflite --data missing.npz", ["missing.npz"]),
-        ("digits.tflite out.tflite --data broken.npz", ["broken.npz"]),
+        ("digits.tflite out.tflite --data broken.npz", ["broken.npz", "numpy.savez"]),
         ("digits.tflite out.tflite --data misfit.npz", ["misfit.npz", "8"]),
         ("digits.tflite out.tflite --data nested", ["nested", ".npy"]),
     ],
@@ -161,23 +172,63 @@ def test_a_message_steers_no_terminal(capsys: Captured) -> None:
 
 
 def test_not_smaller(capsys: Captured) -> None:
-    refused("four_values_float32.tflite out.tflite", 98, capsys, "four_values_float32.tflite", "nothing was written")
+    words = "four_values_float32.tflite: no weight was changed, so it would not zip smaller; no model was written"
+    refused("four_values_float32.tflite out.tflite", 98, capsys, words)
     assert run("four_values_float32.tflite out.tflite --force") == 0
     assert contents()["out.tflite"] == contents()["four_values_float32.tflite"]
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("command", "gates", "words"),
     [
-        ("digits.tflite out.tflite --clusters 2 --min-agreement 99.9", ["min-agreement", "99.9 % is asked for"]),
-        ("digits.tflite out.tflite --clusters 4 --min-sqnr 60", ["min-sqnr", "60 dB is asked for"]),
-        ("digits.tflite out.tflite --clusters 2 --max-drop 0.1", ["max-drop", "0.1 may be lost"]),
-        ("conv_2d_float32.tflite out.tflite --max-drop 5", ["max-drop", "cannot be measured", "labels"]),
-        ("custom_operator_float32.tflite out.tflite --min-sqnr 1", ["min-sqnr", "cannot be measured", "NobodyKnows"]),
+        (
+            "digits.tflite out.tflite --clusters 2 --min-agreement 99.9",
+            "min-agreement",
+            ["99.9 % is asked for"],
+        ),
+        ("digits.tflite out.tflite --clusters 4 --min-sqnr 60", "min-sqnr", ["60 dB is asked for"]),
+        (
+            "digits.tflite out.tflite --clusters 2 --max-drop 0.1",
+            "max-drop",
+            ["points, and 0.1 may be lost"],
+        ),
+        ("conv_2d_float32.tflite out.tflite --max-drop 5", "max-drop", ["cannot be measured", "labels"]),
+        ("custom_operator_float32.tflite out.tflite --min-sqnr 1", "min-sqnr", ["cannot be measured", "NobodyKnows"]),
+        ("conv_2d_float32.tflite out.tflite --max-size 1%", "max-size", ["smallest zip found takes", "are asked for"]),
+        (
+            "fully_connected_float32.tflite out.tflite --min-agreement 100 --min-sqnr 200",
+            "min-sqnr",
+            ["none of", "points visited is good enough", "200 dB is asked for"],
+        ),
     ],
 )
-def test_gate(command: str, words: list[str], capsys: Captured) -> None:
-    refused(f"{command} --no-sizes", 99, capsys, "nothing was written", *words)
+def test_gate(command: str, gates: str, words: list[str], capsys: Captured) -> None:
+    before = contents()
+    assert run(f"{command} --no-sizes") == 99
+    output = capsys.readouterr()
+    assert all(word in output.out for word in words)
+    model, _, _ = command.partition(" ")
+    assert output.err == f"tflite-cluster: error: {model}: {gates} failed; no model was written\n"
+    assert contents() == before
+
+
+def test_a_gate_says_why_also_if_nothing_else_is_printed(capsys: Captured) -> None:
+    refused(
+        "digits.tflite out.tflite --clusters 4 --min-sqnr 60 -q",
+        99,
+        capsys,
+        "min-sqnr",
+        "60 dB is asked for",
+    )
+
+
+def test_labels_that_count_from_one(capsys: Captured) -> None:
+    command = "digits.tflite out.tflite --clusters 16 --data from_one.npz --max-drop 5 --no-sizes"
+    assert run(command) == 99
+    output = capsys.readouterr().out
+    assert "  labels run to 10, but output_0 has 10 classes, 0 to 9: no accuracy\n" in output
+    assert "  gate max-drop FAILS: it cannot be measured\n" in output
+    refused(f"{command} --quiet", 99, capsys, "max-drop: it cannot be measured: labels run to 10")
 
 
 def test_gates_that_hold() -> None:
@@ -185,12 +236,17 @@ def test_gates_that_hold() -> None:
     assert Path("out.tflite").exists()
 
 
+def test_a_size_that_can_be_reached(capsys: Captured) -> None:
+    assert run("conv_2d_float32.tflite out.tflite --max-size 90%") == 0
+    assert "gate max-size holds: the zip takes" in capsys.readouterr().out
+
+
 def test_an_old_output_stays_unless_replaced(capsys: Captured) -> None:
     Path("out.tflite").write_bytes(b"old")
     refused("conv_2d_float32.tflite out.tflite", 2, capsys)
     refused("garbage.tflite out.tflite --force", 3, capsys)
     refused("digits.tflite out.tflite --force --clusters 2 --min-sqnr 90", 99, capsys)
-    assert run("conv_2d_float32.tflite out.tflite --force") == 0
+    assert run("conv_2d_float32.tflite out.tflite --clusters 16 --no-check --force") == 0
     assert len(contents()["out.tflite"]) == len(contents()["conv_2d_float32.tflite"])
 
 
@@ -200,16 +256,17 @@ def test_a_disk_that_is_full(capsys: Captured, monkeypatch: pytest.MonkeyPatch) 
 
     Path("out.tflite").write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", full)
-    refused("conv_2d_float32.tflite out.tflite --force", 1, capsys, "out.tflite cannot be written", "No space left")
+    command = "conv_2d_float32.tflite out.tflite --clusters 16 --no-check --force"
+    refused(command, 1, capsys, "out.tflite cannot be written", "No space left")
 
 
 def test_no_check(capsys: Captured) -> None:
-    assert run("digits.tflite out.tflite --no-check") == 0
+    assert run("digits.tflite out.tflite --clusters 16 --no-check") == 0
     assert "Fidelity: not checked, as asked." in capsys.readouterr().out
 
 
 def test_no_sizes(capsys: Captured) -> None:
-    assert run("digits.tflite out.tflite --no-sizes --no-check") == 0
+    assert run("digits.tflite out.tflite --clusters 16 --no-sizes --no-check") == 0
     text = capsys.readouterr().out
     assert "zip -9" not in text
     assert "digits_1/dense_1/MatMul" in text
@@ -228,35 +285,55 @@ def test_report() -> None:
     assert report["config"]["clusters"] == 16
     assert report["sizes"]["zip9"]["ratio"] > 3
     assert report["sizes"]["xz"]["after"] < report["sizes"]["xz"]["before"]
-    assert report["fidelity"]["accuracy"]["samples"] == 360
-    assert {tensor["values"]["after"] for tensor in report["tensors"]} == {16}
+    assert report["fidelity"]["accuracy"]["samples"] == 100
+    weights = [tensor for tensor in report["tensors"] if tensor["role"] == "weight"]
+    assert {tensor["values"]["after"] for tensor in weights} == {16}
+    assert [tensor["clustered"] for tensor in report["tensors"]] == [True] * 7 + [False] * 7
 
 
-def test_report_of_a_failure() -> None:
-    assert run("digits.tflite out.tflite --clusters 2 --min-sqnr 60 --report report.json --quiet") == 99
+def test_report_of_a_failure(capsys: Captured) -> None:
+    Path("report.json").write_text("old")
+    command = "digits.tflite out.tflite --clusters 2 --min-sqnr 60 --report report.json"
+    assert run(f"{command} --quiet") == 2
+    assert Path("report.json").read_text() == "old"
+    assert run(f"{command} --force") == 99
+    assert capsys.readouterr().err.endswith("min-sqnr failed; no model was written; the report is in report.json\n")
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
     assert report["written"] is False
     assert [(gate["gate"], gate["passed"]) for gate in report["fidelity"]["gates"]] == [("min-sqnr", False)]
-    assert run("four_values_float32.tflite out.tflite --report report.json --quiet") == 98
-    assert json.loads(Path("report.json").read_text(encoding="utf-8"))["written"] is False
+    assert run("four_values_float32.tflite out.tflite --report other.json --quiet") == 98
+    assert json.loads(Path("other.json").read_text(encoding="utf-8"))["written"] is False
     assert not Path("out.tflite").exists()
 
 
 def test_sizes_are_read_as_people_write_them() -> None:
     for size, number in {"4GB": 4 * 10**9, "4 GiB": 4 << 30, "1500mb": 1500 * 10**6, "12": 12}.items():
         assert _bytes(size) == number
-    assert run("conv_2d_float32.tflite out.tflite --memory 4GB --quiet") == 0
+    assert run("conv_2d_float32.tflite out.tflite --clusters 16 --memory 4GB --quiet") == 0
     assert run("conv_2d_float32.tflite out.tflite --memory -4GB --force --quiet") == 2
+
+
+PROGRAM = [sys.executable, "-c", "import sys; from tflite_cluster.cli import main; sys.exit(main())"]
+
+
+def test_nobody_reads_to_the_end() -> None:
+    command = [*PROGRAM, "digits.tflite", "out.tflite", "--clusters", "16", "--no-check"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        message = process.stderr.read()
+    assert (process.returncode, message) == (0, b"")
+    assert Path("out.tflite").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM cannot be caught there")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_in_the_middle(stop: signal.Signals, folder: Path) -> None:
     before = contents()
-    command = [sys.executable, "-c", "import sys; from tflite_cluster.cli import main; sys.exit(main())"]
-    with subprocess.Popen([*command, "digits.tflite", "out.tflite"], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*PROGRAM, "digits.tflite", "out.tflite"], stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 30
-        while not list(folder.glob(".out.tflite.*")):
+        while not any(path.stat().st_size for path in folder.glob(".tflite-cluster-*")):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.005)

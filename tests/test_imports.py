@@ -14,7 +14,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"result"},
-    "config": {"errors"},
+    "units": set(),
+    "config": {"errors", "units"},
     "model": {"errors"},
     "clustering": set(),
     "packing": set(),
@@ -23,12 +24,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fidelity": {"errors", "interpreter"},
     "session": {"calibration", "config", "errors", "interpreter", "model"},
     "search": {"calibration", "clustering", "config", "errors", "fidelity", "interpreter", "model", "packing"},
-    "result": {"config", "fidelity"},
+    "result": {"config", "fidelity", "search"},
     "jobs": {"config", "clustering", "model", "packing", "result"},
-    "verification": {"calibration", "config", "errors", "fidelity", "interpreter", "jobs", "model", "session"},
-    "report": {"__init__", "config", "errors", "fidelity", "jobs", "result"},
-    "api": {"config", "errors", "jobs", "model", "packing", "result", "search", "session", "verification"},
-    "cli": {"__init__", "api", "config", "errors", "report", "result"},
+    "verification": {"config", "errors", "fidelity", "jobs", "packing", "session"},
+    "report": {"__init__", "config", "errors", "fidelity", "jobs", "result", "search"},
+    "strategy": {"config", "errors", "jobs", "model", "packing", "result", "search", "session"},
+    "api": {"config", "errors", "jobs", "model", "packing", "result", "session", "strategy", "verification"},
+    "cli": {"__init__", "api", "config", "errors", "report", "result", "units"},
 }
 """Part of the package -> the parts that it may use besides itself."""
 

@@ -118,4 +118,6 @@ def _refuse_not_smaller(result: Result) -> None:
         why = "it would not zip smaller"
     else:
         return
-    raise NotSmallerError(f"{result.source}: {why}; no model was written (use --force to write it all the same)", result)
+    raise NotSmallerError(
+        f"{result.source}: {why}; no model was written (use --force to write it all the same)", result
+    )

@@ -37,8 +37,7 @@ read or is not safe; 98 the output would not zip smaller; 99 a target is missed 
 measured. 0 may mean "not checked" unless a target is set.
 """
 
-_SETTINGS = ("clusters", "granularity", "max_size", "min_agreement", "min_sqnr", "max_drop", "seed", "workers")
-_SETTINGS += ("timeout", "memory")
+_SETTINGS = "clusters|granularity|max_size|min_agreement|min_sqnr|max_drop|seed|workers|timeout|memory"
 """Settings whose names in error messages become those of options."""
 
 
@@ -62,8 +61,8 @@ _SETTINGS += ("timeout", "memory")
     "--data",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, or a folder of .npy. "
-    "By default IN.samples.npz beside the model, else synthetic samples.",
+    help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, or a folder "
+    "of .npy. By default IN.samples.npz beside the model, else synthetic samples.",
 )
 @click.option(
     "--no-check",
@@ -203,8 +202,7 @@ def _complain(error: TfliteClusterError) -> int:
 def _with_options(message: str) -> str:
     """A message about settings with the names of the options that they are here."""
     message = message.replace("leave check on", "leave out --no-check")
-    names = "|".join(_SETTINGS)
-    return re.sub(rf"\b({names})\b", lambda match: "--" + match[1].replace("_", "-"), message)
+    return re.sub(rf"\b({_SETTINGS})\b", lambda match: "--" + match[1].replace("_", "-"), message)
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -22,16 +22,19 @@ from .search.quality import Quality
 from .search.run import Bench, calibrate, cluster_blind
 from .session import Session
 
-_RISK: Final = 0.25
-_RISK_SYNTHETIC: Final = 0.3
-"""Points of top-1 accuracy that may be at risk by default. Made-up inputs are easier than real ones, and see less."""
+_RISK: Final = 0.2
+"""Points of top-1 accuracy that may be at risk by default."""
+
+_NOISE_ALLOWED: Final = 1.25
+"""Where other kernels alone put more at risk than that, as with integer activations, this multiple of it may be."""
 
 _SQNR: Final = 20.0
 _SQNR_SYNTHETIC: Final = 26.0
 """dB that outputs which are no class scores keep by default."""
 
-_WEIGHT_SQNR_SYNTHETIC: Final = 24.0
-"""dB that the weights keep in the mean where only made-up inputs speak for the model."""
+_FLOAT_SQNR_SYNTHETIC: Final = 26.0
+_INTEGER_SQNR_SYNTHETIC: Final = 34.0
+"""dB that the weights keep in the mean where only made-up inputs speak for the model: they see less than real ones."""
 
 
 def cluster_model(
@@ -48,15 +51,17 @@ def cluster_model(
     if config.granularity == "axis" or (isinstance(session, str) and config.clusters is not None):
         cluster_weights(model, list(usable.values()), copy, config.clusters or 0, config, progress)
         return Strategy("k-means on the weights alone")
-    cause = session
-    if isinstance(session, Session) and usable:
+    if not usable:
+        return Strategy("no weight that could be clustered")
+    cause = session if isinstance(session, str) else ""
+    if isinstance(session, Session):
         try:
             return _calibrated(model, usable, original, copy, session, config, progress)
         except InterpreterFailure as failure:
             cause = f"calibration failed: {failure.cause}"
-            for weight in weights:
-                copy.restore(weight.span)
-    return _without_running(model, list(usable.values()), copy, str(cause), config, progress)
+            for span in copy.spans:  # also those of biases
+                copy.restore(span)
+    return _without_running(model, list(usable.values()), copy, cause, config, progress)
 
 
 def _calibrated(
@@ -88,6 +93,9 @@ def _calibrated(
         found = bench.search_size(lambda: most is not None and _zipped(copy) <= most)
     else:
         found = bench.search(_criterion(config, bench))
+        if found.chosen is None and not config.has_gates:
+            bench.restore()
+            return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
     return Strategy(f"searched on {basis}", found)
 
 
@@ -100,9 +108,9 @@ def _criterion(config: Config, bench: Bench) -> Callable[[Point], bool]:
     """What a candidate must keep: the user's gates, or else little risk of losing accuracy beyond what noise does."""
     if config.has_gates:
         return lambda point: _holds_gates(point.quality, config)
-    risk = (_RISK_SYNTHETIC if bench.synthetic else _RISK) + (bench.floor.risk or 0.0)
+    risk = max(_RISK, _NOISE_ALLOWED * (bench.floor.risk or 0.0))
     sqnr = min(_SQNR_SYNTHETIC if bench.synthetic else _SQNR, bench.floor.sqnr)
-    weight_sqnr = _WEIGHT_SQNR_SYNTHETIC if bench.synthetic else -math.inf
+    weight_sqnr = _synthetic_sqnr(bench) if bench.synthetic else -math.inf
 
     def is_good(point: Point) -> bool:
         quality = point.quality
@@ -110,6 +118,13 @@ def _criterion(config: Config, bench: Bench) -> Callable[[Point], bool]:
         return holds and point.weight_sqnr >= weight_sqnr
 
     return is_good
+
+
+def _synthetic_sqnr(bench: Bench) -> float:
+    """The mean, over all weights, of what each kind must keep."""
+    sizes = [job.matrix.codes.size for job in bench.jobs.values()]
+    limits = [_FLOAT_SQNR_SYNTHETIC if job.matrix.is_float else _INTEGER_SQNR_SYNTHETIC for job in bench.jobs.values()]
+    return float(np.average(limits, weights=sizes))
 
 
 def _holds_gates(quality: Quality, config: Config) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 _UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -22,11 +23,12 @@ def parse_bytes(text: str) -> int:
 
 def parse_share(text: str, whole: int) -> int:
     """Bytes of a `whole`, from "25%", "4x" (a quarter of it) or a size of its own; raises ValueError."""
+    if not text.endswith(("%", "x", "X")):
+        return parse_bytes(text)
     try:
-        if text.endswith("%"):
-            return int(whole * float(text[:-1]) / 100)
-        if text.endswith(("x", "X")):
-            return int(whole / float(text[:-1]))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise ValueError(f"{text!r} is not a size: write it like 1.2MB, 25% or 4x") from None
-    return parse_bytes(text)
+        number = float(text[:-1])
+    except ValueError:
+        number = math.nan
+    if not 1e-9 < number < 1e9:
+        raise ValueError(f"{text!r} is not a size: write it like 1.2MB, 25% or 4x")
+    return int(whole * number / 100) if text.endswith("%") else int(whole / number)

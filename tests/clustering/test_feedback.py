@@ -72,7 +72,9 @@ def test_blocks_change_nothing(columns: int) -> None:
     expected = by_parts(matrix, hessian, [np.s_[:, :]])
     found = Feedback.of(hessian).assign(matrix, BOOK)
     assert np.mean(found != expected) < 0.02
-    assert output_error(matrix, found, hessian[0]) == pytest.approx(output_error(matrix, expected, hessian[0]), rel=0.05)
+    assert output_error(matrix, found, hessian[0]) == pytest.approx(
+        output_error(matrix, expected, hessian[0]), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("row_parts", [2, 3, 6])

@@ -37,6 +37,7 @@ class Given:
     inputs: dict[str, npt.NDArray[Any]]
     labels: npt.NDArray[np.int64] | None = None
     source: str = "made-up samples"
+    synthetic: bool = False
 
     @property
     def count(self) -> int:

@@ -50,13 +50,48 @@ def write(model: Model, destination: Path) -> None:
     with PatchedCopy(model, destination) as copy:
         copy.write(SPAN, CONTENT)
         copy.check()
-        copy.commit()
+        copy.commit(force=True)
 
 
 def test_only_the_written_span_changes(model: Model, source: Path, destination: Path) -> None:
     write(model, destination)
     assert destination.read_bytes() == PATCHED
     assert source.read_bytes() == ORIGINAL
+
+
+def test_a_span_put_back_is_as_if_it_was_never_written(model: Model, destination: Path) -> None:
+    other = Span(2000, 2010)
+    with PatchedCopy(model, destination) as copy:
+        copy.write(SPAN, CONTENT)
+        copy.write(other, CONTENT[: other.size])
+        assert copy.spans == {SPAN, other}
+        assert copy.read_span(SPAN) == CONTENT
+        copy.restore(SPAN)
+        assert copy.spans == {other}
+        assert copy.read_span(SPAN) == ORIGINAL[SPAN.start : SPAN.stop]
+        copy.restore(other)
+        copy.restore(other)
+        copy.check()
+        assert copy.read() == ORIGINAL
+
+
+def test_every_flush_gives_the_file_another_time(model: Model, destination: Path) -> None:
+    """Whoever keeps the file open tells by its time that it has to be read again."""
+    with PatchedCopy(model, destination) as copy:
+        times = []
+        for _ in range(50):
+            copy.write(SPAN, CONTENT)
+            copy.flush()
+            times.append(copy.path.stat().st_mtime_ns)
+    assert len(set(times)) == len(times)
+
+
+def test_an_output_that_appeared_meanwhile_is_kept(model: Model, destination: Path) -> None:
+    with PatchedCopy(model, destination) as copy:
+        destination.write_bytes(b"someone else's")
+        with pytest.raises(OutputError, match="--force"):
+            copy.commit(force=False)
+    assert destination.read_bytes() == b"someone else's"
 
 
 def test_the_copy_can_be_read_before_it_is_put_in_place(model: Model, destination: Path) -> None:

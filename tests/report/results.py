@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tflite_cluster.config import Config
 from tflite_cluster.fidelity.verdict import Accuracy, Fidelity, NoiseFloor, OutputFidelity, judge
-from tflite_cluster.result import Result, SizePair, Sizes, SpanWritten, TensorResult
+from tflite_cluster.result import Result, SizePair, Sizes, SpanWritten, Strategy, TensorResult
+from tflite_cluster.search.points import Point, Search
+from tflite_cluster.search.quality import Quality
 
 SCORES = OutputFidelity(
     signature="serving_default",
@@ -20,14 +22,25 @@ SCORES = OutputFidelity(
     max_abs_error=0.5141,
     rmse=0.0123,
     kl_divergence=0.0032,
-    agreement=0.9972,
+    agreement=359 / 360,
+    classified=360,
 )
 CHECKED = Fidelity(
     "checked",
     basis="360 labelled samples from digits.samples.npz",
     outputs=(SCORES,),
     accuracy=Accuracy("scores", 360, 356 / 360, 355 / 360),
-    noise_floor=NoiseFloor(8, (replace(SCORES, samples=8, sqnr_db=107.4),)),
+    noise_floor=NoiseFloor(8, (replace(SCORES, samples=8, classified=8, sqnr_db=107.4),)),
+)
+TWO_SIGNATURES = Fidelity(
+    "checked",
+    basis="32 samples from x.npz for encode; 100 synthetic samples for decode",
+    synthetic=True,
+    outputs=(
+        replace(SCORES, signature="encode", name="output_0", samples=32, kl_divergence=None, agreement=None),
+        replace(SCORES, signature="decode", name="output_0", samples=32, classified=32, agreement=28 / 32),
+    ),
+    noise_floor=NoiseFloor(0, (), "under other kernels the original cannot be run: it crashed"),
 )
 CLUSTERED = (
     TensorResult(
@@ -44,10 +57,26 @@ LEFT_ALONE = (
         "model/small/kernel", "CONV_2D", "FLOAT32", (8, 3, 3, 4), 1152,
         "it has no more than 32 distinct values", 12, 12, math.inf,
     ),
-    TensorResult("offsets", "", "FLOAT32", (1024,), 4096, "added, not a weight operand"),
-    TensorResult("factors", "", "FLOAT32", (2048,), 8192, "added, not a weight operand"),
-    TensorResult("buffer 9", "", "bytes", (2200,), 2200, "metadata of the model"),
+    TensorResult("offsets", "", "FLOAT32", (1024,), 4096, "added, not a weight operand", role="constant"),
+    TensorResult("factors", "", "FLOAT32", (2048,), 8192, "added, not a weight operand", role="constant"),
+    TensorResult("buffer 9", "", "bytes", (2200,), 2200, "metadata of the model", role="constant"),
 )  # fmt: skip
+BIASES = tuple(
+    TensorResult(f"bias {number}", "bias", "FLOAT32", (64,), 256, span=SpanWritten(at, at + 256), role="bias")
+    for number, at in enumerate((127_000, 128_000))
+)
+POINTS = tuple(
+    Point(multiplier, bits, 14.2, Quality(0.01 * multiplier, 0.3 * multiplier, 0.99, 26.0, drop))
+    for multiplier, bits, drop in ((0.5, 3.1, 0.0), (1.25, 2.2, 100 / 360), (0.79057, 2.6, None))
+)
+SEARCH = Search(
+    points=POINTS,
+    chosen=POINTS[2],
+    floor=Quality(1e-11, 0.0, 1.0, math.inf),
+    observed=1,
+    sensitivities={0: 0.125, 1: 0.5},
+    prices={0: 1e-4, 1: 2e-5},
+)
 SIZES = Sizes(
     SizePair(182_644, 182_644), SizePair(165_942, 46_723), SizePair(166_026, 46_060), SizePair(164_108, 38_160)
 )
@@ -55,22 +84,42 @@ SIZES = Sizes(
 DONE = Result(
     source="digits.tflite",
     destination=Path("digits-clustered.tflite"),
-    config=Config(),
+    config=Config(clusters=32),
     tensors=CLUSTERED,
+    strategy=Strategy("calibrated on 360 labelled samples from digits.samples.npz"),
     sizes=SIZES,
     fidelity=CHECKED,
 )
 
 
 def with_fidelity(fidelity: Fidelity, **gates: float) -> Result:
-    return replace(DONE, config=Config(**gates), fidelity=judge(fidelity, **gates))  # type: ignore[arg-type]
+    return replace(DONE, config=Config(clusters=32, **gates), fidelity=judge(fidelity, **gates))  # type: ignore[arg-type]
 
 
 RESULTS = {
     "checked": DONE,
+    "searched": replace(
+        DONE,
+        config=Config(),
+        tensors=CLUSTERED + BIASES,
+        strategy=Strategy("searched on 360 labelled samples from digits.samples.npz", SEARCH),
+    ),
+    "search_failed": replace(
+        with_fidelity(CHECKED, min_sqnr=200),
+        config=Config(min_sqnr=200),
+        tensors=CLUSTERED + BIASES[:1],
+        strategy=Strategy("searched on 360 labelled samples from digits.samples.npz", replace(SEARCH, chosen=None)),
+    ),
+    "two_signatures": with_fidelity(TWO_SIGNATURES, min_agreement=90),
+    "labels_misfit": with_fidelity(
+        replace(CHECKED, accuracy=None, note="labels run to 10, but scores has 10 classes, 0 to 9: no accuracy"),
+        max_drop=1,
+    ),
     "left_alone": replace(DONE, tensors=CLUSTERED[:1] + LEFT_ALONE, sizes=replace(SIZES, xz=None)),
     "nothing_to_do": replace(DONE, tensors=LEFT_ALONE[:1], sizes=None),
-    "check_skipped": replace(DONE, config=Config(check=False, measure=False), sizes=None, fidelity=Fidelity("skipped")),
+    "check_skipped": replace(
+        DONE, config=Config(clusters=32, check=False, measure=False), sizes=None, fidelity=Fidelity("skipped")
+    ),
     "not_checked": with_fidelity(
         Fidelity("not checked", "the original model cannot be run: it needs the operator NobodyKnowsThis"),
         min_agreement=90,
@@ -82,9 +131,20 @@ RESULTS = {
         Fidelity(
             "checked",
             basis="32 synthetic samples",
+            synthetic=True,
+            accuracy=Accuracy("scores", 20_000, 0.75, 0.75),
             outputs=(
-                replace(SCORES, sqnr_db=math.inf, cosine=1.0, max_abs_error=0.0, rmse=0.0, kl_divergence=0.0),
-                OutputFidelity(None, "ids", 32, real=False, agreement=1.0),
+                replace(
+                    SCORES,
+                    samples=20_000,
+                    classified=20_000,
+                    sqnr_db=math.inf,
+                    cosine=1.0,
+                    max_abs_error=0.0,
+                    rmse=0.0,
+                    kl_divergence=0.0,
+                ),
+                OutputFidelity("serving_default", "ids", 32, real=False, agreement=1.0),
                 replace(SCORES, name="lost", sqnr_db=-math.inf, cosine=None, max_abs_error=None, note="it became NaN"),
             ),
             noise_floor=NoiseFloor(8, (replace(SCORES, sqnr_db=math.inf),)),
@@ -93,4 +153,4 @@ RESULTS = {
 }
 """Every kind of report; the names are those of the golden files."""
 
-WRITTEN = {"checked", "left_alone", "check_skipped", "gates_hold", "identical"}
+WRITTEN = {"checked", "left_alone", "check_skipped", "gates_hold", "identical", "searched"}

@@ -74,6 +74,24 @@ def test_totals_and_tensors_are_where_they_are_promised() -> None:
     assert report["fidelity"]["accuracy"]["drop_points"] == pytest.approx(100 / 360)
 
 
+def test_a_search_is_told_in_full() -> None:
+    report = check(to_json(RESULTS["searched"], True))
+    search = report["strategy"]["search"]
+    assert [point["multiplier"] for point in search["points"]] == [0.5, 1.25, 0.79057]
+    assert search["chosen"] == search["points"][2]
+    assert search["observed"] == 1
+    assert search["floor"]["sqnr_db"] is None  # infinite
+    tensors = report["tensors"]
+    assert [tensor["role"] for tensor in tensors] == ["weight", "weight", "bias", "bias"]
+    assert [tensor["clustered"] for tensor in tensors] == [True, True, False, False]
+    assert [tensor["sensitivity"] for tensor in tensors] == [0.125, 0.5, None, None]
+    assert [tensor["price"] for tensor in tensors] == [1e-4, 2e-5, None, None]
+    assert check(to_json(RESULTS["search_failed"], False))["strategy"]["search"]["chosen"] is None
+    plain = check(to_json(DONE, True))
+    assert plain["strategy"] == {"words": DONE.strategy.words, "search": None}
+    assert plain["tensors"][0]["price"] is None
+
+
 @pytest.mark.parametrize("infinite", [math.inf, -math.inf, math.nan])
 def test_what_is_not_finite_becomes_null(infinite: float) -> None:
     output = replace(DONE.fidelity.outputs[0], sqnr_db=infinite)
@@ -110,6 +128,7 @@ RUNS: dict[str, tuple[Path, Settings]] = {
     "constants left alone": (FIXTURES / "large_elementwise_float32.tflite", {"clusters": 16}),
     "cannot be run": (FIXTURES / "custom_operator_float32.tflite", {"clusters": 16}),
     "no check and no sizes": (FIXTURES / "conv_2d_float32.tflite", {"check": False, "measure": False}),
+    "searched": (FIXTURES / "conv_2d_int8.tflite", {"force": True}),
 }
 
 

@@ -12,7 +12,9 @@ import pytest
 from results import CLUSTERED, DONE, LEFT_ALONE, RESULTS, WRITTEN
 from rich.console import Console
 
-from tflite_cluster.report.text import print_result, printable, render
+from tflite_cluster.fidelity.verdict import NoiseFloor
+from tflite_cluster.report.names import printable, shortened
+from tflite_cluster.report.text import print_result, render
 from tflite_cluster.result import Result, TensorResult
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -32,7 +34,7 @@ def compare(text: str, name: str) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
-def shown(result: Result, width: int = 1000, terminal: bool = False) -> str:
+def shown(result: Result, width: int = 100_000, terminal: bool = False) -> str:
     colors = "standard" if terminal else None
     console = Console(width=width, file=io.StringIO(), highlight=False, force_terminal=terminal, color_system=colors)
     for part in render(result, True, width):
@@ -50,9 +52,25 @@ def test_in_a_pipe(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_on_a_terminal(width: int) -> None:
     text = shown(WIDE, width)
     compare(text, f"terminal_{width}")
-    tables = text.split("Fidelity")[0].splitlines()
-    assert max(map(len, tables)) <= width
-    assert all(tensor.name[:8] in text for tensor in LONG)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(f"ong_name_{number} " in text for number in range(len(LONG)))
+
+
+@pytest.mark.parametrize("columns", ["80", ""])
+def test_a_pipe_is_as_wide_as_columns_says(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    print_result(WIDE, written=True)
+    text = capsys.readouterr().out
+    assert (max(map(len, text.splitlines())) <= 80) == (columns == "80")
+    assert all(tensor.name in text for tensor in LONG) == (columns == "")
+
+
+def test_a_finding_goes_on_further_in() -> None:
+    lines = [line for line in shown(DONE, 60).splitlines() if line.startswith(" ")]
+    assert [line for line in lines if line.startswith("      ") and line[6] != " "]
+    assert all(line.startswith(("  output", "  top-1", "  floor", "    ")) for line in lines)
 
 
 def test_a_pipe_cuts_and_wraps_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,7 +104,8 @@ HOSTILE = [
 def test_names_from_the_file_do_no_harm(name: str, terminal: bool) -> None:
     reason = TensorResult(name, name, "FLOAT32", (300,), 1200, name)
     output = replace(DONE.fidelity.outputs[0], name=name, note=name)
-    fidelity = replace(DONE.fidelity, outputs=(output,), basis=name)
+    floor = NoiseFloor(8, (output,))
+    fidelity = replace(DONE.fidelity, outputs=(output,), basis=name, noise_floor=floor)
     tensors = (replace(CLUSTERED[0], name=name, operator=name), reason)
     result = replace(DONE, source=name, destination=Path("x" + name), tensors=tensors, fidelity=fidelity)
     text = shown(result, terminal=terminal)
@@ -103,6 +122,32 @@ def test_printable_cuts_in_the_middle() -> None:
     assert printable("abcdefghij", 5) == "ab…ij"
     assert printable("abcdefghij", 6) == "ab…hij"
     assert printable("abcde", 5) == "abcde"
+
+
+DEPTHWISE = "MobileNet/conv_ds_{0}/dw_batch_norm/FusedBatchNorm;MobileNet/conv_ds_{0}/depthwise_conv/depthwise;"
+FUSED = "sequential/layers/norm/mul;sequential/layers/conv_{0}/kernel;sequential/layers/norm/sub"
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        ([DEPTHWISE.format(number) for number in range(1, 12)], [f"conv_ds_{number}" for number in range(1, 12)]),
+        (["MobileNet/fc1/MatMul", *(DEPTHWISE.format(n) for n in (4, 5))], ["fc1/MatMul", "conv_ds_4", "conv_ds_5"]),
+        ([FUSED.format(number) for number in range(12)], [f"conv_{number}" for number in range(12)]),
+        (["dense/kernel", *(FUSED.format(n) for n in (3, 4))], ["dense/kernel", "conv_3", "conv_4"]),
+        (["a" * 50 + "/x", "a" * 50 + "/y"], ["x", "y"]),
+        (["a" * 50] * 2, ["aaa", "aaa"]),
+    ],
+)
+def test_what_tells_names_apart_stays(names: list[str], kept: list[str]) -> None:
+    short = shortened(names, 24)
+    assert all(part in name for part, name in zip(kept, short, strict=True))
+    assert max(map(len, short)) <= 24
+    assert len(set(short)) == len(set(names))
+
+
+def test_names_that_fit_are_not_touched() -> None:
+    assert shortened(["net/conv_1", "net/conv_2"], 10) == ["net/conv_1", "net/conv_2"]
 
 
 def test_an_encoding_without_arrows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ _MOST_PLACES: Final = 64
 _MOST_BYTES: Final = 384 << 20
 """What all second moments together may take in memory."""
 
-_WIDEST: Final = 4096
+_WIDEST: Final = 1536
+"""Columns of the widest Hessian: the time that one takes grows with their cube."""
 _BATCH_BYTES: Final = 16 << 20
 
 

@@ -21,6 +21,8 @@ Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
 
 _LABELS = "y"
 _UNNAMED = ""
+_ZIP_MAGIC = b"PK"
+_NPY_MAGIC = b"\x93NUMPY"
 _UNREADABLE = (
     ValueError,
     OSError,
@@ -95,7 +97,12 @@ def _mismatch(interface: ModelInterface, given: _Given) -> str:
     wants = " or ".join(
         " and ".join(repr(spec.name) for spec in signature.inputs) or "nothing" for signature in interface.signatures
     )
-    remedy = f"give one array for each input, under its name, and labels under {_LABELS!r}"
+    taken = {spec.name for signature in interface.signatures for spec in signature.inputs}
+    superfluous = [repr(name) for name in given.arrays if name not in taken]
+    if superfluous and not taken.isdisjoint(given.arrays):
+        remedy = f"leave out {', '.join(superfluous)}"
+    else:
+        remedy = f"give one array for each input, under its name, and labels under {_LABELS!r}"
     return f"{given.where}: it holds {holds}, and the model takes {wants}; {remedy}"
 
 
@@ -151,15 +158,21 @@ def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
     if path.exists() and not path.is_file():
         raise DataError(f"{path}: not a regular file")
     try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return cast("npt.NDArray[Any]", loaded)
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        with open(path, "rb") as file:
+            magic = file.read(len(_NPY_MAGIC))
+            if magic.startswith(_ZIP_MAGIC):
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as archive:
+                    return {name: archive[name] for name in archive.files}
+        if magic == _NPY_MAGIC:
+            return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file or folder") from error
     except _UNREADABLE as error:
-        raise DataError(f"{path}: not a .npy or .npz file of plain arrays: {error}") from error
+        pickled = "pickle" in str(error) or "Python objects" in str(error)
+        why = "it holds Python objects, which are not read" if pickled else str(error) or "it ends too early"
+        raise DataError(f"{path}: not a .npy or .npz file of plain arrays: {why}") from error
+    raise DataError(f"{path}: not a .npy or .npz file; write one with numpy.save or numpy.savez")
 
 
 def _from_mapping(arrays: Mapping[str, npt.NDArray[Any]], inputs: set[str], where: str) -> _Given:

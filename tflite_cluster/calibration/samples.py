@@ -75,6 +75,7 @@ class Samples:
 
 def fit_samples(values: SampleArray, spec: TensorSpec, where: str) -> InputSamples:
     """Match given samples to an input; raise DataError, beginning with `where`, if their shape or type does not fit."""
+    _check_type(values.dtype, spec, where)
     shape = sample_shape(values.shape[1:], spec)
     if shape is None:
         raise DataError(
@@ -82,7 +83,6 @@ def fit_samples(values: SampleArray, spec: TensorSpec, where: str) -> InputSampl
             f"{_shape(spec.shape_signature)}; the first axis of the array ({values.shape[0]}) must count the samples"
             + (", and the axes of a sample be in the input's order" if _transposed(values.shape[1:], spec) else "")
         )
-    _check_type(values.dtype, spec, where)
     _check_values(values, spec, where)
     return InputSamples(values, spec, shape)
 
@@ -118,8 +118,9 @@ def _check_type(dtype: np.dtype[Any], spec: TensorSpec, where: str) -> None:
     if fits:
         return
     remedy = "give codes or real values" if spec.quantised else f"convert them to {spec.dtype}"
+    kind = "text" if dtype.kind in "US" else str(dtype)
     raise DataError(
-        f"{where}: samples of type {dtype} do not fit the input {spec.name!r} of type {spec.dtype}; {remedy}"
+        f"{where}: samples of type {kind} do not fit the input {spec.name!r} of type {spec.dtype}; {remedy}"
     )
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import tflite
 
 from .read import Model, Operator, Tensor
-from .select import Groups, User, Weight
+from .select import Groups, User, Weight, is_adjoint
 from .verify import Span
 
 Kind = Literal["patches", "depthwise", "pixels"]
@@ -143,8 +143,10 @@ def _transpose_conv(_model: Model, weight: Weight, user: User) -> Layer | None:
 
 
 def _batch_matmul(_model: Model, weight: Weight, user: User) -> Layer | None:
-    """A constant second operand, the same matrix for every batch."""
+    """A constant second operand, the same matrix for every batch, that meets the last axis of the first."""
     if user.operand != 1 or len(weight.tensor.shape) < 2 or prod(weight.tensor.shape[:-2]) != 1:
+        return None
+    if is_adjoint(user.operator, 0):
         return None
     columns = weight.count // weight.channels.groups
     return _pixels(user, 0, weight.channels, columns)

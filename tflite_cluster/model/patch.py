@@ -55,9 +55,7 @@ class PatchedCopy:
 
     def __enter__(self) -> PatchedCopy:
         with self._writing():
-            handle, name = tempfile.mkstemp(
-                dir=self._destination.parent, prefix=".tflite-cluster-", suffix=".tmp"
-            )
+            handle, name = tempfile.mkstemp(dir=self._destination.parent, prefix=".tflite-cluster-", suffix=".tmp")
             self.path = Path(name)
             self._file = open(handle, "r+b")
         try:

@@ -217,12 +217,13 @@ def _weight_axis(operator: Operator, operand: int) -> int | None:
     if operator.name == "LSTM" and len(operator.inputs) == _BASIC_LSTM_INPUTS:
         return 0 if operand == 2 else None
     axis = WEIGHT_OPERANDS.get(operator.name, {}).get(operand)
-    if axis is not None and operator.name == "BATCH_MATMUL" and _is_adjoint(operator, operand):
+    if axis is not None and operator.name == "BATCH_MATMUL" and is_adjoint(operator, operand):
         return -3 - axis  # the last two axes change places
     return axis
 
 
-def _is_adjoint(operator: Operator, operand: int) -> bool:
+def is_adjoint(operator: Operator, operand: int) -> bool:
+    """Whether a BATCH_MATMUL takes that operand with its last two axes changed round."""
     table = operator.table.BuiltinOptions()
     if table is None or operator.table.BuiltinOptionsType() != tflite.BuiltinOptions.BatchMatMulOptions:
         return False

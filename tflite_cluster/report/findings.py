@@ -24,7 +24,8 @@ def fidelity_lines(fidelity: Fidelity) -> list[Line]:
         if gate.gate == "runs":
             continue  # that the model is broken is the finding itself
         word, style = ("holds", "green") if gate.passed else ("FAILS", "bold red")
-        lines.append((f"  gate {gate.gate} {word}: {printable(gate.why)}", style))
+        why = gate.why.removesuffix(f": {fidelity.cause or fidelity.note}")  # which stands above
+        lines.append((f"  gate {gate.gate} {word}: {printable(why)}", style))
     return lines
 
 

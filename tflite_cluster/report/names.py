@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -40,11 +39,13 @@ def _stripped(names: Sequence[str]) -> list[str]:
     different = set(names)
     if len(different) < 2:
         return list(names)
-    start = _whole_parts(os.path.commonprefix(list(different)))
-    stop = _whole_parts(os.path.commonprefix([name[start:][::-1] for name in different]))
+    start = _length_of_common(list(different))
+    stop = _length_of_common([name[start:][::-1] for name in different])
     return [("…" if start else "") + name[start : len(name) - stop] + ("…" if stop else "") for name in names]
 
 
-def _whole_parts(common: str) -> int:
-    """Length of the beginning that ends with a separator."""
-    return max(common.rfind(separator) for separator in _SEPARATORS) + 1
+def _length_of_common(names: list[str]) -> int:
+    """Length of the path that all begin with, its last separator included."""
+    first, last = min(names), max(names)
+    common = next((at for at, letter in enumerate(first) if not last.startswith(letter, at)), len(first))
+    return max(first.rfind(separator, 0, common) for separator in _SEPARATORS) + 1

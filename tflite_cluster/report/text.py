@@ -147,7 +147,8 @@ def _reasons(tensors: list[TensorResult], width: int) -> Table:
     for reason, group in sorted(by_reason.items(), key=lambda item: -sum(tensor.bytes for tensor in item[1])):
         total = sum(tensor.bytes for tensor in group)
         name = max(group, key=lambda tensor: tensor.bytes).name
-        rows.append((printable(reason), f"{len(group)}", f"{total:,}", printable(name, _LEAST_NAME if width < _PIPE_WIDTH else None)))
+        example = printable(name, _LEAST_NAME if width < _PIPE_WIDTH else None)
+        rows.append((printable(reason), f"{len(group)}", f"{total:,}", example))
     return _table(("Left alone because", "Constants", "Bytes", "For example"), rows, wrapped="Left alone because")
 
 

@@ -11,7 +11,7 @@ from .quality import Quality
 
 _STRIDE: Final = 2.5
 _RANGE: Final = 1e4
-_CLOSE_ENOUGH: Final = 1.1
+_CLOSE_ENOUGH: Final = 1.2
 _MOST_VISITS: Final = 12
 
 
@@ -42,7 +42,7 @@ class Search:
 
 
 def furthest(is_good: Callable[[float], bool], first: float) -> float | None:
-    """The largest position found to be good, within a tenth; None if none is.
+    """The largest position found to be good, within a fifth; None if none is.
 
     Strides away from `first`, then halves the interval, both on a logarithmic scale.
     """

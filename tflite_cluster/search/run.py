@@ -30,7 +30,7 @@ Progress = Callable[[str, int, int], None]
 _MOST_SAMPLES: Final = 300
 _KEPT_ASIDE: Final = 0.2
 _LEAST_KEPT_ASIDE: Final = 40
-_FOR_SENSITIVITIES: Final = 24
+_FOR_SENSITIVITIES: Final = 12
 _EXACT_SQNR: Final = 60.0
 """dB that a tensor counts for if its codebook makes no error."""
 
@@ -84,7 +84,7 @@ class Bench:
         found = sensitivities(self.clusterer, jobs, self._judge_few, self._tell("Measuring sensitivities"))
         curve = _Curve(self, base_prices(jobs, found), [])
         multiplier = choose(curve)
-        chosen = curve.visit(multiplier) if multiplier is not None else None
+        chosen = curve.come_back(multiplier) if multiplier is not None else None
         prices = curve.prices * curve.points[-1].multiplier
         return Search(
             points=tuple(curve.points),
@@ -94,6 +94,11 @@ class Bench:
             sensitivities=dict(zip(self.jobs, found.tolist(), strict=True)),
             prices=dict(zip(self.jobs, prices.tolist(), strict=True)),
         )
+
+    def restore(self) -> None:
+        """Put the copy back to what it was."""
+        for job in self.jobs.values():
+            self.clusterer.restore(job)
 
     def to_count(self, clusters: int) -> None:
         """Cluster all tensors to a fixed number of values in the copy."""
@@ -114,6 +119,11 @@ class _Curve:
     bench: Bench
     prices: npt.NDArray[np.float64]
     points: list[Point]
+
+    def come_back(self, multiplier: float) -> Point:
+        """The point of that multiple, with the copy as it was there."""
+        last = self.points[-1]
+        return last if last.multiplier == multiplier else self.visit(multiplier)
 
     def visit(self, multiplier: float) -> Point:
         """Cluster the copy at that multiple, and judge it."""

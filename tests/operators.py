@@ -1,0 +1,96 @@
+"""Crafted float32 models of a single operator that the interpreter runs, for what the fixtures do not have."""
+
+from __future__ import annotations
+
+import numpy as np
+from crafting import Table, craft
+
+CONV_2D, DEPTHWISE, DENSE, TRANSPOSE_CONV, BATCH_MATMUL = 3, 4, 9, 67, 126
+SAME, VALID = 0, 1
+INT32 = 2
+
+Shape = tuple[int, ...]
+
+
+def one_operator(
+    code: int, x: Shape, weights: Shape, y: Shape, options: tuple[int, Table], *, bias: bool = True, seed: int = 0
+) -> bytes:
+    """The file of a model y = operator(x, weights, bias), with normally distributed constants."""
+    generator = np.random.default_rng(seed)
+    outputs = weights[3] if code == DEPTHWISE else weights[0]
+    constants = [generator.standard_normal(weights).astype(np.float32)]
+    constants += [generator.standard_normal(outputs).astype(np.float32)] if bias else []
+    tensors = [_tensor(b"x", x), _tensor(b"y", y)]
+    tensors += [_tensor(b"constant", values.shape, buffer=number + 1) for number, values in enumerate(constants)]
+    operator = {
+        "inputs": _ints(0, *range(2, len(tensors))),
+        "outputs": _ints(1),
+        "builtin_options_type": options[0],
+        "builtin_options": options,
+    }
+    return craft(
+        {
+            "version": 3,
+            "operator_codes": [{"deprecated_builtin_code": code, "builtin_code": code, "version": 1}],
+            "subgraphs": [
+                {"tensors": tensors, "inputs": _ints(0), "outputs": _ints(1), "operators": [operator], "name": b"main"}
+            ],
+            "buffers": [{}, *({"data": values.tobytes()} for values in constants)],
+        }
+    )
+
+
+def convolution(
+    x: Shape,
+    weights: Shape,
+    y: Shape,
+    *,
+    same: bool = False,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+) -> bytes:
+    """A convolution; stride and dilation are (height, width)."""
+    return one_operator(CONV_2D, x, weights, y, (1, _geometry(same, stride, dilation)))
+
+
+def depthwise(
+    x: Shape,
+    weights: Shape,
+    y: Shape,
+    *,
+    same: bool = False,
+    stride: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+) -> bytes:
+    """A depthwise convolution, likewise."""
+    options = {**_geometry(same, stride, dilation), "depth_multiplier": weights[3] // x[3]}
+    return one_operator(DEPTHWISE, x, weights, y, (2, options))
+
+
+def batch_matmul(x: Shape, weights: Shape, y: Shape, *, adj_x: bool = False, adj_y: bool = False) -> bytes:
+    """A batched product with a constant second operand."""
+    options = (101, {"adj_x": int(adj_x), "adj_y": int(adj_y)})
+    return one_operator(BATCH_MATMUL, x, weights, y, options, bias=False)
+
+
+def dense(x: Shape, weights: Shape, y: Shape) -> bytes:
+    """A fully connected layer."""
+    return one_operator(DENSE, x, weights, y, (8, {}))
+
+
+def _geometry(same: bool, stride: tuple[int, int], dilation: tuple[int, int]) -> Table:
+    return {
+        "padding": SAME if same else VALID,
+        "stride_h": stride[0],
+        "stride_w": stride[1],
+        "dilation_h_factor": dilation[0],
+        "dilation_w_factor": dilation[1],
+    }
+
+
+def _tensor(name: bytes, shape: Shape, buffer: int = 0) -> Table:
+    return {"name": name, "shape": _ints(*shape), "type": 0, "buffer": buffer, "has_rank": 1}
+
+
+def _ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int32)

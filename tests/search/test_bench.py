@@ -1,0 +1,191 @@
+"""Sensitivities, prices, and the judge, with the interpreter, on the example and on fixtures."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_models import FOLDER
+
+from tflite_cluster.calibration.load import load_samples
+from tflite_cluster.calibration.samples import Samples
+from tflite_cluster.calibration.synthetic import gather_samples
+from tflite_cluster.interpreter.process import InterpreterProcess, Limits
+from tflite_cluster.interpreter.worker import describe
+from tflite_cluster.jobs import no_progress
+from tflite_cluster.model.layers import find_layer
+from tflite_cluster.model.patch import PatchedCopy
+from tflite_cluster.model.read import Model, open_model
+from tflite_cluster.model.select import select
+from tflite_cluster.search.allocation import base_prices, price_at_sqnr
+from tflite_cluster.search.clusterer import shifted_bias
+from tflite_cluster.search.quality import Quality
+from tflite_cluster.search.run import Bench, calibrate, split_samples
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DIGITS = EXAMPLES / "digits.tflite"
+INT8 = FOLDER / "conv_2d_int8.tflite"
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[InterpreterProcess]:
+    with InterpreterProcess(Limits(timeout=60, memory=4 << 30)) as process:
+        yield process
+
+
+def samples_of(process: InterpreterProcess, path: Path, count: int = 30) -> dict[str | None, Samples]:
+    interface = process.call(describe, path)
+    if path != DIGITS:
+        return gather_samples(interface, None, {}, count, 0)
+    with np.load(EXAMPLES / "digits.samples.npz") as data:
+        return load_samples({name: data[name][:count] for name in data}, interface)
+
+
+def bench_of(process: InterpreterProcess, path: Path, copy: PatchedCopy, model: Model) -> Bench:
+    weights = dict(enumerate(select(model)[0]))
+    samples = samples_of(process, path)
+    return calibrate(process, samples, model, weights, path, copy, seed=0, threads=1, progress=no_progress)
+
+
+@pytest.fixture(params=[DIGITS, INT8], ids=["digits", "int8"])
+def bench(request: pytest.FixtureRequest, process: InterpreterProcess, tmp_path: Path) -> Iterator[Bench]:
+    model = open_model(request.param)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        yield bench_of(process, request.param, copy, model)
+
+
+def measure(bench: Bench) -> Quality:
+    return bench.judge.measure(bench.copy, bench.split.everything)
+
+
+def test_an_identical_copy_has_no_distortion(bench: Bench) -> None:
+    quality = measure(bench)
+    assert quality.distortion == 0
+    assert quality.sqnr == math.inf
+    assert (quality.risk or 0) == 0
+    assert quality.agreement in (None, 1)
+
+
+def test_the_judge_sees_every_change_to_the_copy(bench: Bench) -> None:
+    """The interpreter keeps the copy open: a stale one would look like the one before."""
+    jobs = list(bench.jobs.values())
+    found = []
+    for sqnr in (40.0, 20.0, 10.0):
+        bench.clusterer.apply_all(jobs, [price_at_sqnr(job, sqnr) for job in jobs])
+        found.append(measure(bench).sqnr)
+    assert found[0] > found[1] > found[2]
+    for job in jobs:
+        bench.clusterer.restore(job)
+    assert bench.copy.spans == frozenset()
+    assert measure(bench).distortion == 0
+
+
+def test_a_price_leaves_about_the_sqnr_it_is_made_for(bench: Bench) -> None:
+    for job in bench.jobs.values():
+        if len(job.matrix.histogram) < 100:
+            continue
+        priced = bench.clusterer.apply(job, price_at_sqnr(job, 22.0))
+        assert 10 * math.log10(job.matrix.power / priced.error) == pytest.approx(22, abs=6)
+        bench.clusterer.restore(job)
+
+
+def test_a_search_ends_on_what_it_chose(bench: Bench) -> None:
+    search = bench.search(lambda point: point.quality.sqnr >= 15)
+    assert search.chosen is not None
+    assert search.chosen.quality.sqnr >= 15
+    assert search.points[-1] == search.chosen, "the copy holds the last point visited"
+    assert measure(bench) == search.chosen.quality
+    best = max((point for point in search.points if point.quality.sqnr >= 15), key=lambda point: point.multiplier)
+    assert best.multiplier == pytest.approx(search.chosen.multiplier)
+    assert search.sensitivities.keys() == search.prices.keys() == bench.jobs.keys()
+    assert all(value > 0 for value in [*search.sensitivities.values(), *search.prices.values()])
+    ordered = sorted(search.points, key=lambda point: point.multiplier)
+    assert all(cheap.bits > dear.bits - 0.1 for cheap, dear in pairwise(ordered))
+    assert ordered[0].bits > ordered[-1].bits
+
+
+@pytest.mark.parametrize("bench", [INT8], indirect=True, ids=["int8"])
+def test_a_search_for_what_is_impossible_says_so(bench: Bench) -> None:
+    search = bench.search(lambda _: False)
+    assert search.chosen is None
+    assert len(search.points) <= 20
+
+
+@pytest.mark.parametrize("bench", [INT8], indirect=True, ids=["int8"])
+def test_a_search_for_a_size_ends_on_what_fits(bench: Bench) -> None:
+    sizes: list[int] = []
+
+    def fits() -> bool:
+        sizes.append(len(zlib.compress(bench.copy.read())))
+        return sizes[-1] <= 1700
+
+    search = bench.search_size(fits)
+    assert search.chosen is not None
+    assert len(zlib.compress(bench.copy.read())) <= 1700
+    assert search.points[-1] == search.chosen
+    assert max(sizes) > 1700
+    best = max(point.quality.sqnr for point, size in zip(search.points, sizes, strict=False) if size <= 1700)
+    assert search.chosen.quality.sqnr == pytest.approx(best, abs=0.5)
+
+
+def test_sensitive_tensors_cost_more_bits(process: InterpreterProcess, tmp_path: Path) -> None:
+    model = open_model(DIGITS)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        jobs = list(bench_of(process, DIGITS, copy, model).jobs.values())
+        prices = base_prices(jobs, np.array([1.0, *[4.0] * (len(jobs) - 1)]))
+    assert len(jobs) > 1
+    np.testing.assert_allclose(prices[0], 4 * prices[1:])
+
+
+def test_samples_are_shuffled_and_kept_apart(process: InterpreterProcess) -> None:
+    samples = samples_of(process, INT8, 100)
+    split = split_samples(samples, 0)
+    for key, each in samples.items():
+        everything = split.everything[key]
+        assert sorted(everything) == list(range(each.count))
+        assert not np.array_equal(everything, np.sort(everything))
+        assert set(split.few[key]).isdisjoint(split.calibration[key])
+        assert len(split.few[key]) > 0
+        assert len(split.calibration[key]) >= 50
+        np.testing.assert_array_equal(everything, split_samples(samples, 0).everything[key])
+        assert not np.array_equal(everything, split_samples(samples, 1).everything[key])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_few_samples_are_enough_to_split(process: InterpreterProcess, count: int) -> None:
+    split = split_samples(samples_of(process, INT8, count), 0)
+    for part in (split.calibration, split.few, split.everything):
+        assert all(len(indices) for indices in part.values())
+
+
+def test_a_bias_is_shifted_by_real_values() -> None:
+    for name, kind in (("conv_2d_float32", "<f4"), ("conv_2d_int8", "<i4"), ("conv_2d_int16x8", "<i8")):
+        model = open_model(FOLDER / f"{name}.tflite")
+        layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
+        assert layer is not None
+        assert layer.bias is not None
+        quantization = layer.bias.tensor.quantization
+        scale = quantization.scale if quantization is not None and kind != "<f4" else np.ones(1)
+        before = np.frombuffer(model.data[layer.bias.span.start : layer.bias.span.stop], kind).astype(float) * scale
+        shift = np.linspace(-0.1, 0.1, len(before))
+        after = np.frombuffer(shifted_bias(model, layer.bias, shift), kind).astype(float) * scale
+        np.testing.assert_allclose(after - before, shift, atol=1e-6 + (0 if kind == "<f4" else 0.51 * scale.max()))
+
+
+def test_a_bias_stays_within_its_type() -> None:
+    model = open_model(INT8)
+    layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
+    assert layer is not None
+    assert layer.bias is not None
+    for sign, limit in ((1, 2**31 - 1), (-1, -(2**31))):
+        codes = np.frombuffer(shifted_bias(model, layer.bias, np.full(16, sign * 1e15)), "<i4")
+        assert np.all(codes == limit)
+
+
+def test_the_floor_is_how_other_kernels_differ(bench: Bench) -> None:
+    assert bench.floor.sqnr > 20

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tflite_cluster.search.quality import Quality, compare_outputs
+
+Floats = np.ndarray
+
+
+def compare(before: Floats, after: Floats, *, logits: bool = True, labels: Floats | None = None) -> Quality:
+    return compare_outputs([before], [after], [logits], [labels])
+
+
+def scores(samples: int = 400, classes: int = 10, seed: int = 0, spread: float = 2.0) -> Floats:
+    return spread * np.random.default_rng(seed).standard_normal((samples, classes))
+
+
+def softmax(logits: Floats) -> Floats:
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_the_same_outputs_are_perfect() -> None:
+    before = scores()
+    assert compare(before, before) == Quality(0.0, 0.0, 1.0, math.inf)
+    assert compare(before, before, logits=False) == Quality(0.0, None, None, math.inf)
+
+
+def test_divergence_is_that_of_the_probabilities() -> None:
+    before, after = scores(), scores() + 0.3 * scores(seed=1)
+    p, q = softmax(before), softmax(after)
+    assert compare(before, after).distortion == pytest.approx(np.mean(np.sum(p * np.log(p / q), axis=1)))
+
+
+def test_a_shift_of_all_scores_changes_no_probability() -> None:
+    before = scores()
+    quality = compare(before, before + 7)
+    assert quality.distortion == pytest.approx(0, abs=1e-12)
+    assert quality.risk == pytest.approx(0, abs=1e-9)
+    assert quality.agreement == 1
+
+
+def test_huge_scores_do_not_overflow() -> None:
+    before = 1e5 * scores()
+    quality = compare(before, before + scores(seed=1))
+    assert math.isfinite(quality.distortion)
+    assert math.isfinite(quality.risk or 0)
+
+
+def test_agreement_counts_samples() -> None:
+    before = np.eye(4)[[0, 1, 2, 3]]
+    after = np.eye(4)[[0, 1, 2, 0]]
+    assert compare(before, after).agreement == 0.75
+
+
+@pytest.mark.parametrize("error", [0.05, 0.3, 1.0])
+def test_risk_foretells_the_accuracy_lost_to_errors_at_random(error: float) -> None:
+    """Labels drawn from the original's own scores, noise of the same size drawn anew: many times over."""
+    generator = np.random.default_rng(1)
+    before = scores(2000)
+    foretold = compare(before, before + error * generator.standard_normal(before.shape)).risk
+    truth = softmax(before)
+    kept = truth[np.arange(len(before)), before.argmax(1)]
+    losses = []
+    for _ in range(40):
+        chosen = (before + error * generator.standard_normal(before.shape)).argmax(1)
+        losses.append(100 * np.mean(kept - truth[np.arange(len(before)), chosen]))
+    # Only the runner-up is reckoned with, so that large errors cost more than that, and never much less.
+    assert foretold == pytest.approx(np.mean(losses), rel=0.25 if error < 0.5 else 0.5)
+
+
+def test_sqnr_is_relative_to_how_much_an_output_varies() -> None:
+    generator = np.random.default_rng(0)
+    before = 100 + generator.standard_normal((500, 20))
+    after = before + 0.1 * generator.standard_normal(before.shape)
+    quality = compare(before, after, logits=False)
+    assert quality.sqnr == pytest.approx(20, abs=0.3)
+    assert quality.distortion == pytest.approx(0.01, rel=0.1)
+
+
+def test_an_output_that_never_varies_is_compared_by_its_size() -> None:
+    before = np.full((10, 3), 5.0)
+    assert compare(before, before * 1.01, logits=False).sqnr == pytest.approx(40, abs=0.1)
+    zero = np.zeros((10, 3))
+    assert compare(zero, zero + 0.1, logits=False).sqnr == pytest.approx(20)
+
+
+def test_the_worst_output_counts_and_distortions_are_averaged() -> None:
+    good, bad = scores(), scores(seed=1)
+    noise = scores(seed=2) * 0.1
+    single = [compare(before, before + noise * scale) for before, scale in ((good, 1), (bad, 4))]
+    both = compare_outputs([good, bad], [good + noise, bad + 4 * noise], [True, True], [None, None])
+    assert both.sqnr == single[1].sqnr
+    assert both.risk == single[1].risk
+    assert both.agreement == single[1].agreement
+    assert both.distortion == pytest.approx((single[0].distortion + single[1].distortion) / 2)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("logits", [False, True])
+def test_outputs_that_are_not_finite_are_the_worst_there_is(bad: float, logits: bool) -> None:
+    before = scores()
+    after = before.copy()
+    after[3, 2] = bad
+    quality = compare(before, after, logits=logits)
+    assert quality.distortion == math.inf
+    assert quality.sqnr == -math.inf
+    assert (quality.risk, quality.agreement) == ((math.inf, 0.0) if logits else (None, None))
+
+
+def test_labels_tell_what_accuracy_was_really_lost() -> None:
+    before = np.eye(4)[[0, 1, 2, 3]]
+    after = np.eye(4)[[0, 1, 0, 0]]
+    assert compare(before, after, labels=np.array([0, 1, 2, 0])).drop == pytest.approx(75 - 75)
+    assert compare(before, after, labels=np.array([0, 1, 2, 3])).drop == pytest.approx(50)
+    assert compare(before, after).drop is None
+
+
+def test_a_single_score_is_no_choice_of_classes() -> None:
+    quality = compare(scores(classes=1), scores(classes=1, seed=1))
+    assert (quality.risk, quality.agreement) == (None, None)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 1000])
+def test_any_number_of_classes(classes: int) -> None:
+    before = scores(50, classes)
+    quality = compare(before, before + 0.01 * scores(50, classes, seed=1))
+    assert quality.risk is not None
+    assert 0 <= quality.risk < 1

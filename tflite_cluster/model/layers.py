@@ -129,9 +129,19 @@ def _depthwise(model: Model, weight: Weight, user: User) -> Layer | None:
 
 
 def _fully_connected(_model: Model, weight: Weight, user: User) -> Layer | None:
-    if len(weight.tensor.shape) != 2:
+    if len(weight.tensor.shape) != 2 or _is_shuffled(user.operator):
         return None
     return _pixels(user, 0, weight.channels, weight.tensor.shape[1])
+
+
+def _is_shuffled(operator: Operator) -> bool:
+    """Whether the weights are stored in blocks for certain kernels, so that rows are not rows."""
+    table = operator.table.BuiltinOptions()
+    if table is None or operator.table.BuiltinOptionsType() != tflite.BuiltinOptions.FullyConnectedOptions:
+        return False
+    options: Any = tflite.FullyConnectedOptions()
+    options.Init(table.Bytes, table.Pos)
+    return bool(options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT)
 
 
 def _transpose_conv(_model: Model, weight: Weight, user: User) -> Layer | None:

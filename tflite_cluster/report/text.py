@@ -88,7 +88,7 @@ def _strategy_line(strategy: Strategy, weights: int) -> str:
         return f"How: {words}"
     points = "1 point" if len(search.points) == 1 else f"{len(search.points)} points"
     if search.chosen is None:
-        found = f"none of {points} visited is good enough, so that the last one stands"
+        found = f"none of {points} visited is good enough"
     else:
         found = f"{points} visited, and that of multiplier {search.chosen.multiplier:.3g} chosen"
     return f"How: {words}: {found}; inputs observed for {search.observed} of {weights} weights"

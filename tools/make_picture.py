@@ -58,7 +58,7 @@ def panel(title: str, weights: npt.NDArray[np.float32], zipped: int, full: int, 
 
 def main() -> None:
     source = ROOT / "examples" / "digits.tflite"
-    result = cluster(source, check=False)
+    result = cluster(source)
     assert result.model is not None
     assert result.sizes is not None
     before, after = result.sizes.zip9.before, result.sizes.zip9.after

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from tflite_cluster import __version__
-from tflite_cluster.cli import _bytes, main
+from tflite_cluster.cli import main
+from tflite_cluster.commands.options import byte_count
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -308,7 +309,7 @@ def test_report_of_a_failure(capsys: Captured) -> None:
 
 def test_sizes_are_read_as_people_write_them() -> None:
     for size, number in {"4GB": 4 * 10**9, "4 GiB": 4 << 30, "1500mb": 1500 * 10**6, "12": 12}.items():
-        assert _bytes(size) == number
+        assert byte_count(size) == number
     assert run("conv_2d_float32.tflite out.tflite --clusters 16 --memory 4GB --quiet") == 0
     assert run("conv_2d_float32.tflite out.tflite --memory -4GB --force --quiet") == 2
 

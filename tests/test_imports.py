@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"__init__", "config", "errors", "fidelity", "jobs", "result", "search"},
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "search", "session"},
     "api": {"config", "errors", "jobs", "model", "packing", "result", "session", "strategy", "verification"},
-    "cli": {"__init__", "api", "config", "errors", "report", "result", "units"},
+    "commands": {"__init__", "api", "config", "errors", "report", "result", "units"},
+    "cli": {"errors", "report"},
 }
 """Part of the package -> the parts that it may use besides itself."""
 

@@ -1,0 +1,153 @@
+"""`tflite-cluster IN OUT`: cluster a model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .. import __version__
+from ..config import Config
+from ..errors import FidelityError, NotSmallerError, OutputError
+from .options import byte_count
+
+if TYPE_CHECKING:
+    from ..result import Result
+
+
+_EPILOG = """
+\b
+Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
+read or is not safe; 98 the output would not zip smaller; 99 a target is missed or cannot be
+measured. 0 may mean "not checked" unless a target is set.
+"""
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
+@click.argument("source", metavar="IN.tflite", type=click.Path(path_type=Path))
+@click.argument("destination", metavar="OUT.tflite", type=click.Path(path_type=Path))
+@click.option(
+    "--clusters",
+    metavar="N",
+    type=int,
+    help="Give every tensor a codebook of at most N values, 2 to 256, instead of what suits it.",
+)
+@click.option(
+    "--granularity",
+    type=click.Choice(["tensor", "axis"]),
+    default=Config.granularity,
+    show_default=True,
+    help="One codebook per tensor, or per output channel (plain k-means; hardly zips).",
+)
+@click.option(
+    "--data",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, or a folder "
+    "of .npy. By default IN.samples.npz beside the model, else synthetic samples.",
+)
+@click.option(
+    "--no-check",
+    "check",
+    flag_value=False,
+    default=True,
+    help="Do not run the models, neither to calibrate nor to compare them.",
+)
+@click.option("--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.")
+@click.option(
+    "--min-agreement",
+    metavar="PERCENT",
+    type=float,
+    help="Seek the smallest zip that keeps this share of equal top-1 classes, or fail.",
+)
+@click.option("--min-sqnr", metavar="DB", type=float, help="Likewise, that keeps this in every output.")
+@click.option(
+    "--max-drop", metavar="POINTS", type=float, help="Likewise, that loses no more top-1 accuracy (needs labels)."
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace an existing output or report, and write an output that zips no smaller.",
+)
+@click.option(
+    "--report",
+    metavar="OUT.json",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the whole result as JSON (and measure xz).",
+)
+@click.option(
+    "--no-sizes",
+    "measure",
+    flag_value=False,
+    default=True,
+    help="Do not measure compressed sizes, which takes longer than clustering.",
+)
+@click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
+@click.option("--workers", metavar="N", type=int, help="Threads; the result does not depend on it. [default: all]")
+@click.option("--timeout", metavar="SECONDS", type=float, help="Give up a hanging interpreter after this long.")
+@click.option("--memory", metavar="SIZE", type=byte_count, help="Most memory for the interpreter, such as 4GB.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
+@click.version_option(__version__, prog_name="tflite-cluster")
+def command(source: Path, destination: Path, report: Path | None, quiet: bool, **settings: Any) -> int:
+    """Cluster the weights of a .tflite model, so that it zips several times smaller.
+
+    OUT.tflite has the length of IN.tflite; only weights change, and the interpreter checks that both models
+    compute the same.
+    """
+    from ..api import cluster
+    from ..report.progress import progress_bar
+
+    if report is not None:
+        _check_report(report, source, destination, settings["force"])
+    try:
+        with progress_bar(quiet) as progress:
+            result = cluster(source, destination, progress=progress, xz=report is not None, **settings)
+        failure = None
+    except (FidelityError, NotSmallerError) as error:
+        result, failure = error.result, error
+    _publish(result, report, quiet, written=failure is None)
+    if failure is not None:
+        raise _in_short(failure, report, quiet)
+    return 0
+
+
+def _check_report(report: Path, source: Path, destination: Path, force: bool) -> None:
+    """Refuse, before any work is done, a report that cannot be written or would destroy something."""
+    if str(report) == "-":
+        raise OutputError("--report takes the name of a file, not -")
+    if report.resolve() in (source.resolve(), destination.resolve()):
+        raise OutputError(f"{report} is a model of this run: give the report another name")
+    if not report.parent.is_dir():
+        raise OutputError(f"the folder {report.parent} does not exist: create it first")
+    if report.is_file() and not force:
+        raise OutputError(f"{report} exists: use --force to replace it")
+
+
+def _publish(result: Result, report: Path | None, quiet: bool, written: bool) -> None:
+    if report is not None:
+        from ..report.json import write_json
+
+        write_json(result, report, written)
+    if not quiet:
+        from ..report.text import print_result
+
+        try:
+            print_result(result, written)
+        except BrokenPipeError:  # nobody reads on, which does not undo what was written
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _in_short(
+    failure: FidelityError | NotSmallerError, report: Path | None, quiet: bool
+) -> FidelityError | NotSmallerError:
+    """The failure without the reasons that were printed already, and with what was written after all."""
+    message = str(failure)
+    if isinstance(failure, FidelityError) and not quiet:
+        failed = ", ".join(gate.gate for gate in failure.result.fidelity.gates if not gate.passed)
+        message = f"{failure.result.source}: {failed} failed; no model was written"
+    if report is not None:
+        message += f"; the report is in {report}"
+    return type(failure)(message, failure.result)

@@ -210,7 +210,7 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
         (copy,) = (each for each in arguments if isinstance(each, PatchedCopy))
         before.append(copy.read() == path.read_bytes() and not copy.spans)
 
-    monkeypatch.setattr("tflite_cluster.search.run._Curve.visit", write_and_die)
+    monkeypatch.setattr("tflite_cluster.search.curve.Curve.visit", write_and_die)
     monkeypatch.setattr("tflite_cluster.strategy.cluster_blind", look)
     result = digits(measure=False)
     assert before == [True]

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 from .config import Config, Settings
 from .errors import FidelityError, NotSmallerError
 from .jobs import Progress, describe_constants, describe_weights, no_progress
@@ -48,6 +50,7 @@ def cluster(
         model = open_model(original)
         weights, others = select(model)
         with (
+            threadpool_limits(1, "blas"),  # tensors are clustered in parallel; sums must not depend on the threads
             PatchedCopy(model, target) as copy,
             open_session(model, original, config) as session,
             Scales() as scales,

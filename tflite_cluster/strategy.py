@@ -17,12 +17,13 @@ from .model.read import Model
 from .model.select import Weight
 from .packing.sizes import compressed_size
 from .result import Strategy
+from .search.bench import Bench, calibrate, cluster_blind
 from .search.points import Point
 from .search.quality import Quality
-from .search.run import Bench, calibrate, cluster_blind
+from .search.run import search, search_size
 from .session import Session
 
-_RISK: Final = 0.2
+_RISK: Final = 0.25
 """Points of top-1 accuracy that may be at risk by default."""
 
 _NOISE_ALLOWED: Final = 1.25
@@ -90,9 +91,9 @@ def _calibrated(
         return Strategy(f"calibrated on {basis}")
     if config.max_size is not None:
         most = config.size_limit(compressed_size(original, "zip9"))
-        found = bench.search_size(lambda: most is not None and _zipped(copy) <= most)
+        found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
     else:
-        found = bench.search(_criterion(config, bench))
+        found = search(bench, _criterion(config, bench))
         if found.chosen is None and not config.has_gates:
             bench.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)

@@ -10,8 +10,8 @@ import pytest
 from fixture_models import FOLDER
 from operators import batch_matmul, convolution, dense, depthwise
 
-from tflite_cluster.calibration.gather import gather_moments, probe_of
-from tflite_cluster.calibration.moments import Meeting, Moments, Probe, collect, observations, observe
+from tflite_cluster.calibration.gather import Observer, probe_of
+from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Moments, Probe, collect, observations, observe
 from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
@@ -305,9 +305,8 @@ def gathered(process: InterpreterProcess, name: str, count: int = 6) -> tuple[di
     samples = gather_samples(process.call(describe, path), None, {}, count, 0)
     chosen = {key: np.arange(each.count) for key, each in samples.items()}
     told: list[tuple[int, int]] = []
-    moments = gather_moments(
-        process, model, path, layers, samples, chosen, 1, lambda done, total: told.append((done, total))
-    )
+    observer = Observer(process, model, path, samples, chosen, 1)
+    moments = observer.moments(layers, lambda done, total: told.append((done, total)))
     assert not told or told[-1][0] == told[-1][1]
     return layers, moments
 
@@ -332,3 +331,37 @@ def test_a_model_that_does_not_run_has_no_moments(process: InterpreterProcess, n
     layers, moments = gathered(process, name)
     assert layers
     assert not moments
+
+
+def test_nothing_drifts_in_an_identical_copy(process: InterpreterProcess) -> None:
+    path = FOLDER / "two_signatures_float32.tflite"
+    layers, moments = gathered(process, "two_signatures_float32")
+    model = open_model(path)
+    samples = gather_samples(process.call(describe, path), None, {}, 6, 0)
+    observer = Observer(process, model, path, samples, {key: np.arange(each.count) for key, each in samples.items()}, 1)
+    same = observer.drift(path, layers)
+    assert same.keys() == moments.keys()
+    for number, each in same.items():
+        np.testing.assert_array_equal(each.second, moments[number].second)
+        assert not each.cross.any()
+        assert not each.mean_drift.any()
+
+
+def test_sums_of_drift() -> None:
+    generator = np.random.default_rng(0)
+    x, drifted = generator.standard_normal((2, 50, 3, 4))
+    meeting = Meeting(PROBE, "pixels", 3, 4, None, 1, 1)
+    moments = DriftedMoments.empty(meeting)
+    for part in (slice(0, 20), slice(20, 50)):
+        other = DriftedMoments.empty(meeting)
+        other.count = len(x[part])
+        other.first += drifted[part].sum(0)
+        other.second += np.einsum("spi,spj->pij", drifted[part], drifted[part])
+        other.first_drift += (x - drifted)[part].sum(0)
+        other.cross += np.einsum("spi,spj->pij", (x - drifted)[part], drifted[part])
+        moments.add(other)
+    cross = np.einsum("spi,spj->pij", x - drifted, drifted) / 50
+    np.testing.assert_allclose(moments.mean_drift, (x - drifted).mean(0), atol=1e-6)
+    np.testing.assert_allclose(moments.cross_moment, cross, atol=1e-6)
+    centred = np.einsum("spi,spj->pij", x - drifted, drifted - drifted.mean(0)) / 50
+    np.testing.assert_allclose(moments.cross_covariance, centred, atol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tflite_cluster.clustering.codebook import nearest
-from tflite_cluster.clustering.feedback import Feedback, shrunk
+from tflite_cluster.clustering.feedback import Feedback, corrected, shrunk
 
 Floats = np.ndarray
 BOOK = np.array([-2.0, -1.1, -0.4, 0.0, 0.3, 0.9, 1.8])
@@ -169,3 +169,25 @@ def test_shrinking_keeps_the_diagonal_and_fades_with_observations() -> None:
         np.testing.assert_allclose(result[:, off], share * hessian[:, off], rtol=1e-6)
     raised = np.einsum("pii->pi", shrunk(hessian, 10, 0.25))
     np.testing.assert_allclose(raised, diagonal + 0.25 * diagonal.mean(axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(("rows", "parts", "n"), [(5, 1, 6), (6, 2, 4), (4, 4, 3), (5, 2, 3)])
+def test_corrected_weights_are_the_least_squares_solution(rows: int, parts: int, n: int) -> None:
+    """Groups of rows, single rows, and runs of columns, which are corrected each by itself."""
+    generator = np.random.default_rng(rows)
+    by_columns = rows % parts != 0
+    weights = generator.standard_normal((rows, parts * n if by_columns else n))
+    drifted = generator.standard_normal((40, parts, n))
+    x = drifted + 0.3 * generator.standard_normal((40, parts, n)) + 0.1
+    hessian = np.einsum("spi,spj->pij", drifted, drifted) / 40
+    cross = np.einsum("spi,spj->pij", x - drifted, drifted) / 40
+    found = corrected(weights, hessian, cross)
+    for part in range(parts):
+        place = (
+            np.s_[:, part * n : (part + 1) * n]
+            if by_columns
+            else np.s_[part * rows // parts : (part + 1) * rows // parts]
+        )
+        wanted = x[:, part] @ weights[place].T
+        best = np.linalg.lstsq(drifted[:, part], wanted, rcond=None)[0].T
+        np.testing.assert_allclose(found[place], best, atol=1e-9)

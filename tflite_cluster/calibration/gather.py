@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..model.layers import Layer
 from ..model.read import Model, Tensor
-from .moments import Meeting, Moments, Probe, collect
+from .moments import DriftedMoments, Meeting, Moments, Probe, collect, collect_drift
 from .samples import Samples
 
 _MOST_PLACES: Final = 64
@@ -26,41 +27,63 @@ _WIDEST: Final = 1536
 """Columns of the widest Hessian: the time that one takes grows with their cube."""
 _BATCH_BYTES: Final = 16 << 20
 
+AnyMoments = TypeVar("AnyMoments", bound=Moments)
 
-def gather_moments(
-    process: InterpreterProcess,
-    model: Model,
-    path: Path,
-    layers: Mapping[int, Layer],
-    samples: Mapping[str | None, Samples],
-    chosen: Mapping[str | None, npt.NDArray[np.intp]],
-    threads: int,
-    progress: Callable[[int, int], None],
-) -> dict[int, Moments]:
-    """Moments for those of the numbered layers whose input can be observed.
 
-    chosen: which samples to use, by signature. Layers of subgraphs that no signature runs directly, or whose tensors
-    cannot be read, are missing from the result.
-    """
-    widest = _widest(layers.values())
-    found: dict[int, Moments] = {}
-    total, done = sum(len(indices) for indices in chosen.values()), 0
-    for key, indices in chosen.items():
-        subgraph = model.signatures[key].subgraph if key in model.signatures else 0
-        numbers = [number for number, layer in layers.items() if layer.operator.subgraph == subgraph]
-        meetings = [_meeting(model, layers[number], widest) for number in numbers]
-        sums = [Moments.empty(meeting) for meeting in meetings]
-        try:
-            for batch in batches(samples[key], indices):
-                parts = process.call(collect, path, key, batch, meetings, _MOST_PLACES, [done], threads)
-                for moments, part in zip(sums, parts, strict=True):
-                    moments.add(part)
-                done += len(next(iter(batch.values())))
-                progress(done, total)
-        except InterpreterFailure:
-            continue  # this signature's layers stay without
-        found.update((number, moments) for number, moments in zip(numbers, sums, strict=True) if moments.count)
-    return found
+@dataclass(frozen=True)
+class Observer:
+    """Runs a model on the chosen samples of each signature, and gathers what meets its weights."""
+
+    process: InterpreterProcess
+    model: Model
+    original: Path
+    samples: Mapping[str | None, Samples]
+    chosen: Mapping[str | None, npt.NDArray[np.intp]]
+    threads: int
+
+    @property
+    def count(self) -> int:
+        """How many samples are run."""
+        return sum(len(indices) for indices in self.chosen.values())
+
+    def moments(self, layers: Mapping[int, Layer], progress: Callable[[int, int], None]) -> dict[int, Moments]:
+        """Moments for those of the numbered layers whose input can be observed.
+
+        Layers of subgraphs that no signature runs directly, or whose tensors cannot be read, are missing.
+        """
+        return self._gather(layers, Moments, collect, [self.original], progress)
+
+    def drift(self, copy: Path, layers: Mapping[int, Layer]) -> dict[int, DriftedMoments]:
+        """The same for a clustered copy beside the original."""
+        return self._gather(layers, DriftedMoments, collect_drift, [self.original, copy], lambda _done, _total: None)
+
+    def _gather(
+        self,
+        layers: Mapping[int, Layer],
+        kind: type[AnyMoments],
+        work: Callable[..., list[AnyMoments]],
+        paths: Sequence[Path],
+        progress: Callable[[int, int], None],
+    ) -> dict[int, AnyMoments]:
+        widest = _widest(layers.values())
+        found: dict[int, AnyMoments] = {}
+        done = 0
+        for key, indices in self.chosen.items():
+            subgraph = self.model.signatures[key].subgraph if key in self.model.signatures else 0
+            numbers = [number for number, layer in layers.items() if layer.operator.subgraph == subgraph]
+            meetings = [_meeting(self.model, layers[number], widest) for number in numbers]
+            sums = [kind.empty(meeting) for meeting in meetings]
+            try:
+                for batch in batches(self.samples[key], indices):
+                    parts = self.process.call(work, *paths, key, batch, meetings, _MOST_PLACES, [done], self.threads)
+                    for moments, part in zip(sums, parts, strict=True):
+                        moments.add(part)
+                    done += len(next(iter(batch.values())))
+                    progress(done, self.count)
+            except InterpreterFailure:
+                continue  # this signature's layers stay without
+            found.update((number, moments) for number, moments in zip(numbers, sums, strict=True) if moments.count)
+        return found
 
 
 def batches(samples: Samples, indices: npt.NDArray[np.intp]) -> Iterator[dict[str, npt.NDArray[Any]]]:

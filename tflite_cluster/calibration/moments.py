@@ -1,15 +1,16 @@
 """Second moments E[x xᵀ] of what meets the columns of each weight, gathered where the interpreter runs.
 
-`collect` and `observe` run in the interpreter's process and give back sums, never activations of whole images.
+`collect`, `collect_drift` and `observe` run in the interpreter's process and give back sums, never activations of whole
+images.
 Padding counts as the real value zero, as it does for the kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ import numpy.typing as npt
 from ..interpreter.runtime import Kernels, OpenModel
 from ..interpreter.worker import open_model
 from ..model.layers import Kind, Window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Floats = npt.NDArray[np.float32]
 
@@ -64,7 +68,7 @@ class Moments:
     second: Floats
 
     @classmethod
-    def empty(cls, meeting: Meeting) -> Moments:
+    def empty(cls, meeting: Meeting) -> Self:
         """Nothing observed yet."""
         shape = meeting.parts, meeting.columns
         return cls(0, np.zeros(shape, np.float32), np.zeros((*shape, meeting.columns), np.float32))
@@ -92,6 +96,44 @@ class Moments:
         return self.hessian - mean[:, :, None] * mean[:, None, :]
 
 
+@dataclass
+class DriftedMoments(Moments):
+    """Moments of the inputs x̂ that a clustered model gives a weight, with sums of x - x̂ and (x - x̂) x̂ᵀ, where x is what
+    the original gives it.
+    """
+
+    first_drift: Floats
+    cross: Floats
+
+    @classmethod
+    def empty(cls, meeting: Meeting) -> Self:
+        """Nothing observed yet."""
+        plain = Moments.empty(meeting)
+        return cls(0, plain.first, plain.second, np.zeros_like(plain.first), np.zeros_like(plain.second))
+
+    def add(self, other: Moments) -> None:
+        """Take in the sums of other observations."""
+        super().add(other)
+        assert isinstance(other, DriftedMoments)
+        self.first_drift += other.first_drift
+        self.cross += other.cross
+
+    @property
+    def mean_drift(self) -> npt.NDArray[np.float64]:
+        """E[x - x̂], (parts, columns)."""
+        return self.first_drift.astype(np.float64) / max(self.count, 1)
+
+    @property
+    def cross_moment(self) -> npt.NDArray[np.float64]:
+        """E[(x - x̂) x̂ᵀ], (parts, columns, columns)."""
+        return self.cross.astype(np.float64) / max(self.count, 1)
+
+    @property
+    def cross_covariance(self) -> npt.NDArray[np.float64]:
+        """The same once a free bias absorbs the mean error of every output."""
+        return self.cross_moment - self.mean_drift[:, :, None] * self.mean[:, None, :]
+
+
 def collect(
     path: Path,
     key: str | None,
@@ -108,14 +150,54 @@ def collect(
     model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
     sums = [Moments.empty(meeting) for meeting in meetings]
     for sample in range(len(next(iter(batch.values())))):
-        model.run(key, {name: values[sample] for name, values in batch.items()})
-        for number, (meeting, moments) in enumerate(zip(meetings, sums, strict=True)):
-            generator = np.random.default_rng([*seed, sample, number])
-            x = observations(meeting, meeting.probe.read(model), most, generator)
-            moments.count += len(x)
-            moments.first += x.sum(0)
-            moments.second += np.matmul(x.transpose(1, 2, 0), x.transpose(1, 0, 2))
+        for moments, x in zip(sums, _met(model, key, batch, sample, meetings, most, seed), strict=True):
+            _count_in(moments, x)
     return sums
+
+
+def collect_drift(
+    original: Path,
+    copy: Path,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    meetings: Sequence[Meeting],
+    most: int,
+    seed: Sequence[int],
+    threads: int,
+) -> list[DriftedMoments]:
+    """The same for a clustered copy beside its original, at the same places of both."""
+    models = [open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True) for path in (original, copy)]
+    sums = [DriftedMoments.empty(meeting) for meeting in meetings]
+    for sample in range(len(next(iter(batch.values())))):
+        before, after = (list(_met(model, key, batch, sample, meetings, most, seed)) for model in models)
+        for moments, x, drifted in zip(sums, before, after, strict=True):
+            _count_in(moments, drifted)
+            drift = x - drifted
+            moments.first_drift += drift.sum(0)
+            moments.cross += np.matmul(drift.transpose(1, 2, 0), drifted.transpose(1, 0, 2))
+    return sums
+
+
+def _met(
+    model: OpenModel,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    sample: int,
+    meetings: Sequence[Meeting],
+    most: int,
+    seed: Sequence[int],
+) -> Iterator[Floats]:
+    """What meets each weight when one sample is run, (places, parts, columns)."""
+    model.run(key, {name: values[sample] for name, values in batch.items()})
+    for number, meeting in enumerate(meetings):
+        generator = np.random.default_rng([*seed, sample, number])
+        yield observations(meeting, meeting.probe.read(model), most, generator)
+
+
+def _count_in(moments: Moments, x: Floats) -> None:
+    moments.count += len(x)
+    moments.first += x.sum(0)
+    moments.second += np.matmul(x.transpose(1, 2, 0), x.transpose(1, 0, 2))
 
 
 def observe(

@@ -20,7 +20,7 @@ from ..interpreter.process import InterpreterProcess
 from ..model.layers import Layer, find_layer, real_bias, real_rows
 from ..model.read import Model
 from ..model.select import Weight, select
-from .gather import gather_moments
+from .gather import Observer
 from .moments import Moments
 from .synthetic import InputHint, synthetic_samples
 
@@ -64,7 +64,8 @@ def guess_range(
     for candidate in _candidates(real[0], hints.get(real[0].name)):
         samples = synthetic_samples(signature, {**hints, real[0].name: candidate}, _SAMPLES, seed=0)
         chosen = {signature.key: np.arange(samples.count)}
-        moments = gather_moments(process, model, path, layers, {signature.key: samples}, chosen, threads, _ignore)
+        observer = Observer(process, model, path, {signature.key: samples}, chosen, threads)
+        moments = observer.moments(layers, _ignore)
         scores[candidate] = _implausibility(model, weights, moments)
     best = min(scores, key=lambda candidate: scores[candidate])
     return {real[0].name: best} if math.isfinite(scores[best]) else {}

@@ -6,6 +6,7 @@ with any codebook in place of a uniform grid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,11 +66,7 @@ class Feedback:
         if n == columns and parts == rows:
             return self._assign_rows(weights, centroids)
         indices = np.empty(weights.shape, np.intp)
-        for part in range(parts):
-            if n == columns:
-                place = np.s_[part * rows // parts : (part + 1) * rows // parts, :]
-            else:
-                place = np.s_[:, part * n : (part + 1) * n]
+        for part, place in enumerate(_places(weights.shape, parts, n)):
             indices[place] = self._assign_part(part, weights[place], centroids)
         return indices
 
@@ -102,6 +99,32 @@ class Feedback:
         result = np.empty_like(indices)
         np.put_along_axis(result, self.order, indices, 1)
         return result
+
+
+def corrected(weights: Array, hessian: Array, cross: Array) -> Array:
+    """The weights (rows, columns) that make the most of inputs x̂ that have drifted from the original's x.
+
+    They minimise E[|W x - W' x̂|²]: W' = W + W E[(x - x̂) x̂ᵀ] H⁻¹, with H = E[x̂ x̂ᵀ] and the cross moments both
+    (parts, n, n). GPTAQ (2504.02692) corrects for the same drift.
+    """
+    parts, n, _ = hessian.shape
+    if n == weights.shape[1] and parts == len(weights):
+        change = np.einsum("rc,rcd->rd", weights, cross)
+        return np.asarray(weights + np.linalg.solve(hessian, change[..., None])[..., 0])
+    result: Array = weights.copy()
+    for part, place in enumerate(_places(weights.shape, parts, n)):
+        result[place] += np.linalg.solve(hessian[part], (weights[place] @ cross[part]).T).T
+    return result
+
+
+def _places(shape: tuple[int, ...], parts: int, n: int) -> Iterator[tuple[slice, slice]]:
+    """Where each part lies in a matrix of that shape: a run of its rows, or of its columns."""
+    rows, columns = shape
+    for part in range(parts):
+        if n == columns:
+            yield np.s_[part * rows // parts : (part + 1) * rows // parts, :]
+        else:
+            yield np.s_[:, part * n : (part + 1) * n]
 
 
 def _inverse_factor(hessian: Array) -> Array:

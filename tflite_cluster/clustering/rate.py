@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .codebook import Representable, float_codebook, nearest, optimal_codebook
 from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
-from .feedback import Feedback
+from .feedback import Feedback, Reals
 from .histogram import Array, Histogram, code_histogram, value_histogram
 
 _LEAST_SQNR: Final = 8.0
@@ -23,12 +23,22 @@ _MOST_EXACT_BINS: Final = 1024
 
 
 @dataclass(frozen=True)
+class Drift:
+    """target: what to assign in place of the codes, relative to zero, (rows, columns). mean: how much higher the mean
+    of what meets the columns was in the original, (parts, n).
+    """
+
+    target: Array
+    mean: Array
+
+
+@dataclass(frozen=True)
 class Matrix:
     """A weight as error feedback sees it.
 
     codes: (rows, columns), float32 for floats, else integers. scale: real size of a code in each row, (rows,).
     zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of what meets the
-    columns, (parts, n) as the feedback's parts.
+    columns, (parts, n) as the feedback's parts. drift: where the inputs have changed since the original, what to do.
     """
 
     codes: npt.NDArray[Any]
@@ -38,6 +48,7 @@ class Matrix:
     representable: Representable
     feedback: Feedback | None
     mean: Array | None
+    drift: Drift | None = None
 
     @cached_property
     def histogram(self) -> Histogram:
@@ -113,19 +124,27 @@ def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:
 def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
     """Assign with feedback if there is any. Rows are independent, so that their scales need no care."""
     values = matrix.codes.astype(np.float32) - np.float32(matrix.zero)
-    indices = nearest(values, centroids) if matrix.feedback is None else matrix.feedback.assign(values, centroids)
+    aim = values if matrix.drift is None else matrix.drift.target
+    indices = nearest(aim, centroids) if matrix.feedback is None else matrix.feedback.assign(aim, centroids)
     shares = np.bincount(indices.reshape(-1)) / indices.size
     entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
     table = (centroids + matrix.zero).astype(matrix.codes.dtype)
-    change = centroids.astype(np.float32)[indices] - values
-    return Priced(table[indices], entropy, error, _mean_change(matrix, change))
+    return Priced(table[indices], entropy, error, _mean_change(matrix, values, centroids.astype(np.float32)[indices]))
 
 
-def _mean_change(matrix: Matrix, change: npt.NDArray[np.float32]) -> Array | None:
+def _mean_change(matrix: Matrix, before: Reals, after: Reals) -> Array | None:
     if matrix.mean is None:
         return None
-    parts, n = matrix.mean.shape
-    rows, columns = change.shape
-    by_row = np.repeat(matrix.mean, rows // parts, axis=0) if n == columns else matrix.mean.reshape(1, columns)
-    result: Array = np.sum(change * by_row, axis=1) * matrix.scale
+    change = _weighted_sums(after - before, matrix.mean)
+    if matrix.drift is not None:
+        change -= _weighted_sums(before, matrix.drift.mean)
+    return change * matrix.scale
+
+
+def _weighted_sums(matrix: Reals, weights: Array) -> Array:
+    """Sum of each row, its columns weighted by (parts, n) as the parts of feedback lie."""
+    parts, n = weights.shape
+    rows, columns = matrix.shape
+    by_row = np.repeat(weights, rows // parts, axis=0) if n == columns else weights.reshape(1, columns)
+    result: Array = np.sum(matrix * by_row, axis=1)
     return result

@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from threadpoolctl import threadpool_limits
+
 _GRACE_SECONDS = 2
 
 
@@ -38,6 +40,7 @@ def serve(memory: int | None) -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     _protect_parent(memory)
+    threadpool_limits(1, "blas")  # its threads would only wait for each other and for the interpreter's
     _send(answers, Answer())
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -91,6 +91,17 @@ class PatchedCopy:
         self._file.seek(span.start)
         return self._file.read(span.size)
 
+    def contents(self) -> dict[Span, bytes]:
+        """What the written spans hold, to be put back later."""
+        return {span: self.read_span(span) for span in self._spans}
+
+    def put_back(self, contents: dict[Span, bytes]) -> None:
+        """Make the file what it was when it had these contents."""
+        for span in self._spans - contents.keys():
+            self.restore(span)
+        for span, content in contents.items():
+            self.write(span, memoryview(content))
+
     def restore(self, span: Span) -> None:
         """Put the original bytes back."""
         self.write(span, self._model.data[span.start : span.stop])

@@ -76,6 +76,7 @@ def _strategy(strategy: Strategy) -> dict[str, Any]:
 def _point(point: Point) -> dict[str, Any]:
     return {
         "multiplier": point.multiplier,
+        "in_order": point.in_order,
         "bits": point.bits,
         "weight_sqnr_db": point.weight_sqnr,
         **_quality(point.quality),

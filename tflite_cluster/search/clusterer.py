@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 import numpy as np
 
-from ..calibration.moments import Moments
-from ..clustering.feedback import Feedback, shrunk
+from ..calibration.moments import DriftedMoments, Moments
+from ..clustering.feedback import Feedback, corrected, shrunk
 from ..clustering.histogram import Array
-from ..clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count
+from ..clustering.rate import Drift, Matrix, Priced, cluster_at_price, cluster_to_count
 from ..model.layers import Bias, Layer, as_flat, as_rows, row_scale
 from ..model.patch import PatchedCopy
 from ..model.read import Model
@@ -29,6 +29,10 @@ class Trust:
     observations_per_sample: int
     floor: float
     shifts_biases: bool
+
+    def observations(self, moments: Moments, samples: int) -> int:
+        """Independent observations that moments count as, which come from so many samples."""
+        return min(moments.count, samples * self.observations_per_sample)
 
 
 REAL: Final = Trust(observations_per_sample=16, floor=0.01, shifts_biases=True)
@@ -60,12 +64,25 @@ def make_job(
     elif moments is not None and layer is not None:
         shifts = trust.shifts_biases and layer.bias is not None
         hessian = moments.covariance if shifts else moments.hessian
-        observations = min(moments.count, samples * trust.observations_per_sample)
-        feedback = Feedback.of(shrunk(hessian, observations, trust.floor))
+        feedback = Feedback.of(shrunk(hessian, trust.observations(moments, samples), trust.floor))
         mean = moments.mean if shifts else None
     storage = weight.storage
     matrix = Matrix(codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean)
     return Job(weight, layer, rows, matrix)
+
+
+def followed(job: Job, moments: DriftedMoments, samples: int, trust: Trust) -> Job:
+    """The job in a model whose earlier layers are clustered: it makes up for what they changed as well."""
+    matrix = job.matrix
+    shifts = matrix.mean is not None
+    observations = trust.observations(moments, samples)
+    hessian = shrunk(moments.covariance if shifts else moments.hessian, observations, trust.floor)
+    cross = moments.cross_covariance if shifts else moments.cross_moment
+    cross *= observations / (observations + cross.shape[-1])
+    target = corrected(matrix.codes.astype(np.float64) - matrix.zero, hessian, cross)
+    drift = Drift(target, moments.mean_drift)
+    mean = moments.mean if shifts else None
+    return replace(job, matrix=replace(matrix, feedback=Feedback.of(hessian), mean=mean, drift=drift))
 
 
 class Clusterer:
@@ -94,6 +111,11 @@ class Clusterer:
         self._copy.restore(job.weight.span)
         if job.layer is not None and job.layer.bias is not None:
             self._copy.restore(job.layer.bias.span)
+
+    def follow(self, jobs: Iterable[Job], drifts: Iterable[DriftedMoments], samples: int, trust: Trust) -> list[Job]:
+        """Several jobs in a model whose earlier layers are clustered."""
+        with ThreadPoolExecutor(self._threads) as pool:
+            return list(pool.map(lambda job, drift: followed(job, drift, samples, trust), jobs, drifts))
 
     def _apply(self, jobs: Sequence[Job], ways: Sequence[Callable[[Matrix], Priced]]) -> list[Priced]:
         with ThreadPoolExecutor(self._threads) as pool:

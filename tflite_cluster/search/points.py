@@ -17,11 +17,12 @@ _MOST_VISITS: Final = 12
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate: multiplier of all prices, entropy in bits per weight, SQNR of the weights in dB (in the mean over
-    all of them), and how well it does.
+    """One candidate: multiplier of all prices, whether layers were clustered in the order in which they are run,
+    entropy in bits per weight, SQNR of the weights in dB (in the mean over all of them), and how well it does.
     """
 
     multiplier: float
+    in_order: bool
     bits: float
     weight_sqnr: float
     quality: Quality

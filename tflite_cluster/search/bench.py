@@ -1,0 +1,146 @@
+"""A model made ready to be clustered: its layers' inputs observed, its samples split, its jobs made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from ..calibration.gather import Observer
+from ..calibration.samples import Samples
+from ..interpreter.process import InterpreterProcess
+from ..model.layers import find_layer
+from ..model.patch import PatchedCopy
+from ..model.read import Model
+from ..model.select import Weight
+from .allocation import price_at_sqnr
+from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Trust, make_job
+from .effort import Effort
+from .judge import Chosen, Judge
+from .quality import Quality
+
+Progress = Callable[[str, int, int], None]
+
+_KEPT_ASIDE: Final = 0.2
+_LEAST_KEPT_ASIDE: Final = 40
+_BLIND_SQNR: Final = 30.0
+"""dB that each tensor keeps where the model cannot be run."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples by signature: those that calibration sees, those that it does not, those that sensitivities are measured
+    on, and all.
+    """
+
+    calibration: Chosen
+    aside: Chosen
+    few: Chosen
+    everything: Chosen
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A model ready to be clustered at any price; jobs by the number of their weight."""
+
+    clusterer: Clusterer
+    judge: Judge
+    observer: Observer
+    copy: PatchedCopy
+    jobs: dict[int, Job]
+    split: Split
+    floor: Quality
+    trust: Trust
+    effort: Effort
+    progress: Progress
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether all samples are made up."""
+        return self.trust is SYNTHETIC
+
+    def restore(self) -> None:
+        """Put the copy back to what it was."""
+        for job in self.jobs.values():
+            self.clusterer.restore(job)
+
+    def to_count(self, clusters: int) -> None:
+        """Cluster all tensors to a fixed number of values in the copy."""
+        jobs = [job for job in self.jobs.values() if len(job.matrix.histogram) > clusters]
+        self.clusterer.apply_count(jobs, clusters)
+
+    def judge_few(self) -> Quality:
+        """How far the copy is from the original, on the samples for sensitivities."""
+        return self.judge.measure(self.copy, self.split.few)
+
+    def judge_aside(self) -> Quality:
+        """The same on the samples that calibration has not seen."""
+        return self.judge.measure(self.copy, self.split.aside)
+
+    def judge_all(self) -> Quality:
+        """The same on all samples."""
+        return self.judge.measure(self.copy, self.split.everything)
+
+
+def calibrate(
+    process: InterpreterProcess,
+    samples: Mapping[str | None, Samples],
+    model: Model,
+    weights: Mapping[int, Weight],
+    original: Path,
+    copy: PatchedCopy,
+    *,
+    seed: int,
+    threads: int,
+    progress: Progress,
+) -> Bench:
+    """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
+
+    Raises InterpreterFailure if the original cannot be run on the samples.
+    """
+    layers = {number: layer for number, weight in weights.items() if (layer := find_layer(model, weight))}
+    effort = Effort.of(model, [(weights[number], layer) for number, layer in layers.items()])
+    split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
+    trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
+    judge = Judge(process, model, original, samples, split.everything, threads)
+    observer = Observer(process, model, original, samples, split.calibration, threads)
+    moments = observer.moments(layers, lambda done, total: progress("Calibrating", done, total))
+    with ThreadPoolExecutor(threads) as pool:
+        made = pool.map(
+            lambda number: make_job(
+                model, weights[number], layers.get(number), moments.pop(number, None), observer.count, trust
+            ),
+            weights,
+        )
+        jobs = dict(zip(weights, made, strict=True))
+    floor = judge.noise_floor(split.few)
+    return Bench(Clusterer(model, copy, threads), judge, observer, copy, jobs, split, floor, trust, effort, progress)
+
+
+def cluster_blind(model: Model, weights: Sequence[Weight], copy: PatchedCopy, threads: int) -> None:
+    """Cluster without running the model: every tensor keeps the same ratio of signal to noise."""
+    jobs = [make_job(model, weight, None, None, 0, SYNTHETIC) for weight in weights]
+    Clusterer(model, copy, threads).apply_all(jobs, [price_at_sqnr(job, _BLIND_SQNR) for job in jobs])
+
+
+def split_samples(samples: Mapping[str | None, Samples], seed: int, most: int, few: int) -> Split:
+    """Shuffle the samples of each signature, take so many, and keep a fifth of them from calibration.
+
+    few: how many sensitivities are measured on, first of all those kept aside.
+    """
+    order = {key: np.random.default_rng(seed).permutation(each.count)[:most] for key, each in samples.items()}
+    apart = {key: _aside(len(indices)) for key, indices in order.items()}
+    return Split(
+        calibration={key: indices[apart[key] :] if len(indices) > 1 else indices for key, indices in order.items()},
+        aside={key: indices[: apart[key]] for key, indices in order.items()},
+        few={key: indices[:few] for key, indices in order.items()},
+        everything=order,
+    )
+
+
+def _aside(count: int) -> int:
+    return max(int(_KEPT_ASIDE * count), min(_LEAST_KEPT_ASIDE, count // 2), 1)

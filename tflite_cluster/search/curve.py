@@ -1,0 +1,85 @@
+"""The rate-distortion curve of a model: candidates at multiples of its prices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from ..clustering.rate import Priced
+from ..model.layers import Layer
+from .bench import Bench
+from .clusterer import Job
+from .points import Point
+
+_EXACT_SQNR: Final = 60.0
+"""dB that a tensor counts for if its codebook makes no error."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Candidates of a bench at multiples of its prices (by the number of each weight), and those visited so far."""
+
+    bench: Bench
+    prices: Mapping[int, float]
+    points: list[Point] = field(default_factory=list)
+
+    def visit(self, multiplier: float) -> Point:
+        """Cluster the copy at that multiple, all layers at once, and judge it."""
+        return self._judged(multiplier, self._all_at_once(multiplier), in_order=False)
+
+    def visit_in_order(self, multiplier: float, stages: int) -> Point:
+        """Cluster the copy at that multiple in stages, in the order in which the layers are run, and judge it.
+
+        Each stage sees what the stages before it made of its inputs, and makes up for it.
+        """
+        bench, priced = self.bench, self._all_at_once(multiplier)
+        for layers in _in_stages(bench.jobs, stages):
+            bench.copy.flush()
+            drifts = bench.observer.drift(bench.copy.path, layers)
+            plain = [bench.jobs[number] for number in drifts]
+            jobs = bench.clusterer.follow(plain, drifts.values(), bench.observer.count, bench.trust)
+            prices = [self.prices[number] * multiplier for number in drifts]
+            priced.update(zip(drifts, bench.clusterer.apply_all(jobs, prices), strict=True))
+        return self._judged(multiplier, priced, in_order=True)
+
+    def come_back(self, multiplier: float) -> Point:
+        """The point of that multiple, all layers at once, with the copy as it was there."""
+        last = self.points[-1]
+        return last if last.multiplier == multiplier and not last.in_order else self.visit(multiplier)
+
+    def _all_at_once(self, multiplier: float) -> dict[int, Priced]:
+        jobs = self.bench.jobs
+        priced = self.bench.clusterer.apply_all(jobs.values(), [self.prices[n] * multiplier for n in jobs])
+        return dict(zip(jobs, priced, strict=True))
+
+    def _judged(self, multiplier: float, priced: Mapping[int, Priced], in_order: bool) -> Point:
+        bench = self.bench
+        sizes = [each.codes.size for each in priced.values()]
+        sqnrs = [_sqnr(bench.jobs[number], each) for number, each in priced.items()]
+        point = Point(
+            multiplier=multiplier,
+            in_order=in_order,
+            bits=float(np.average([each.entropy for each in priced.values()], weights=sizes)),
+            weight_sqnr=float(np.average(sqnrs, weights=sizes)),
+            quality=bench.judge_all(),
+        )
+        self.points.append(point)
+        bench.progress("Searching", len(self.points), len(self.points) + 1)
+        return point
+
+
+def _in_stages(jobs: Mapping[int, Job], stages: int) -> Iterator[dict[int, Layer]]:
+    """Layers that errors can be fed back in, by the number of their weight, in the order in which they are run."""
+    layers = {n: job.layer for n, job in jobs.items() if job.layer is not None and job.matrix.feedback is not None}
+    order = sorted(layers, key=lambda number: (layers[number].operator.subgraph, layers[number].operator.index))
+    places = np.linspace(0, len(order) - 1, min(stages, len(order) - 1) + 1)[1:]  # nothing has drifted at the first
+    for place in np.round(places).astype(int):
+        yield {order[place]: layers[order[place]]}
+
+
+def _sqnr(job: Job, priced: Priced) -> float:
+    return 10 * math.log10(job.matrix.power / priced.error) if priced.error > 0 else _EXACT_SQNR

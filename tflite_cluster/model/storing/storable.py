@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..read import Model, Tensor
-from ..select import Weight
+from ..select import User, Weight, is_adjoint
 from .references import has_unknown_fields, root, tables_of, target_at
 
 _METADATA: Final = {
@@ -13,6 +13,9 @@ _METADATA: Final = {
     "OfflineMemoryAllocation": "its metadata say where in memory each tensor belongs",
 }
 _COMPILED: Final = "DISPATCH_OP"
+_TABLES: Final = ("GATHER", "EMBEDDING_LOOKUP", "EMBEDDING_LOOKUP_SPARSE")
+_LARGEST_TABLE: Final = 16 << 20
+"""Bytes of float32: what is unpacked stays in memory, where otherwise only the rows that are read would be."""
 
 
 def storable(model: Model, weight: Weight) -> str | None:
@@ -26,7 +29,11 @@ def storable(model: Model, weight: Weight) -> str | None:
     for index, span in enumerate(model.buffers):
         if span == weight.span and index in model.metadata:
             return f"metadata '{model.metadata[index]}' use the same bytes"
-    reasons = (_of_model(model), *(_of_tensor(model, weight, tensor) for tensor in weight.tensors))
+    reasons = (
+        _of_model(model),
+        *map(_of_user, weight.users),
+        *(_of_tensor(model, weight, tensor) for tensor in weight.tensors),
+    )
     return next((reason for reason in reasons if reason is not None), None)
 
 
@@ -40,6 +47,14 @@ def _of_model(model: Model) -> str | None:
     return None
 
 
+def _of_user(user: User) -> str | None:
+    """LiteRT prepares a constant second factor once, but one that an operator makes in every run."""
+    operator = user.operator
+    if operator.name == "BATCH_MATMUL" and user.operand == 1 and not is_adjoint(operator, 1):
+        return "BATCH_MATMUL would transpose it in every run, and be slower"
+    return None
+
+
 def _of_tensor(model: Model, weight: Weight, tensor: Tensor) -> str | None:
     subgraph = model.subgraphs[tensor.subgraph]
     if tensor.index in subgraph.inputs:
@@ -47,6 +62,9 @@ def _of_tensor(model: Model, weight: Weight, tensor: Tensor) -> str | None:
     if any(tensor.index in operator.outputs for operator in subgraph.operators):
         return "an operator writes it"
     readers = {operator.name for operator in subgraph.operators if tensor.index in operator.inputs}
+    largest = 4 * weight.count > _LARGEST_TABLE
+    if largest and tensor.type == "FLOAT32" and any(user.operator.name in _TABLES for user in weight.users):
+        return "few of its rows are read at a time, and all of them would be unpacked into memory"
     if tensor.type == "FLOAT16":
         return _of_float16(model, tensor, readers)
     between = sorted(readers - {user.operator.name for user in weight.users})

@@ -14,7 +14,7 @@ from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
 from .feedback import Feedback
 from .histogram import Array, Histogram, code_histogram, value_histogram
 
-_LEAST_SQNR: Final = 8.0
+LEAST_SQNR: Final = 8.0
 """dB that every tensor keeps. Further out the damage is no longer in proportion to the error, and a tensor that looked
 free collapses onto a single value."""
 
@@ -84,7 +84,7 @@ class Priced:
 
 def cluster_at_price(matrix: Matrix, price: float) -> Priced:
     """Cluster at a price in squared real units per bit; lower it where the tensor would lose too much."""
-    least = matrix.power * 10 ** (-_LEAST_SQNR / 10)
+    least = matrix.power * 10 ** (-LEAST_SQNR / 10)
     while True:
         book = _codebook(matrix, price / matrix.square_scale)
         if book.error * matrix.square_scale <= least or price <= least * 1e-12:
@@ -118,10 +118,11 @@ def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
     entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
     table = (centroids + matrix.zero).astype(matrix.codes.dtype)
     change = centroids.astype(np.float32)[indices] - values
-    return Priced(table[indices], entropy, error, _mean_change(matrix, change))
+    return Priced(table[indices], entropy, error, mean_change(matrix, change))
 
 
-def _mean_change(matrix: Matrix, change: npt.NDArray[np.float32]) -> Array | None:
+def mean_change(matrix: Matrix, change: npt.NDArray[np.float32]) -> Array | None:
+    """How much a change of the codes (rows, columns) moves the mean of each output row, (rows,), if it is known."""
     if matrix.mean is None:
         return None
     parts, n = matrix.mean.shape

@@ -30,7 +30,8 @@ def real_values(model: Model, weight: Weight) -> np.ndarray:
 
 def finely(model: Model, weight: Weight, *, per_channel: bool) -> Stored:
     """Codes to the nearest of 255 values, with one scale or one for each output channel."""
-    real = np.nan_to_num(real_values(model, weight).astype(np.float64), posinf=0, neginf=0)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        real = np.nan_to_num(real_values(model, weight).astype(np.float64), posinf=0, neginf=0)
     axis = weight.users[0].axis % real.ndim if per_channel else None
     others = tuple(other for other in range(real.ndim) if other != axis)
     largest = abs(real).max(axis=others, keepdims=True)

@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tflite
 from crafting import craft
 from fixture_models import FOLDER, MODELS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutations import mutant
 from storing_cases import expected_dump, finely, patched_model, storable_weights, stored_model, unpacked
 
 from tflite_cluster.errors import ModelError
@@ -205,6 +207,14 @@ def test_weights_that_cannot_be_stored_have_a_reason(name: str, reason: str) -> 
     assert all(found is not None and reason in found for found in reasons)
 
 
+@pytest.mark.parametrize("name", ["gather_float32", "embedding_lookup_float32", "tied_embedding_float32"])
+def test_large_tables_stay_where_they_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = open_model(FOLDER / f"{name}.tflite")
+    (weight,) = storable_weights(model)
+    monkeypatch.setattr("tflite_cluster.model.storing.storable._LARGEST_TABLE", 4 * weight.count - 1)
+    assert "unpacked into memory" in (storable(model, weight) or "")
+
+
 @pytest.mark.parametrize("name", [b"model_control_dependencies", b"OfflineMemoryAllocation"])
 def test_models_whose_metadata_count_operators_or_tensors_are_left_alone(name: bytes) -> None:
     weights = {"data": bytes(12000)}
@@ -228,6 +238,31 @@ def test_parts_of_an_unknown_schema_are_kept_or_refused() -> None:
                 write_stored(model, stored, io.BytesIO())
         else:
             stored_model(model, stored)
+
+
+def test_options_that_lead_out_of_the_file_are_refused() -> None:
+    """Those of most operators are not verified, as nothing else opens them."""
+    data = bytearray((FOLDER / "svdf_float32.tflite").read_bytes())
+    options = tflite.Model.GetRootAs(data, 0).Subgraphs(0).Operators(0).BuiltinOptions()
+    struct.pack_into("<i", data, options.Pos, -(1 << 30))
+    model = open_model(bytes(data))
+    stored = [finely(model, weight, per_channel=True) for weight in storable_weights(model)]
+    with pytest.raises(ModelError, match="the given bytes: damaged: the options"):
+        stored_model(model, stored)
+
+
+def test_hostile_files_are_stored_or_refused() -> None:
+    written = 0
+    for number in range(150):
+        try:
+            model = open_model(mutant(number))
+            stored = [finely(model, weight, per_channel=False) for weight in storable_weights(model)]
+            after = stored_model(model, stored)
+        except ModelError:
+            continue
+        open_model(after)
+        written += bool(stored)
+    assert written
 
 
 def with_unknown_field(data: bytes, value: int) -> bytes:

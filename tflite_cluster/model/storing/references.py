@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from ...errors import ModelError
 from ..layout import ROOT, TABLES, UNIONS
 
 _I32 = struct.Struct("<i").unpack_from
@@ -78,7 +79,7 @@ def has_unknown_fields(data: memoryview, table: str, position: int) -> bool:
 
 
 def find_references(data: memoryview) -> References:
-    """All references of a file that `verify` has found safe to walk."""
+    """All references of a file that `verify` has found safe to walk; raises ModelError where its walk did not reach."""
     return _Search(data).run()
 
 
@@ -106,6 +107,8 @@ class _Search:
             if position in self.seen:
                 continue
             self.seen.add(position)
+            if name == _UNKNOWN and not self._is_readable(position):
+                raise ModelError("damaged: the options of an operator reach outside the file")
             self.vtables.extend((position, position - _I32(self.data, position)[0]))
             for slot, place in _present(self.data, position):
                 if name == _UNKNOWN or slot not in _SLOTS[name]:
@@ -152,9 +155,16 @@ class _Search:
         if target == place or target % 4 or target + 4 > len(self.data):
             return
         self.doubtful.extend((place, target))
-        vtable = target - _I32(self.data, target)[0]
-        if not 0 <= vtable <= len(self.data) - 4:
-            return
+        if self._is_readable(target):
+            self.perhaps_tables.append((target, target - _I32(self.data, target)[0]))
+
+    def _is_readable(self, table: int) -> bool:
+        """Whether something that `verify` has not seen can be read as a table."""
+        size = len(self.data)
+        vtable = table - _I32(self.data, table)[0] if 0 <= table <= size - 4 else -1
+        if not 0 <= vtable <= size - 4:
+            return False
         length, extent = _U16(self.data, vtable)[0], _U16(self.data, vtable + 2)[0]
-        if length >= 4 and length % 2 == 0 and extent >= 4 and vtable + length <= len(self.data):
-            self.perhaps_tables.append((target, vtable))
+        if length < 4 or length % 2 or extent < 4 or vtable + length > size:
+            return False
+        return all(place < size for _, place in _present(self.data, table))

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from ...errors import ModelError
 from ..read import Model, Tensor
 from ..select import Weight
 from ..verify import Span
@@ -65,8 +66,15 @@ class Stored:
 def write_stored(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase) -> None:
     """Write the model with these weights as int8 codes; each must be `storable`.
 
-    `file` is empty, and can be written and sought. Raises ModelError for a file whose parts cannot be moved.
+    `file` is empty, and can be written and sought. Raises ModelError for a model whose parts cannot be moved.
     """
+    try:
+        _write(model, stored, file)
+    except ModelError as error:
+        raise ModelError(f"{model.label}: {error}") from None
+
+
+def _write(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase) -> None:
     plan = _Plan(model)
     plan.add_codes(stored)
     plan.add_tables(stored)

@@ -66,6 +66,8 @@ def _of_tensor(model: Model, weight: Weight, tensor: Tensor) -> str | None:
     if largest and tensor.type == "FLOAT32" and any(user.operator.name in _TABLES for user in weight.users):
         return "few of its rows are read at a time, and all of them would be unpacked into memory"
     if tensor.type == "FLOAT16":
+        if any(user.operator.name == "CONV_2D" for user in weight.users):
+            return "beside a float16 bias, XNNPACK would leave the convolution to slower kernels"
         return _of_float16(model, tensor, readers)
     between = sorted(readers - {user.operator.name for user in weight.users})
     return f"{', '.join(between)} changes its type before it is used" if between else None

@@ -14,7 +14,7 @@ from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
 from .feedback import Feedback, Reals
 from .histogram import Array, Histogram, code_histogram, value_histogram
 
-_LEAST_SQNR: Final = 8.0
+LEAST_SQNR: Final = 8.0
 """dB that every tensor keeps. Further out the damage is no longer in proportion to the error, and a tensor that looked
 free collapses onto a single value."""
 
@@ -95,7 +95,7 @@ class Priced:
 
 def cluster_at_price(matrix: Matrix, price: float) -> Priced:
     """Cluster at a price in squared real units per bit; lower it where the tensor would lose too much."""
-    least = matrix.power * 10 ** (-_LEAST_SQNR / 10)
+    least = matrix.power * 10 ** (-LEAST_SQNR / 10)
     while True:
         book = _codebook(matrix, price / matrix.square_scale)
         if book.error * matrix.square_scale <= least or price <= least * 1e-12:
@@ -129,10 +129,11 @@ def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
     shares = np.bincount(indices.reshape(-1)) / indices.size
     entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
     table = (centroids + matrix.zero).astype(matrix.codes.dtype)
-    return Priced(table[indices], entropy, error, _mean_change(matrix, values, centroids.astype(np.float32)[indices]))
+    return Priced(table[indices], entropy, error, mean_change(matrix, values, centroids.astype(np.float32)[indices]))
 
 
-def _mean_change(matrix: Matrix, before: Reals, after: Reals) -> Array | None:
+def mean_change(matrix: Matrix, before: Reals, after: Reals) -> Array | None:
+    """How much new codes, relative to zero and (rows, columns), move the mean of each output row, (rows,), if known."""
     if matrix.mean is None:
         return None
     change = _weighted_sums(after - before, matrix.mean)

@@ -25,6 +25,8 @@ TABLES: Final[dict[str, tuple[Field, ...]]] = {
         Field("metadata_buffer", 5, "vector", 4, ""),
         Field("metadata", 6, "tables", 4, "Metadata"),
         Field("signature_defs", 7, "tables", 4, "SignatureDef"),
+        Field("external_buffer_groups", 8, "tables", 4, "ExternalBufferGroup"),
+        Field("external_buffers", 9, "tables", 4, "ExternalBuffer"),
     ),
     "OperatorCode": (
         Field("deprecated_builtin_code", 0, "scalar", 1, ""),
@@ -50,6 +52,13 @@ TABLES: Final[dict[str, tuple[Field, ...]]] = {
         Field("sparsity", 6, "table", 4, "SparsityParameters"),
         Field("shape_signature", 7, "vector", 4, ""),
         Field("has_rank", 8, "scalar", 1, ""),
+        Field("variant_tensors", 9, "tables", 4, "VariantSubType"),
+        Field("external_buffer", 10, "scalar", 4, ""),
+    ),
+    "VariantSubType": (
+        Field("shape", 0, "vector", 4, ""),
+        Field("type", 1, "scalar", 1, ""),
+        Field("has_rank", 2, "scalar", 1, ""),
     ),
     "QuantizationParameters": (
         Field("min", 0, "vector", 4, ""),
@@ -66,6 +75,7 @@ TABLES: Final[dict[str, tuple[Field, ...]]] = {
         Field("scales", 0, "scalar", 4, ""),
         Field("zero_points", 1, "scalar", 4, ""),
         Field("block_size", 2, "scalar", 4, ""),
+        Field("block_shape", 3, "vector", 4, ""),
     ),
     "SparsityParameters": (
         Field("traversal_order", 0, "vector", 4, ""),
@@ -98,6 +108,8 @@ TABLES: Final[dict[str, tuple[Field, ...]]] = {
         Field("intermediates", 8, "vector", 4, ""),
         Field("large_custom_options_offset", 9, "scalar", 8, ""),
         Field("large_custom_options_size", 10, "scalar", 8, ""),
+        Field("builtin_options_2", 12, "union", 4, "BuiltinOptions2"),
+        Field("debug_metadata_index", 13, "scalar", 4, ""),
     ),
     "Conv2DOptions": (
         Field("padding", 0, "scalar", 1, ""),
@@ -149,6 +161,16 @@ TABLES: Final[dict[str, tuple[Field, ...]]] = {
         Field("offset", 1, "scalar", 8, ""),
         Field("size", 2, "scalar", 8, ""),
     ),
+    "ExternalBufferGroup": (
+        Field("name", 0, "string", 1, ""),
+    ),
+    "ExternalBuffer": (
+        Field("id", 0, "scalar", 4, ""),
+        Field("group", 1, "scalar", 4, ""),
+        Field("offset", 2, "scalar", 8, ""),
+        Field("length", 3, "scalar", 8, ""),
+        Field("packing", 4, "string", 1, ""),
+    ),
     "Metadata": (
         Field("name", 0, "string", 1, ""),
         Field("buffer", 1, "scalar", 4, ""),
@@ -175,6 +197,8 @@ UNIONS: Final[dict[str, dict[int, str]]] = {
         1: "Int32Vector",
         2: "Uint16Vector",
         3: "Uint8Vector",
+    },
+    "BuiltinOptions2": {
     },
     "BuiltinOptions": {
         1: "Conv2DOptions",

@@ -1,0 +1,83 @@
+"""Which weights can be stored as int8 codes behind DEQUANTIZE, and why others cannot."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..read import Model, Tensor
+from ..select import User, Weight, is_adjoint
+from .references import has_unknown_fields, root, tables_of, target_at
+
+_METADATA: Final = {
+    "model_control_dependencies": "its metadata fix the order of its operators by number",
+    "OfflineMemoryAllocation": "its metadata say where in memory each tensor belongs",
+}
+_COMPILED: Final = "DISPATCH_OP"
+_TABLES: Final = ("GATHER", "EMBEDDING_LOOKUP", "EMBEDDING_LOOKUP_SPARSE")
+_LARGEST_TABLE: Final = 16 << 20
+"""Bytes of float32: what is unpacked stays in memory, where otherwise only the rows that are read would be."""
+
+
+def storable(model: Model, weight: Weight) -> str | None:
+    """Why this weight cannot be stored as int8 codes behind DEQUANTIZE, in words; None if it can."""
+    if weight.tensor.type not in ("FLOAT32", "FLOAT16"):
+        return f"it is {weight.tensor.type}, not float32 or float16"
+    if weight.tensor.is_sparse:
+        return "it is sparse"
+    if model.buffers[0].size or weight.count == 0:
+        return "the model has no empty buffer for tensors without content"
+    for index, span in enumerate(model.buffers):
+        if span == weight.span and index in model.metadata:
+            return f"metadata '{model.metadata[index]}' use the same bytes"
+    reasons = (
+        _of_model(model),
+        *map(_of_user, weight.users),
+        *(_of_tensor(model, weight, tensor) for tensor in weight.tensors),
+    )
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def _of_model(model: Model) -> str | None:
+    for name in model.metadata.values():
+        if name in _METADATA:
+            return f"the model cannot take another operator: {_METADATA[name]}"
+    operators = (operator for subgraph in model.subgraphs for operator in subgraph.operators)
+    if any(operator.is_custom and operator.name == _COMPILED for operator in operators):
+        return "the model is compiled for an accelerator, with code at fixed places of the file"
+    return None
+
+
+def _of_user(user: User) -> str | None:
+    """LiteRT prepares a constant second factor once, but one that an operator makes in every run."""
+    operator = user.operator
+    if operator.name == "BATCH_MATMUL" and user.operand == 1 and not is_adjoint(operator, 1):
+        return "BATCH_MATMUL would transpose it in every run, and be slower"
+    return None
+
+
+def _of_tensor(model: Model, weight: Weight, tensor: Tensor) -> str | None:
+    subgraph = model.subgraphs[tensor.subgraph]
+    if tensor.index in subgraph.inputs:
+        return "it is an input of the graph"
+    if any(tensor.index in operator.outputs for operator in subgraph.operators):
+        return "an operator writes it"
+    readers = {operator.name for operator in subgraph.operators if tensor.index in operator.inputs}
+    largest = 4 * weight.count > _LARGEST_TABLE
+    if largest and tensor.type == "FLOAT32" and any(user.operator.name in _TABLES for user in weight.users):
+        return "few of its rows are read at a time, and all of them would be unpacked into memory"
+    if tensor.type == "FLOAT16":
+        if any(user.operator.name == "CONV_2D" for user in weight.users):
+            return "beside a float16 bias, XNNPACK would leave the convolution to slower kernels"
+        return _of_float16(model, tensor, readers)
+    between = sorted(readers - {user.operator.name for user in weight.users})
+    return f"{', '.join(between)} changes its type before it is used" if between else None
+
+
+def _of_float16(model: Model, tensor: Tensor, readers: set[str]) -> str | None:
+    others = sorted(readers - {"DEQUANTIZE"})
+    if others:
+        return f"{', '.join(others)} reads its float16 values directly"
+    data = model.data
+    subgraph = tables_of(data, target_at(data, "Model", root(data), "subgraphs"))[tensor.subgraph]
+    table = tables_of(data, target_at(data, "SubGraph", subgraph, "tensors"))[tensor.index]
+    return "its tensor is described by a newer schema" if has_unknown_fields(data, "Tensor", table) else None

@@ -25,12 +25,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {"calibration", "config", "errors", "interpreter", "model"},
     "search": {"calibration", "clustering", "config", "errors", "fidelity", "interpreter", "model", "packing"},
     "result": {"config", "fidelity", "search"},
+    "inspection": {"model", "packing"},
+    "limits": {"errors", "inspection", "units"},
     "jobs": {"config", "clustering", "model", "packing", "result"},
     "verification": {"config", "errors", "fidelity", "jobs", "packing", "session"},
-    "report": {"__init__", "config", "errors", "fidelity", "jobs", "result", "search"},
+    "report": {"__init__", "config", "errors", "fidelity", "inspection", "jobs", "result", "search"},
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "search", "session"},
     "api": {"config", "errors", "jobs", "model", "packing", "result", "session", "strategy", "verification"},
-    "commands": {"__init__", "api", "config", "errors", "report", "result", "units"},
+    "commands": {"__init__", "api", "config", "errors", "inspection", "limits", "report", "result", "units"},
     "cli": {"errors", "report"},
 }
 """Part of the package -> the parts that it may use besides itself."""

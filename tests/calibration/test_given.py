@@ -46,7 +46,8 @@ def spec(shape: tuple[int, ...], dtype: Any = np.float32, scale: float = 0.0, ze
 
 
 def load(data: Any, of: TensorSpec, model: Model | None = None, **reading: Any) -> Samples:
-    interface = ModelInterface((Signature(None, (of,), ()),))
+    scores = replace(spec((1, 2)), name="scores")
+    interface = ModelInterface((Signature(None, (of,), (scores,)),))
     prepared, labels = prepare(data, Reading(**reading), model or open_model(EXAMPLE), interface)
     return load_samples(prepared, interface, labels)[None]
 
@@ -206,19 +207,25 @@ def test_images_that_cannot_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_class_names_find_their_numbers(tmp_path: Path) -> None:
     files = [tmp_path / name / "a.png" for name in ("Tabby Cat", "dog")]
-    _, labels, words = label_files(tmp_path, files, None, ["background", "dog", "tabby_cat"])
+    _, labels, words = label_files(tmp_path, files, None, ["background", "dog", "tabby_cat"], {3})
     assert labels is not None
     assert labels.tolist() == [2, 1]
     assert "label file" in words
-    _, labels, words = label_files(tmp_path, files, None, ["dog", "dog", "tabby cat"])
+    _, labels, words = label_files(tmp_path, files, None, ["dog", "dog", "tabby cat"], {2})
     assert labels is not None
     assert labels.tolist() == [0, 1]
     assert "order of the 2 folders' names" in words
+    _, labels, words = label_files(tmp_path, files, None, ["dog", "dog", "tabby cat"], {3})
+    assert labels is None
+    assert words == "no labels: the folder 'dog' does not stand just once in the model's label file"
+    _, labels, words = label_files(tmp_path, files, None, [], {3})
+    assert labels is None
+    assert words == "no labels: there are 2 class folders, and no output has as many classes"
 
 
 def test_files_without_class_folders_have_no_labels(tmp_path: Path) -> None:
-    assert label_files(tmp_path, [tmp_path / "a.png", tmp_path / "x" / "b.png"], None, [])[1] is None
-    assert label_files(tmp_path, [tmp_path / "all" / "a.png"], None, [])[1] is None
+    assert label_files(tmp_path, [tmp_path / "a.png", tmp_path / "x" / "b.png"], None, [], {2})[1] is None
+    assert label_files(tmp_path, [tmp_path / "all" / "a.png"], None, [], {1})[1] is None
 
 
 @pytest.mark.parametrize(
@@ -234,7 +241,7 @@ def test_tables_that_cannot_be_taken(content: str, words: str, tmp_path: Path) -
     table = tmp_path / "labels.csv"
     table.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=words):
-        label_files(tmp_path, [tmp_path / "a.png"], table, ["dog"])
+        label_files(tmp_path, [tmp_path / "a.png"], table, ["dog"], {2})
 
 
 def test_label_file_behind_a_model() -> None:

@@ -72,7 +72,8 @@ def _media(folder: Path, reading: Reading, by_table: bool, model: Model, interfa
     signature = _with_one_input(interface, folder)
     spec = signature.inputs[0]
     table = reading.labels if by_table else None
-    files, labels, words = label_files(folder, pictures or sounds, table, class_names(model))
+    classes = {output.shape[-1] for output in signature.outputs if output.shape}
+    files, labels, words = label_files(folder, pictures or sounds, table, class_names(model), classes)
     notes = [words] if words else []
     if sounds:
         arrays: Any = audio.load_sounds(files, spec, folder.name)

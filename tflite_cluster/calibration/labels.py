@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,22 +18,27 @@ Labelled = tuple[list[Path], npt.NDArray[np.int64] | None, str]
 """Files, the class of each if known, and where the numbers of the classes come from, in words."""
 
 
-def label_files(folder: Path, files: list[Path], table: Path | None, known: Sequence[str]) -> Labelled:
+def label_files(
+    folder: Path, files: list[Path], table: Path | None, known: Sequence[str], classes: Collection[int]
+) -> Labelled:
     """Classes of files in a folder.
 
     table: a CSV file with lines `file,label`, of which only the files listed are taken; without one, the folders that
-    files lie in are their classes, if there are several. known: the model's own names of its classes.
+    files lie in are their classes, if there are several. known: the model's own names of its classes. classes: how many
+    of them an output has, for each output: folders are counted only if they are as many.
     """
     if table is not None:
         listed = _read_table(table, folder, files)
         files = [path for path in files if path in listed]
         numbers, words = _numbers([listed[path] for path in files], known, "labels", table.name)
         return files, numbers, words
-    classes = [path.relative_to(folder).parts[0] for path in files]
+    names = [path.relative_to(folder).parts[0] for path in files]
     nested = all(len(path.relative_to(folder).parts) > 1 for path in files)
-    if not nested or (len(set(classes)) == 1 and not _match(set(classes), known)):
+    if not nested or (len(set(names)) == 1 and not _match(set(names), known)):
         return files, None, ""
-    numbers, words = _numbers(classes, known, "class folders", folder.name)
+    if len(set(names)) not in classes and not _are_numbers(set(names)) and not _match(set(names), known):
+        return files, None, f"no labels: {_why_no_classes(set(names), known)}"
+    numbers, words = _numbers(names, known, "class folders", folder.name)
     return files, numbers, words
 
 
@@ -78,7 +83,7 @@ def _numbers(names: list[str], known: Sequence[str], what: str, where: str) -> t
     """Numbers of named classes: the names themselves, their places in the model's label file, or in their own order."""
     distinct = set(names)
     matched = _match(distinct, known)
-    if all(name.isascii() and name.isdecimal() and len(name) < 10 for name in distinct):
+    if _are_numbers(distinct):
         numbers, words = {name: int(name) for name in distinct}, f"numbers of the {what}"
     elif matched:
         numbers, words = matched, f"{what} found in the model's label file"
@@ -91,6 +96,18 @@ def _numbers(names: list[str], known: Sequence[str], what: str, where: str) -> t
         numbers = {name: number for number, name in enumerate(sorted(distinct))}
         words = f"classes in the order of the {len(numbers)} folders' names"
     return np.array([numbers[name] for name in names], np.int64), words
+
+
+def _are_numbers(names: set[str]) -> bool:
+    return all(name.isascii() and name.isdecimal() and len(name) < 10 for name in names)
+
+
+def _why_no_classes(names: set[str], known: Sequence[str]) -> str:
+    """Why the folders of these names tell no classes."""
+    unknown = sorted(name for name in names if not _match({name}, known))
+    if known and len(unknown) < len(names):
+        return f"the folder '{unknown[0]}' does not stand just once in the model's label file"
+    return f"there are {len(names)} class folders, and no output has as many classes"
 
 
 def _match(names: set[str], known: Sequence[str]) -> dict[str, int]:

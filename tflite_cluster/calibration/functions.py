@@ -27,17 +27,16 @@ def is_function_name(text: str) -> bool:
 
 
 def find_function(name: str, setting: str) -> UserFunction:
-    """The function `module:function`, with the working directory searched too; raises ConfigError."""
+    """The function `module:function`, with the working directory searched last; raises ConfigError."""
     module, _, attribute = name.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # for good, since a function may import more when it is called
     try:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
     except Exception as error:  # a module may raise anything while it is imported
         raise ConfigError(f"{setting}: {name} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
     if not callable(found):
         raise ConfigError(f"{setting}: {name} is not a function")
     function: UserFunction = found

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         OutputError,
         TfliteClusterError,
     )
+    from .inspection import Inspection, inspect
+    from .limits import Violation, check_limits
     from .result import Result
 
 __version__ = "0.1.0"
@@ -25,16 +27,28 @@ __all__ = [
     "ConfigError",
     "DataError",
     "FidelityError",
+    "Inspection",
     "ModelError",
     "NotSmallerError",
     "OutputError",
     "Result",
     "TfliteClusterError",
+    "Violation",
     "__version__",
+    "check_limits",
     "cluster",
+    "inspect",
 ]
 
-_HOMES = {"cluster": "api", "Config": "config", "Result": "result"}
+_HOMES = {
+    "cluster": "api",
+    "Config": "config",
+    "Inspection": "inspection",
+    "Result": "result",
+    "Violation": "limits",
+    "check_limits": "limits",
+    "inspect": "inspection",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
@@ -16,7 +16,7 @@ from .errors import ConfigError
 from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
-Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]"
+Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Callable[[], Iterable[Any]]"
 
 
 _MOST_WORKERS = 1024
@@ -32,7 +32,16 @@ class Config:
     granularity: Granularity = "tensor"
     """One codebook for each tensor, or one for each output channel ("axis", by plain k-means), which hardly zips."""
     data: Data | None = None
-    """Samples to check fidelity on: a path (.npz, .npy, a folder of .npy), an array, or arrays by input name."""
+    """Samples to calibrate and check on: a path (.npz, .npy, a folder of .npy, of images or of .wav), an array, arrays
+    by input name, or a function that yields samples, itself or as "module:function"."""
+    labels: str | Path | None = None
+    """The right class of each sample: a .npy file, or for a folder of images or sounds a .csv file of file,label."""
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
+    """Images become (pixel - mean) / std, one number or one per channel; by default as the model's metadata says."""
+    metric: str | Callable[[Any], float] | None = None
+    """A function, itself or as "module:function", that scores a model, a higher score being better: it is called with
+    an object whose `run` takes arrays by input name and gives arrays by output name, and whose `path` is the file."""
     check: bool = True
     """Run the model to calibrate, and both to compare what they compute."""
     max_size: str | int | None = None
@@ -43,7 +52,7 @@ class Config:
     min_sqnr: float | None = None
     """Signal-to-noise ratio in dB that every output must keep."""
     max_drop: float | None = None
-    """Points of top-1 accuracy that may be lost; needs labels in the data."""
+    """Points of top-1 accuracy that may be lost, which needs labels; with a metric, what its score may lose."""
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
     measure: bool = True
@@ -86,12 +95,33 @@ class Config:
     def _refuse_contradictions(self) -> None:
         if not self.check and (self.has_gates or self.max_size is not None):
             raise ConfigError("min_agreement, min_sqnr, max_drop and max_size need the model to be run; leave check on")
+        if self.metric is not None and not self.check:
+            raise ConfigError("metric needs the model to be run; leave check on")
+        if self.labels is not None and self.data is None:
+            raise ConfigError("labels belong to samples: give data too")
+        self._refuse_odd_normalisation()
         if self.granularity == "axis" and self.clusters is None:
             raise ConfigError("granularity 'axis' needs a number of clusters")
         if self.max_size is not None and (self.clusters is not None or self.has_gates):
             raise ConfigError("max_size asks for the best fidelity within a size: leave out clusters and gates")
         if self.max_size is not None:
             self.size_limit(1)
+
+    def _refuse_odd_normalisation(self) -> None:
+        mean, std = self.numbers("mean"), self.numbers("std")
+        if (mean is None) != (std is None):
+            raise ConfigError("mean and std go together: give both, or none")
+        if mean is not None and self.data is None:
+            raise ConfigError("mean and std say how images are read: give data too")
+        if not all(map(math.isfinite, (*(mean or ()), *(std or ())))) or 0 in (std or ()):
+            raise ConfigError("mean and std must be finite numbers, and std not 0")
+
+    def numbers(self, name: Literal["mean", "std"]) -> tuple[float, ...] | None:
+        """The mean or the deviation of pixels, one number or one for each channel; None if it is not set."""
+        value: float | Sequence[float] | None = getattr(self, name)
+        if value is None:
+            return None
+        return (float(value),) if isinstance(value, int | float) else tuple(map(float, value))
 
     @property
     def has_gates(self) -> bool:
@@ -117,6 +147,10 @@ class Settings(TypedDict, total=False):
     clusters: int | None
     granularity: Granularity
     data: Data | None
+    labels: str | Path | None
+    mean: float | Sequence[float] | None
+    std: float | Sequence[float] | None
+    metric: str | Callable[[Any], float] | None
     check: bool
     max_size: str | int | None
     min_agreement: float | None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .calibration.given import Reading, prepare
 from .calibration.hints import input_hints
 from .calibration.ranges import guess_range
 from .calibration.samples import Samples
@@ -18,6 +19,7 @@ from .interpreter import worker
 from .interpreter.interface import ModelInterface
 from .interpreter.process import InterpreterProcess, Limits
 from .model.read import Model
+from .scoring import Scorer
 
 _SYNTHETIC_SAMPLES: Final = 100
 _BASE_MEMORY: Final = 4 << 30
@@ -35,6 +37,8 @@ class Session:
     process: InterpreterProcess
     interface: ModelInterface
     samples: dict[str | None, Samples]
+    scorer: Scorer | None = None
+    """The user's own metric, if there is one."""
 
 
 @contextmanager
@@ -56,21 +60,31 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
         except InterpreterFailure as failure:
             yield f"the original model cannot be run: {failure.cause}"
             return
-        data = config.data if config.data is not None else _beside(original)
+        given = config.data if config.data is not None else _beside(original)
         try:
-            hints = dict(input_hints(model))
-            if data is None:
+            hints, data, labels = dict(input_hints(model)), None, None
+            if given is not None:
+                data, labels = prepare(given, _reading(config), model, interface)
+            else:
                 for signature in interface.signatures:
                     known = hints.get(signature.key, {})
                     guessed = guess_range(process, model, original, signature, known, config.threads)
                     hints[signature.key] = {**known, **guessed}
-            samples = gather_samples(interface, data, hints, _SYNTHETIC_SAMPLES, config.seed)
+            samples = gather_samples(interface, data, hints, _SYNTHETIC_SAMPLES, config.seed, labels)
         except DataError as error:
-            if data is not None:
+            if given is not None:
                 raise
             yield str(error)
             return
-        yield Session(process, interface, samples)
+        scorer = None
+        if config.metric is not None:
+            scorer = Scorer(config.metric, original, process, interface, config.threads)
+        yield Session(process, interface, samples, scorer)
+
+
+def _reading(config: Config) -> Reading:
+    labels = None if config.labels is None else Path(config.labels)
+    return Reading(labels, config.numbers("mean"), config.numbers("std"))
 
 
 def _beside(original: Path) -> Data | None:

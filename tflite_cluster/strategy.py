@@ -17,6 +17,7 @@ from .model.read import Model
 from .model.select import Weight
 from .packing.sizes import compressed_size
 from .result import Strategy
+from .scoring import Scorer
 from .search.bench import Bench, calibrate, cluster_blind
 from .search.points import Point
 from .search.quality import Quality
@@ -93,7 +94,7 @@ def _calibrated(
         most = config.size_limit(compressed_size(original, "zip9"))
         found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
     else:
-        found = search(bench, _criterion(config, bench))
+        found = search(bench, _criterion(config, bench, session.scorer))
         if found.chosen is None and not config.has_gates:
             bench.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
@@ -105,8 +106,11 @@ def _zipped(copy: PatchedCopy) -> int:
     return compressed_size(copy.path, "zip9")
 
 
-def _criterion(config: Config, bench: Bench) -> Callable[[Point], bool]:
+def _criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
     """What a candidate must keep: the user's gates, or else little risk of losing accuracy beyond what noise does."""
+    if scorer is not None and config.max_drop is not None:
+        most = config.max_drop  # in units of the score, which the candidate in the copy gets
+        return lambda point: _holds_gates(point.quality, config) and scorer.compare(bench.copy.path).drop <= most
     if config.has_gates:
         return lambda point: _holds_gates(point.quality, config)
     risk = max(_RISK, _NOISE_ALLOWED * (bench.floor.risk or 0.0))
@@ -133,7 +137,7 @@ def _holds_gates(quality: Quality, config: Config) -> bool:
     agreement = config.min_agreement is None or (quality.agreement or 0.0) * 100 >= config.min_agreement
     sqnr = config.min_sqnr is None or quality.sqnr >= config.min_sqnr
     losses = [loss for loss in (quality.drop, quality.risk) if loss is not None]
-    drop = config.max_drop is None or max(losses, default=math.inf) <= config.max_drop
+    drop = config.max_drop is None or config.metric is not None or max(losses, default=math.inf) <= config.max_drop
     return agreement and sqnr and drop
 
 

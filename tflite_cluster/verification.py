@@ -30,6 +30,8 @@ def check(session: Session | str, original: Path, clustered: Path, config: Confi
             classes=config.min_agreement is not None,
             progress=progress,
         )
+    if fidelity.status == "checked" and isinstance(session, Session) and session.scorer is not None:
+        fidelity = replace(fidelity, score=session.scorer.compare(clustered))
     fidelity = judge(fidelity, config.min_agreement, config.min_sqnr, config.max_drop)
     return replace(fidelity, gates=(*fidelity.gates, *_size_gates(original, clustered, config)))
 

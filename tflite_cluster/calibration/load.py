@@ -6,7 +6,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..interpreter.interface import ModelInterface, Signature
+from .prepared import Prepared
 from .samples import SampleArray, Samples, fit_samples
 
-Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]]
+Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Prepared
 
 _LABELS = "y"
 _UNNAMED = ""
@@ -44,20 +45,26 @@ class _Given:
     arrays: Mapping[str, SampleArray]
     labels: npt.NDArray[Any] | None
     where: str
+    note: str = ""
 
 
-def load_samples(data: Data, interface: ModelInterface) -> dict[str | None, Samples]:
+def load_samples(
+    data: Data, interface: ModelInterface, labels: npt.NDArray[Any] | None = None
+) -> dict[str | None, Samples]:
     """Match samples to the signatures whose inputs they name: signature key -> samples.
 
     data: a .npz file or a mapping with one array per input name (or one under any name if the model has one input, and
     labels under `y`); an array or a .npy file for a model with one input; a folder with one .npy file per sample,
-    sorted by name, or with such a folder for each input. The first axis of an array counts the samples.
+    sorted by name, or with such a folder for each input; or what another format prepared. The first axis of an array
+    counts the samples. labels: of each sample, in place of those that `data` holds.
 
     A sample of as many elements as the input is reshaped; real values for a quantised input are quantised by its scale
     and zero point. A .npy file is mapped, not read. Raises DataError if anything does not fit.
     """
     inputs = {spec.name for signature in interface.signatures for spec in signature.inputs}
     given = _read(data, inputs)
+    if labels is not None:
+        given = replace(given, labels=labels)
     matched: dict[str | None, Samples] = {}
     misfits: list[DataError] = []
     for signature in interface.signatures:
@@ -120,7 +127,7 @@ def _samples(signature: Signature, names: Mapping[str, str], given: _Given) -> S
         raise DataError(f"{given.where}: there are no samples in it")
     labels = None if given.labels is None else _check_labels(given.labels, count, _place(given.where, _LABELS))
     words = f"{count} {'' if labels is None else 'labelled '}{'sample' if count == 1 else 'samples'}"
-    return Samples(inputs, labels, f"{words} from {given.where}", synthetic=False)
+    return Samples(inputs, labels, f"{words} from {given.where}{given.note}", synthetic=False)
 
 
 def _check_labels(labels: npt.NDArray[Any], count: int, where: str) -> npt.NDArray[np.int64]:
@@ -140,6 +147,8 @@ def _check_labels(labels: npt.NDArray[Any], count: int, where: str) -> npt.NDArr
 
 
 def _read(data: Data, inputs: set[str]) -> _Given:
+    if isinstance(data, Prepared):
+        return _Given(data.arrays, data.labels, data.where, data.note)
     if isinstance(data, Mapping):
         return _from_mapping(data, inputs, "the arrays given")
     if isinstance(data, np.ndarray):

@@ -40,13 +40,18 @@ Hints = Mapping[str | None, Mapping[str, InputHint]]
 
 
 def gather_samples(
-    interface: ModelInterface, data: Data | None, hints: Hints, count: int, seed: int
+    interface: ModelInterface,
+    data: Data | None,
+    hints: Hints,
+    count: int,
+    seed: int,
+    labels: npt.NDArray[Any] | None = None,
 ) -> dict[str | None, Samples]:
     """Give samples for every signature: the user's where they fit, `count` synthetic ones for the others.
 
     Raises DataError if `data` does not fit the model, or a signature without data takes text, which cannot be made up.
     """
-    samples = {} if data is None else load_samples(data, interface)
+    samples = {} if data is None else load_samples(data, interface, labels)
     for signature in interface.signatures:
         if signature.key not in samples:
             samples[signature.key] = synthetic_samples(signature, hints.get(signature.key, {}), count, seed)

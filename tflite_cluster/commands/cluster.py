@@ -12,7 +12,7 @@ import click
 from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, OutputError
-from .options import byte_count
+from .options import byte_count, numbers
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -46,9 +46,21 @@ measured. 0 may mean "not checked" unless a target is set.
     "--data",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, or a folder "
-    "of .npy. By default IN.samples.npz beside the model, else synthetic samples.",
+    help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, a folder of .npy, "
+    "of images or of .wav, or a Python function as module:function. By default IN.samples.npz beside the model, else "
+    "synthetic samples.",
 )
+@click.option(
+    "--labels",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The class of each sample: .npy, or .csv with lines file,label. Class folders need none.",
+)
+@click.option(
+    "--mean", metavar="X[,Y,Z]", type=numbers, help="Images become (pixel - mean) / std. [default: as metadata says]"
+)
+@click.option("--std", metavar="X[,Y,Z]", type=numbers, help="Likewise.")
+@click.option("--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better.")
 @click.option(
     "--no-check",
     "check",
@@ -65,7 +77,10 @@ measured. 0 may mean "not checked" unless a target is set.
 )
 @click.option("--min-sqnr", metavar="DB", type=float, help="Likewise, that keeps this in every output.")
 @click.option(
-    "--max-drop", metavar="POINTS", type=float, help="Likewise, that loses no more top-1 accuracy (needs labels)."
+    "--max-drop",
+    metavar="POINTS",
+    type=float,
+    help="Likewise, that loses no more top-1 accuracy (needs labels), or no more of the score of --metric.",
 )
 @click.option(
     "--force",

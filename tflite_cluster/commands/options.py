@@ -13,3 +13,11 @@ def byte_count(value: str | int) -> int:
         return value if isinstance(value, int) else parse_bytes(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def numbers(value: str | tuple[float, ...]) -> tuple[float, ...]:
+    """One or several numbers from words like 127.5 or 123.7,116.8,103.9."""
+    try:
+        return value if isinstance(value, tuple) else tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number, nor several with commas between them") from None

@@ -55,6 +55,20 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Score:
+    """What the user's own metric makes of both models, in its own unit; higher is better."""
+
+    metric: str
+    before: float
+    after: float
+
+    @property
+    def drop(self) -> float:
+        """What was lost; negative if the clustered model does better."""
+        return self.before - self.after
+
+
+@dataclass(frozen=True)
 class NoiseFloor:
     """The original against itself under other kernels: no check can be finer. `cause` says why it is missing."""
 
@@ -80,7 +94,8 @@ class Fidelity:
 
     `checked`: both models ran. `not checked`: the original could not be run, for the reason in `cause`. `broken`: the
     original ran and the clustered model did not. `skipped`: not asked for. `basis` says in words which inputs it rests
-    on, and `synthetic` that some were made up. `note` says why there is no accuracy in spite of labels.
+    on, and `synthetic` that some were made up. `score` is that of the user's own metric, if there is one. `note` says
+    why there is no accuracy in spite of labels.
     """
 
     status: Status
@@ -89,6 +104,7 @@ class Fidelity:
     synthetic: bool = False
     outputs: tuple[OutputFidelity, ...] = ()
     accuracy: Accuracy | None = None
+    score: Score | None = None
     note: str | None = None
     noise_floor: NoiseFloor | None = None
     gates: tuple[GateOutcome, ...] = ()
@@ -116,7 +132,8 @@ def judge(
     min_sqnr: float | None = None,
     max_drop: float | None = None,
 ) -> Fidelity:
-    """Add the outcome of each gate that is set: percent of agreement, dB of the worst output, points of top-1 accuracy.
+    """Add the outcome of each gate that is set: percent of agreement, dB of the worst output, points of top-1 accuracy,
+    or what the user's own score may lose.
 
     A gate that cannot be measured fails. A broken model fails even if no gate is set.
     """
@@ -157,6 +174,8 @@ def _sqnr_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
 
 
 def _drop_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
+    if fidelity.score is not None:
+        return _score_gate(fidelity.score, limit)
     accuracy = fidelity.accuracy
     if fidelity.status != "checked" or accuracy is None:
         reason = fidelity.note or "it takes data with labels, and an output with scores for each class"
@@ -166,6 +185,11 @@ def _drop_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
     why = f"top-1 accuracy {change}, and {limit:g} may be lost"
     # Shares of the same count of samples differ by rounding alone where the counts of hits do not.
     return GateOutcome("max-drop", limit, drop, drop <= limit + 1e-9, why)
+
+
+def _score_gate(score: Score, limit: float) -> GateOutcome:
+    why = f"the score of {score.metric} changes from {score.before:.6g} to {score.after:.6g}, and {limit:g} may be lost"
+    return GateOutcome("max-drop", limit, score.drop, score.drop <= limit + 1e-9, why)
 
 
 def _unmeasured(gate: str, limit: float, fidelity: Fidelity, reason: str) -> GateOutcome:

@@ -38,6 +38,10 @@ def _findings(fidelity: Fidelity) -> list[Line]:
     lines = [(f"Fidelity, checked on {printable(fidelity.basis or '')}:", "bold")]
     if fidelity.accuracy is not None:
         lines.append((f"  {_accuracy_line(fidelity.accuracy)}", ""))
+    if fidelity.score is not None:
+        score = fidelity.score
+        change = f"{score.before:.6g} → {score.after:.6g} ({-score.drop:+.3g})"
+        lines.append((f"  score of {printable(score.metric)} {change}, higher is better", ""))
     if fidelity.note:
         lines.append((f"  {printable(fidelity.note)}", "yellow"))
     lines += [(f"  {_output_line(fidelity, output)}", "") for output in fidelity.outputs]

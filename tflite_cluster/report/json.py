@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..config import Config
+from ..config import Config, Data
 from ..errors import OutputError
 from ..fidelity.verdict import Fidelity
 from ..result import Result, SizePair, Sizes, Strategy, TensorResult
@@ -48,8 +48,19 @@ def write_json(result: Result, path: Path, written: bool) -> None:
 def _config(config: Config) -> dict[str, Any]:
     settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     if config.data is not None:
-        settings["data"] = str(config.data) if isinstance(config.data, str | Path) else "arrays"
+        settings["data"] = _data(config.data)
+    if config.labels is not None:
+        settings["labels"] = str(config.labels)
+    settings["mean"], settings["std"] = config.numbers("mean"), config.numbers("std")
+    if callable(config.metric):
+        settings["metric"] = getattr(config.metric, "__name__", "a function")
     return settings
+
+
+def _data(data: Data) -> str:
+    if callable(data):
+        return getattr(data, "__name__", "a function")
+    return str(data) if isinstance(data, str | Path) else "arrays"
 
 
 def _sizes(sizes: Sizes) -> dict[str, Any]:

@@ -1,0 +1,74 @@
+"""Every command and every piece of Python in the documents does what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tflite_cluster.cli import main
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("inspect.md", "samples.md")}
+COMMANDS = [
+    line
+    for text in DOCUMENTS.values()
+    for block in re.findall(r"```sh\n(.*?)```", text, re.S)
+    for line in block.splitlines()
+]
+SAMPLES = 30
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the documents speak of."""
+    shutil.copy(ROOT / "examples" / "digits.tflite", tmp_path / "model.tflite")
+    with np.load(ROOT / "examples" / "digits.samples.npz") as samples:
+        x, y = samples["x"][:SAMPLES], samples["y"][:SAMPLES]
+    np.savez(tmp_path / "samples.npz", x=x, y=y)
+    np.save(tmp_path / "samples.npy", x)
+    np.save(tmp_path / "labels.npy", y)
+    (tmp_path / "photos").mkdir()
+    for number, image in enumerate(x):
+        Image.fromarray(np.round(image[..., 0] * 255).astype(np.uint8)).save(tmp_path / "photos" / f"{number}.png")
+    rows = [f"{number}.png,{label}" for number, label in enumerate(y)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]), encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["samples.md"], re.S)
+    (tmp_path / "mine.py").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "tflite-cluster"
+    clusters = "smaller.tflite" in arguments
+    if clusters and "--max-drop" not in arguments:
+        arguments += ["--clusters", "16"]  # which takes less time than a search
+    assert main(arguments) == 0
+    assert (workplace / "smaller.tflite").is_file() == clusters
+    if clusters and ("labels." in command or "mine" in command):
+        assert "30 labelled samples" in capsys.readouterr().out
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.usefixtures("workplace")
+def test_python_of_inspect(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["inspect.md"], re.S)
+    exec(block, {})
+    assert re.fullmatch(r".+: \d+ values, [\d.]+ bits per weight\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", DOCUMENTS[name]):
+        assert target.startswith("https://") or (ROOT / "docs" / target).exists(), target

@@ -1,0 +1,34 @@
+"""`tflite-cluster inspect MODEL`: what is inside, before anything is changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("source", metavar="MODEL.tflite", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@click.option(
+    "--no-sizes",
+    "measure",
+    flag_value=False,
+    default=True,
+    help="Do not compress the whole file, which takes longest.",
+)
+def command(source: Path, as_json: bool, measure: bool) -> int:
+    """Say what is inside a model: weights, how they are stored, what would be clustered, and why the rest would not."""
+    from ..inspection import inspect
+
+    inspection = inspect(source, measure=measure)
+    if as_json:
+        from ..report.inspection_json import to_json
+
+        click.echo(json.dumps(to_json(inspection), indent=1, ensure_ascii=True, allow_nan=False))
+    else:
+        from ..report.inspection_text import print_inspection
+
+        print_inspection(inspection)
+    return 0

@@ -1,0 +1,139 @@
+"""An inspection for people."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from ..inspection import InspectedConstant, InspectedWeight, Inspection, Total
+from .names import printable, shortened
+from .tables import PIPE_WIDTH, hanging, print_parts, table, width_of
+
+_MOST_ROWS: Final = 40
+_LEAST_NAME: Final = 20
+_MOST_OPERATORS: Final = 24
+_SMALLEST_MENTIONED: Final = 1024
+"""Constants left alone for a reason that holds for less than this many bytes in all share a line."""
+
+_COLUMNS: Final = ("Tensor", "Operator", "Type", "Shape", "Values", "/channel", "Entropy", "Deflated", "Share")
+_DISPENSABLE: Final = ("Shape", "/channel", "Type", "Operator", "Entropy")
+"""Columns that a narrow terminal does without, in this order."""
+
+
+def print_inspection(inspection: Inspection) -> None:
+    """Write the inspection to standard output; raises BrokenPipeError if nobody reads to the end."""
+    print_parts(lambda width: render(inspection, width))
+
+
+def render(inspection: Inspection, width: int = PIPE_WIDTH) -> list[Table | Text]:
+    """The parts in order, for a terminal of `width` columns."""
+    parts: list[Table | Text] = [Text(hanging(_headline(inspection), width), "bold"), Text()]
+    if inspection.weights:
+        parts += [_weight_table(inspection.weights, width), Text()]
+        parts += [_totals("Weights of", inspection.by_operator, width), Text()]
+        parts += [_totals("Type", inspection.by_type, width), Text()]
+    alone: list[InspectedWeight | InspectedConstant] = [weight for weight in inspection.weights if weight.reason]
+    alone += inspection.constants
+    if alone:
+        parts += [_reasons(alone, width), Text()]
+    return parts + [Text(hanging(line, width)) for line in _verdict(inspection)]
+
+
+def _headline(inspection: Inspection) -> str:
+    size = f"{printable(inspection.source)}: {inspection.file_bytes:,} bytes"
+    if inspection.zip_bytes is None:
+        return size
+    return f"{size}, zip -9 {inspection.zip_bytes:,} ({inspection.zip_bytes / inspection.file_bytes:.1%})"
+
+
+def _verdict(inspection: Inspection) -> list[str]:
+    if not inspection.weights:
+        return ["Nothing here can be clustered: there are no weights."]
+    wanted = [weight for weight in inspection.weights if weight.reason is None]
+    share = sum(weight.share for weight in wanted)
+    size = sum(weight.bytes for weight in wanted)
+    lines = [
+        f"Would be clustered: {len(wanted)} of {_tensors(len(inspection.weights))}, {size:,} bytes, "
+        f"{share:.1%} of the file"
+    ]
+    few = sum(weight.clustered is True for weight in inspection.weights)
+    if inspection.already_clustered:
+        lines.append(f"Already clustered: at most {inspection.most_values:,} values in every tensor")
+    elif few:
+        lines.append(f"Clustered already, by the look of it: {few} of them, but not all")
+    return lines
+
+
+def _tensors(count: int) -> str:
+    return "1 weight tensor" if count == 1 else f"{count} weight tensors"
+
+
+def _weight_table(weights: Sequence[InspectedWeight], width: int) -> Table:
+    largest = sorted(range(len(weights)), key=lambda index: -weights[index].bytes)[:_MOST_ROWS]
+    rows = [_weight_row(weights[index], width) for index in sorted(largest)]
+    columns = list(_COLUMNS)
+    for column in _DISPENSABLE:
+        if width - width_of(columns[1:], rows) >= _LEAST_NAME:
+            break
+        columns.remove(column)
+    room = max(_LEAST_NAME, width - width_of(columns[1:], rows))
+    for row, name in zip(rows, shortened([row["Tensor"] for row in rows], room), strict=True):
+        row["Tensor"] = name
+    if len(weights) > len(rows):
+        rows.append({"Tensor": f"… and {len(weights) - len(rows)} smaller ones"})
+    return table(columns, [[row.get(column, "") for column in columns] for row in rows])
+
+
+def _weight_row(weight: InspectedWeight, width: int) -> dict[str, str]:
+    form = "" if weight.quantisation == "none" else f" {weight.quantisation}"
+    cells = (
+        printable(weight.name),
+        printable(weight.operator, _MOST_OPERATORS if width < PIPE_WIDTH else None),
+        weight.type.lower() + form + (" sparse" if weight.sparse else ""),
+        "×".join(map(str, weight.shape)),
+        f"{weight.values:,}",
+        f"{weight.values_per_channel:g}",
+        f"{weight.entropy:.2f}",
+        f"{weight.deflated:.2f}",
+        f"{weight.share:.1%}",
+    )
+    return dict(zip(_COLUMNS, cells, strict=True))
+
+
+def _totals(heading: str, totals: Sequence[Total], width: int) -> Table:
+    rows = [
+        (
+            printable(total.name if heading != "Type" else total.name.lower(), width // 3),
+            f"{total.tensors}",
+            f"{total.weights:,}",
+            f"{total.bytes:,}",
+            f"{total.deflated_bytes:,}",
+            f"{total.share:.1%}",
+        )
+        for total in totals
+    ]
+    return table((heading, "Tensors", "Weights", "Bytes", "Deflated", "Share"), rows)
+
+
+def _reasons(alone: Sequence[InspectedWeight | InspectedConstant], width: int) -> Table:
+    """What would be left alone, by reason; reasons for little share the last line."""
+    by_reason: dict[str, list[InspectedWeight | InspectedConstant]] = defaultdict(list)
+    for tensor in alone:
+        by_reason[tensor.reason or ""].append(tensor)
+    small = [reason for reason, group in by_reason.items() if _bytes(group) < _SMALLEST_MENTIONED]
+    if len(small) > 1:
+        by_reason["for other reasons"] = [tensor for reason in small for tensor in by_reason.pop(reason)]
+    rows = []
+    for reason, group in sorted(by_reason.items(), key=lambda item: (item[0] == "for other reasons", -_bytes(item[1]))):
+        name = max(group, key=lambda tensor: tensor.bytes).name
+        example = printable(name, _LEAST_NAME if width < PIPE_WIDTH else None)
+        rows.append((printable(reason), f"{len(group)}", f"{_bytes(group):,}", example))
+    return table(("Left alone because", "Constants", "Bytes", "For example"), rows, wrapped="Left alone because")
+
+
+def _bytes(group: Sequence[InspectedWeight | InspectedConstant]) -> int:
+    return sum(tensor.bytes for tensor in group)

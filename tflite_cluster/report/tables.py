@@ -1,0 +1,63 @@
+"""Tables and lines fitted to a terminal, or plain and in full where there is none."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPE_WIDTH: Final = 100_000
+"""So wide that nothing is cut or wrapped."""
+
+_GAP: Final = 2
+_LEFT: Final = {"Tensor", "Operator", "Type", "Shape", "Left alone because", "For example", "Packed", "Weights of"}
+
+
+def print_parts(render: Callable[[int], list[Table | Text]]) -> None:
+    """Write what `render` makes for a width to standard output: that of a terminal, or COLUMNS, else without limit.
+
+    Raises BrokenPipeError if nobody reads to the end.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # arrows are not in every encoding
+    console = Console(width=_pipe_width() if not sys.stdout.isatty() else None, highlight=False)
+    with console.capture() as captured:
+        for part in render(console.width):
+            console.print(part)
+    sys.stdout.write(captured.get())
+    sys.stdout.flush()
+
+
+def _pipe_width() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) > 0 else PIPE_WIDTH
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | None = None) -> Table:
+    """A table without lines; cells are text as it is, never markup. Only the `wrapped` column breaks its lines."""
+    built = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column in columns:
+        built.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=column != wrapped)
+    for row in rows:
+        built.add_row(*map(Text, row))
+    return built
+
+
+def width_of(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
+    """What the columns take, with the gap before each."""
+    return sum(max(len(column), *(len(row.get(column, "")) for row in rows)) + _GAP for column in columns)
+
+
+def hanging(line: str, width: int) -> str:
+    """The line broken at `width`, what follows further in than its beginning."""
+    if len(line) <= width:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import cluster
     from .config import Config
+    from .difference import Difference, diff
     from .errors import (
         ConfigError,
         DataError,
@@ -24,6 +25,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataError",
+    "Difference",
     "FidelityError",
     "ModelError",
     "NotSmallerError",
@@ -32,9 +34,10 @@ __all__ = [
     "TfliteClusterError",
     "__version__",
     "cluster",
+    "diff",
 ]
 
-_HOMES = {"cluster": "api", "Config": "config", "Result": "result"}
+_HOMES = {"cluster": "api", "Config": "config", "Difference": "difference", "Result": "result", "diff": "difference"}
 
 
 def __getattr__(name: str) -> Any:

@@ -45,7 +45,7 @@ def cluster(
     """
     config = Config(**settings)
     with _files(source, destination, config.force) as (original, target):
-        model = open_model(original)
+        model = open_model(source if isinstance(source, bytes) else original, scratch=target.parent)
         weights, others = select(model)
         with (
             PatchedCopy(model, target) as copy,

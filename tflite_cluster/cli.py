@@ -13,7 +13,7 @@ import click
 
 from .errors import ConfigError, OutputError, TfliteClusterError
 
-_COMMANDS: tuple[str, ...] = ()
+_COMMANDS: tuple[str, ...] = ("diff",)
 """Modules in `commands` that are called by their name as the first word; without one, a model is clustered."""
 
 _SETTINGS = "clusters|granularity|max_size|min_agreement|min_sqnr|max_drop|seed|workers|timeout|memory"

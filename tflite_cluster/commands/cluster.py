@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,8 @@ import click
 from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, OutputError
-from .options import byte_count
+from ..files import check_name
+from .options import byte_count, until_nobody_reads
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -118,6 +117,7 @@ def _check_report(report: Path, source: Path, destination: Path, force: bool) ->
     """Refuse, before any work is done, a report that cannot be written or would destroy something."""
     if str(report) == "-":
         raise OutputError("--report takes the name of a file, not -")
+    check_name(report)
     if report.resolve() in (source.resolve(), destination.resolve()):
         raise OutputError(f"{report} is a model of this run: give the report another name")
     if not report.parent.is_dir():
@@ -134,10 +134,8 @@ def _publish(result: Result, report: Path | None, quiet: bool, written: bool) ->
     if not quiet:
         from ..report.text import print_result
 
-        try:
+        with until_nobody_reads():
             print_result(result, written)
-        except BrokenPipeError:  # nobody reads on, which does not undo what was written
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _in_short(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
 import click
 
 from ..units import parse_bytes
@@ -13,3 +18,12 @@ def byte_count(value: str | int) -> int:
         return value if isinstance(value, int) else parse_bytes(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+@contextlib.contextmanager
+def until_nobody_reads() -> Iterator[None]:
+    """Print to a reader who may leave early, which undoes nothing and is no failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import BinaryIO
 
 from ..errors import ModelError, OutputError
+from ..files import NewFile, check_name
 from .read import Model
+from .source import CHUNK
 from .verify import Span
-
-_CHUNK: Final = 1 << 20
 
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
     """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
+    check_name(destination)
     with contextlib.suppress(OSError):  # what cannot be looked at is refused when it is opened
         if source is not None and destination.samefile(source):
             raise OutputError(f"{destination} is the input itself: give the output another name")
@@ -48,35 +47,43 @@ class PatchedCopy:
 
     def __init__(self, model: Model, destination: Path) -> None:
         self._model = model
-        self._destination = Path(os.path.realpath(destination))  # through a symlink, to the file that it names
+        self._destination = destination
         self._spans: set[Span] = set()
         self._version = time.time_ns()
-        self.path = Path()
 
     def __enter__(self) -> PatchedCopy:
-        with self._writing():
-            handle, name = tempfile.mkstemp(dir=self._destination.parent, prefix=".tflite-cluster-", suffix=".tmp")
-            self.path = Path(name)
-            self._file = open(handle, "r+b")
+        self._new = NewFile(self._destination)
         try:
-            with self._writing():
-                for start in range(0, self._model.size, _CHUNK):
-                    self._file.write(self._model.data[start : start + _CHUNK])
+            with self._new.writing():
+                for start in range(0, self._model.size, CHUNK):
+                    stop = min(start + CHUNK, self._model.size)
+                    self._file.write(self._model.data[start:stop])
+                    self._model.forget(Span(start, stop))
         except BaseException:
-            self._discard()
+            self._new.discard()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._discard()
+        self._new.discard()
+
+    @property
+    def path(self) -> Path:
+        """Where the file is while it is made."""
+        return self._new.path
+
+    @property
+    def _file(self) -> BinaryIO:
+        assert self._new.file is not None
+        return self._new.file
 
     def write(self, span: Span, content: memoryview) -> None:
         """Replace the bytes of a span, which must be as many."""
         if len(content) != span.size:
             raise AssertionError(f"{len(content)} bytes do not fit {span}")
-        with self._writing():
+        with self._new.writing():
             self._file.seek(span.start)
             self._file.write(content)
         self._spans.add(span)
@@ -98,7 +105,7 @@ class PatchedCopy:
 
     def flush(self) -> None:
         """Bring all that was written into the file at `path`, and give the file a time it never had before."""
-        with self._writing():
+        with self._new.writing():
             self._file.flush()
             self._version += 1  # a clock may be too coarse to tell two versions apart
             os.utime(self.path, ns=(self._version, self._version))
@@ -115,9 +122,11 @@ class PatchedCopy:
 
     def _check_same(self, start: int, stop: int) -> None:
         self._file.seek(start)
-        for begin in range(start, stop, _CHUNK):
-            length = min(_CHUNK, stop - begin)
-            if self._file.read(length) != self._model.data[begin : begin + length]:
+        for begin in range(start, stop, CHUNK):
+            end = min(begin + CHUNK, stop)
+            same = self._file.read(end - begin) == self._model.data[begin:end]
+            self._model.forget(Span(begin, end))
+            if not same:
                 raise ModelError(f"{self._model.label}: changed while it was read; nothing was written")
 
     def read(self) -> bytes:
@@ -132,29 +141,6 @@ class PatchedCopy:
         """
         self.flush()
         _check_replaceable(self._destination, force)
-        with self._writing():
+        with self._new.writing():
             os.utime(self.path)
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self.path.chmod(0o666 & ~_umask())
-            self.path.replace(self._destination)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"{self._destination} cannot be written: {error.strerror}; nothing was changed"
-            ) from error
-
-    def _discard(self) -> None:
-        with contextlib.suppress(OSError):  # a buffer that could not be written is dropped with the file
-            self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+        self._new.commit()

@@ -7,7 +7,7 @@ import os
 import sys
 import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Console
@@ -26,7 +26,16 @@ _PIPE_WIDTH: Final = 100_000
 """So wide that nothing is cut or wrapped."""
 
 _COLUMNS: Final = ("Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight")
-_LEFT: Final = {"Tensor", "Operator", "Type", "Shape", "Left alone because", "For example", "Packed"}
+_LEFT: Final = {
+    "Tensor",
+    "Operator",
+    "Type",
+    "Shape",
+    "Left alone because",
+    "For example",
+    "Packed",
+    "Where no weight or bias is",
+}
 _DISPENSABLE: Final = ("Shape", "Type", "Bits/weight")
 """Columns that a narrow terminal does without, in this order."""
 
@@ -36,11 +45,16 @@ def print_result(result: Result, written: bool) -> None:
 
     Raises BrokenPipeError if nobody reads to the end.
     """
+    print_parts(lambda width: render(result, written, width))
+
+
+def print_parts(render_at: Callable[[int], Sequence[Table | Text]]) -> None:
+    """Write what is rendered for the width of the terminal, or of the pipe; raises BrokenPipeError likewise."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # arrows are not in every encoding
     console = Console(width=_pipe_width() if not sys.stdout.isatty() else None, highlight=False)
     with console.capture() as captured:
-        for part in render(result, written, console.width):
+        for part in render_at(console.width):
             console.print(part)
     sys.stdout.write(captured.get())
     sys.stdout.flush()
@@ -94,7 +108,7 @@ def _strategy_line(strategy: Strategy, weights: int) -> str:
     return f"How: {words}: {found}; inputs observed for {search.observed} of {weights} weights"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | None = None) -> Table:
+def plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | None = None) -> Table:
     """A table without lines; cells are text as it is, never markup. Only the `wrapped` column breaks its lines."""
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column in columns:
@@ -117,7 +131,7 @@ def _tensor_table(tensors: list[TensorResult], width: int) -> Table:
         row["Tensor"] = name
     if len(tensors) > len(rows):
         rows.append({"Tensor": f"… and {len(tensors) - len(rows)} smaller ones"})
-    return _table(columns, [[row.get(column, "") for column in columns] for row in rows])
+    return plain_table(columns, [[row.get(column, "") for column in columns] for row in rows])
 
 
 def _width_of(columns: list[str], rows: list[dict[str, str]]) -> int:
@@ -149,7 +163,7 @@ def _reasons(tensors: list[TensorResult], width: int) -> Table:
         name = max(group, key=lambda tensor: tensor.bytes).name
         example = printable(name, _LEAST_NAME if width < _PIPE_WIDTH else None)
         rows.append((printable(reason), f"{len(group)}", f"{total:,}", example))
-    return _table(("Left alone because", "Constants", "Bytes", "For example"), rows, wrapped="Left alone because")
+    return plain_table(("Left alone because", "Constants", "Bytes", "For example"), rows, wrapped="Left alone because")
 
 
 def _size_table(result: Result) -> Table:
@@ -166,4 +180,4 @@ def _size_table(result: Result) -> Table:
         for name, pair in named
         if pair is not None
     ]
-    return _table(("Packed", "Bytes before", "After", "Times smaller"), rows)
+    return plain_table(("Packed", "Bytes before", "After", "Times smaller"), rows)

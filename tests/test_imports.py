@@ -29,9 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"config", "clustering", "model", "packing", "result"},
     "verification": {"config", "errors", "fidelity", "jobs", "packing", "session"},
     "difference": {"errors", "jobs", "model"},
+    "proof": {"errors", "jobs", "model", "result"},
     "report": {"__init__", "config", "difference", "errors", "fidelity", "files", "jobs", "result", "search"},
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "search", "session"},
-    "api": {"config", "errors", "jobs", "model", "packing", "result", "session", "strategy", "verification"},
+    "api": {"config", "errors", "jobs", "model", "packing", "proof", "result", "session", "strategy", "verification"},
     "commands": {"__init__", "api", "config", "difference", "errors", "files", "report", "result", "units"},
     "cli": {"errors", "report"},
 }

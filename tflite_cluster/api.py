@@ -17,6 +17,7 @@ from .model.patch import PatchedCopy, check_destination
 from .model.read import open_model
 from .model.select import select
 from .packing.sizes import Scales
+from .proof import prove
 from .result import Result, SizePair, Sizes
 from .session import open_session
 from .strategy import cluster_model
@@ -54,7 +55,7 @@ def cluster(
         ):
             before = scales.weigh(original, _formats(config))
             strategy = cluster_model(model, weights, original, copy, session, config, progress)
-            copy.check()
+            copy.flush()
             after = scales.weigh(copy.path, _formats(config))
             tensors = describe_weights(model, weights, copy, config, progress)
             result = Result(
@@ -66,6 +67,7 @@ def cluster(
                 sizes=_sizes(model.size, before, after) if config.measure else None,
                 fidelity=check(session, original, copy.path, config, progress),
             )
+            prove(model, None if isinstance(source, bytes) else original, copy, result)
             _refuse_failed_gates(result)
             _refuse_not_smaller(result)
             if destination is None:

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from .clustering.assign import Clustered, Problem, cluster_tensor, compare
+from .clustering.histogram import count_distinct
 from .config import Config
 from .model.patch import PatchedCopy
 from .model.read import Model
@@ -118,6 +119,12 @@ def compare_stored(weight: Weight, before: memoryview, after: memoryview) -> Clu
     """What became of a weight, from its stored bytes before and after."""
     codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
     return compare(codes, changed, _problem(weight))
+
+
+def distinct_values(model: Model, weight: Weight) -> int:
+    """How many different values a weight holds in the model."""
+    codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    return count_distinct(np.sort(codes))
 
 
 def _why_unchanged(compared: Clustered, config: Config) -> str:

@@ -182,7 +182,7 @@ def test_a_byte_changed_outside_the_spans_is_noticed(model: Model, destination: 
         with copy.path.open("r+b") as file:
             file.seek(position)
             file.write(bytes([ORIGINAL[position] ^ 1]))
-        with pytest.raises(ModelError, match="changed"):
+        with pytest.raises(ModelError, match=r"differs from it at byte|another length"):
             copy.check()
 
 
@@ -192,7 +192,7 @@ def test_another_length_is_noticed(model: Model, destination: Path, length: int)
         copy.write(SPAN, CONTENT)
         copy.flush()
         os.truncate(copy.path, length)
-        with pytest.raises(ModelError, match="changed"):
+        with pytest.raises(ModelError, match=r"differs from it at byte|another length"):
             copy.check()
 
 

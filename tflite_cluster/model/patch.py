@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from ..errors import ModelError, OutputError
 from ..files import NewFile, check_name
-from .read import Model
+from .read import Model, open_model
 from .source import CHUNK
 from .verify import Span
 
@@ -110,15 +112,18 @@ class PatchedCopy:
             self._version += 1  # a clock may be too coarse to tell two versions apart
             os.utime(self.path, ns=(self._version, self._version))
 
-    def check(self) -> None:
-        """See that the file differs from the model inside the written spans only; raises ModelError if not."""
+    def check(self, spans: Iterable[Span] | None = None) -> None:
+        """See that the file differs from the model inside the spans only; raises ModelError if not.
+
+        spans: by default all that were written.
+        """
         self.flush()
         start = 0
-        for span in [*sorted(self._spans), Span(self._model.size, self._model.size)]:
+        for span in [*sorted(self._spans if spans is None else spans), Span(self._model.size, self._model.size)]:
             self._check_same(start, span.start)
             start = span.stop
         if os.fstat(self._file.fileno()).st_size != self._model.size:
-            raise ModelError(f"{self._model.label}: the new file has another length; was it changed by someone else?")
+            raise ModelError(f"{self._model.label}: the new file has another length; nothing was written")
 
     def _check_same(self, start: int, stop: int) -> None:
         self._file.seek(start)
@@ -127,12 +132,21 @@ class PatchedCopy:
             same = self._file.read(end - begin) == self._model.data[begin:end]
             self._model.forget(Span(begin, end))
             if not same:
-                raise ModelError(f"{self._model.label}: changed while it was read; nothing was written")
+                raise ModelError(
+                    f"{self._model.label}: the new file differs from it at byte {begin} or soon after, "
+                    "where nothing was to change; nothing was written"
+                )
 
     def read(self) -> bytes:
         """The whole new file."""
         self.flush()
         return self.path.read_bytes()
+
+    def reopen(self) -> Model:
+        """The new file, verified and read as any other; raises ModelError if that cannot be."""
+        self.flush()
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return open_model(memoryview(mapped), label=f"the new {self._model.label}")
 
     def commit(self, force: bool) -> None:
         """Put the file at its destination, in one step, on disk before it gets there.

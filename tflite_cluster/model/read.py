@@ -127,13 +127,13 @@ class Model:
         return tuple(tensor for subgraph in self.subgraphs for tensor in subgraph.tensors)
 
 
-def open_model(source: Path | bytes, scratch: Path | None = None) -> Model:
-    """Verify and read a model from a file, as it is now, or from bytes.
+def open_model(source: Path | bytes | memoryview, scratch: Path | None = None, label: str = "the given bytes") -> Model:
+    """Verify and read a model from a file, as it is now, or from bytes, which are then called `label`.
 
     scratch: folder for a copy of a large file to read from. Raises ModelError, which names the file, when it cannot be
     read or is not safe to read, and OutputError when there is no room for such a copy.
     """
-    label = source.name if isinstance(source, Path) else "the given bytes"
+    label = source.name if isinstance(source, Path) else label
     try:
         data = take(source, scratch) if isinstance(source, Path) else memoryview(source)
         structure = verify(data)

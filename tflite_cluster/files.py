@@ -44,6 +44,8 @@ class NewFile:
 
     def _create(self) -> None:
         while self.file is None or not self.path.exists():  # it may be taken for stale until it is locked
+            if self.file is not None:
+                self.file.close()
             self.file = open(self.path, "x+b")  # noqa: SIM115  (closed by `discard`)
             if fcntl is not None:
                 with contextlib.suppress(OSError):  # a file system without locks, on which nothing is taken for stale

@@ -11,7 +11,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, OutputError
 from ..files import check_name
-from .options import byte_count, until_nobody_reads
+from .options import MODEL, byte_count, until_nobody_reads
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -26,8 +26,8 @@ measured. 0 may mean "not checked" unless a target is set.
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
-@click.argument("source", metavar="IN.tflite", type=click.Path(path_type=Path))
-@click.argument("destination", metavar="OUT.tflite", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN.tflite", type=MODEL)
+@click.argument("destination", metavar="OUT.tflite", type=MODEL)
 @click.option(
     "--clusters",
     metavar="N",

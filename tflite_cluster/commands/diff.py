@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from .options import until_nobody_reads
+from .options import MODEL, until_nobody_reads
 
 _ELSE_DIFFERS = 1
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("first", metavar="A.tflite", type=click.Path(path_type=Path))
-@click.argument("second", metavar="B.tflite", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A.tflite", type=MODEL)
+@click.argument("second", metavar="B.tflite", type=MODEL)
 @click.option("--json", "as_json", is_flag=True, help="Print the difference as JSON instead.")
 def command(first: Path, second: Path, as_json: bool) -> int:
     """Say which weights and biases differ between two models of the same layout, and whether anything else does.

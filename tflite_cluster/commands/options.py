@@ -6,10 +6,15 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 import click
 
 from ..units import parse_bytes
+
+MODEL: Final = click.Path(readable=False, path_type=Path)
+"""A path that is not looked at: whoever opens it says what is wrong with it, with the right exit code."""
 
 
 def byte_count(value: str | int) -> int:

@@ -21,7 +21,7 @@ from .verify import Span
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
     """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
     check_name(destination)
-    with contextlib.suppress(OSError):  # what cannot be looked at is refused when it is opened
+    with contextlib.suppress(OSError, ValueError):  # what cannot be looked at is refused when it is opened
         if source is not None and destination.samefile(source):
             raise OutputError(f"{destination} is the input itself: give the output another name")
     try:

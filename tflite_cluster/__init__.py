@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api import cluster
     from .config import Config
+    from .difference import Difference, diff
     from .errors import (
         ConfigError,
         DataError,
@@ -26,6 +27,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataError",
+    "Difference",
     "FidelityError",
     "Inspection",
     "ModelError",
@@ -37,16 +39,19 @@ __all__ = [
     "__version__",
     "check_limits",
     "cluster",
+    "diff",
     "inspect",
 ]
 
 _HOMES = {
     "cluster": "api",
     "Config": "config",
+    "Difference": "difference",
     "Inspection": "inspection",
     "Result": "result",
     "Violation": "limits",
     "check_limits": "limits",
+    "diff": "difference",
     "inspect": "inspection",
 }
 

@@ -19,6 +19,7 @@ from .model.patch import PatchedCopy, check_destination
 from .model.read import open_model
 from .model.select import select
 from .packing.sizes import Scales
+from .proof import prove
 from .result import Result, SizePair, Sizes
 from .session import open_session
 from .strategy import cluster_model
@@ -47,7 +48,7 @@ def cluster(
     """
     config = Config(**settings)
     with _files(source, destination, config.force) as (original, target):
-        model = open_model(original)
+        model = open_model(source if isinstance(source, bytes) else original, scratch=target.parent)
         weights, others = select(model)
         with (
             threadpool_limits(1, "blas"),  # tensors are clustered in parallel; sums must not depend on the threads
@@ -57,7 +58,7 @@ def cluster(
         ):
             before = scales.weigh(original, _formats(config))
             strategy = cluster_model(model, weights, original, copy, session, config, progress)
-            copy.check()
+            copy.flush()
             after = scales.weigh(copy.path, _formats(config))
             tensors = describe_weights(model, weights, copy, config, progress)
             result = Result(
@@ -69,6 +70,7 @@ def cluster(
                 sizes=_sizes(model.size, before, after) if config.measure else None,
                 fidelity=check(session, original, copy.path, config, progress),
             )
+            prove(model, None if isinstance(source, bytes) else original, copy, result)
             _refuse_failed_gates(result)
             _refuse_not_smaller(result)
             if destination is None:

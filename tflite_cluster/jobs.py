@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from .clustering.assign import Clustered, Problem, cluster_tensor, compare
+from .clustering.histogram import count_distinct
 from .config import Config
 from .model.patch import PatchedCopy
 from .model.read import Model
@@ -107,11 +108,23 @@ def _describe(model: Model, weight: Weight, content: bytes, config: Config) -> T
     if raw == content:
         compared = compare(codes, codes, _problem(weight))
         return _tensor(weight, _why_unchanged(compared, config), compared)
-    compared = compare(codes, weight.storage.decode(memoryview(content), weight.count), _problem(weight))
+    compared = compare_stored(weight, raw, memoryview(content))
     if not config.measure:
         return _tensor(weight, None, compared)
     bits = deflated_bits(raw, weight.count), deflated_bits(content, weight.count)
     return _tensor(weight, None, compared, *bits)
+
+
+def compare_stored(weight: Weight, before: memoryview, after: memoryview) -> Clustered:
+    """What became of a weight, from its stored bytes before and after."""
+    codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
+    return compare(codes, changed, _problem(weight))
+
+
+def distinct_values(model: Model, weight: Weight) -> int:
+    """How many different values a weight holds in the model."""
+    codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    return count_distinct(np.sort(codes))
 
 
 def _why_unchanged(compared: Clustered, config: Config) -> str:

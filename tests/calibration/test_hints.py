@@ -45,6 +45,17 @@ def test_indices_go_as_far_as_the_table(code: int, inputs: list[int]) -> None:
     assert hints_of([X, TABLE, {}], [(code, inputs, [2])]) == {None: {"x": InputHint(0, 63)}}
 
 
+@pytest.mark.parametrize(("axis", "last"), [(0, 63), (1, 15), (-1, 15), (-2, 63)])
+def test_indices_go_as_far_as_the_axis_that_is_gathered_along(axis: int, last: int) -> None:
+    operator = {"inputs": ints(1, 0), "outputs": ints(2), "builtin_options": (23, {"axis": axis})}
+    content = {
+        "operator_codes": [{"deprecated_builtin_code": GATHER, "builtin_code": GATHER}],
+        "subgraphs": [{"tensors": [X, TABLE, {}], "inputs": ints(0), "operators": [operator]}],
+        "buffers": [{}],
+    }
+    assert dict(input_hints(open_model(craft(content)))) == {None: {"x": InputHint(0, last)}}
+
+
 def test_the_smaller_of_two_tables_counts() -> None:
     small = {"name": b"small", "shape": ints(10, 16)}
     lookups = [(EMBEDDING_LOOKUP, [0, 1], [3]), (EMBEDDING_LOOKUP, [0, 2], [3])]

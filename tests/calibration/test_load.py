@@ -302,3 +302,19 @@ def test_a_named_array_must_fit_every_signature_that_names_it():
     one_name = ModelInterface((Signature("a", (spec("x"),), ()), Signature("b", (spec("x", (1, 8)),), ())))
     with pytest.raises(DataError, match="do not fit"):
         load_samples({"x": IMAGES}, one_name)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A few kilobytes that say of themselves that they become much more."""
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, image=np.zeros((2000, 4, 4, 3), np.float32))
+    monkeypatch.setattr("tflite_cluster.calibration.load.MOST_UNPACKED", 100_000)
+    with pytest.raises(DataError, match=r"holds 384,\d+ bytes unpacked, and 100,000 are read at most; give a \.npy"):
+        load(path)
+
+
+def test_numbers_that_the_input_cannot_hold_are_refused():
+    values = IMAGES.astype(np.float64)
+    values[3, 0, 0, 0] = 1e300
+    with pytest.raises(DataError, match=r"sample 3 .* NaN, infinity or more than 3\.4e\+38"):
+        load(values)

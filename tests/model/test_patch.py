@@ -125,12 +125,12 @@ def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("step", ["tempfile.mkstemp", "os.fsync", "Path.replace"])
+@pytest.mark.parametrize("step", ["open", "os.fsync", "Path.replace"])
 def test_a_disk_that_fails_leaves_the_old_file(
     model: Model, destination: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     destination.write_bytes(b"old")
-    monkeypatch.setattr(f"tflite_cluster.model.patch.{step}", lambda *_, **__: no_space())
+    monkeypatch.setattr(f"tflite_cluster.files.{step}", lambda *_, **__: no_space(), raising=step != "open")
     with pytest.raises(OutputError, match="No space left on device; nothing was changed"):
         write(model, destination)
     assert destination.read_bytes() == b"old"
@@ -182,7 +182,7 @@ def test_a_byte_changed_outside_the_spans_is_noticed(model: Model, destination: 
         with copy.path.open("r+b") as file:
             file.seek(position)
             file.write(bytes([ORIGINAL[position] ^ 1]))
-        with pytest.raises(ModelError, match="changed"):
+        with pytest.raises(ModelError, match=r"differs from it at byte|another length"):
             copy.check()
 
 
@@ -192,15 +192,7 @@ def test_another_length_is_noticed(model: Model, destination: Path, length: int)
         copy.write(SPAN, CONTENT)
         copy.flush()
         os.truncate(copy.path, length)
-        with pytest.raises(ModelError, match="changed"):
-            copy.check()
-
-
-def test_a_source_that_changes_meanwhile_is_noticed(source: Path, model: Model, destination: Path) -> None:
-    with PatchedCopy(model, destination) as copy:
-        with source.open("r+b") as file:
-            file.write(b"\0")
-        with pytest.raises(ModelError, match="changed while it was read"):
+        with pytest.raises(ModelError, match=r"differs from it at byte|another length"):
             copy.check()
 
 

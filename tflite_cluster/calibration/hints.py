@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+import tflite
+
 from ..model.read import Model, Operator, Subgraph
 from ..model.storage import STORAGES
 from .synthetic import Hints, InputHint
@@ -13,7 +15,7 @@ _SAME_VALUES: Final = frozenset({"CAST", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "T
 """Operators whose output holds values of their first operand and no others."""
 
 _TABLES: Final = {("EMBEDDING_LOOKUP", 0): 1, ("GATHER", 1): 0}
-"""(operator, operand that holds indices) -> operand that holds the table, whose rows they count."""
+"""(operator, operand that holds indices) -> operand that holds the table, whose slices they count."""
 
 
 def input_hints(model: Model) -> Hints:
@@ -53,12 +55,23 @@ def _ranges(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:
 
 
 def _table_rows(subgraph: Subgraph, operator: Operator, operand: int) -> int:
-    """Rows of the table that this operand indexes; 0 if it does not index one."""
+    """Slices of the table that this operand indexes; 0 if it does not index one."""
     table = _TABLES.get((operator.name, operand))
     if table is None or table >= len(operator.inputs) or operator.inputs[table] < 0:
         return 0
     shape = subgraph.tensors[operator.inputs[table]].shape
-    return shape[0] if shape else 0
+    axis = _axis(operator) if operator.name == "GATHER" else 0
+    return shape[axis] if -len(shape) <= axis < len(shape) else 0
+
+
+def _axis(operator: Operator) -> int:
+    """The axis that a GATHER takes slices along; a negative one counts from the end."""
+    table = operator.table.BuiltinOptions()
+    if table is None or operator.table.BuiltinOptionsType() != tflite.BuiltinOptions.GatherOptions:
+        return 0
+    options = tflite.GatherOptions()
+    options.Init(table.Bytes, table.Pos)
+    return int(options.Axis())
 
 
 def _quantised_range(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:

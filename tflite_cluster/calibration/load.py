@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from .prepared import Prepared
 from .samples import SampleArray, Samples, fit_samples
 
 Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Prepared
+
+MOST_UNPACKED: Final = 4 << 30
+"""Bytes of all arrays of a .npz file, which is read whole."""
 
 _LABELS = "y"
 _UNNAMED = ""
@@ -171,6 +174,7 @@ def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
             magic = file.read(len(_NPY_MAGIC))
             if magic.startswith(_ZIP_MAGIC):
                 file.seek(0)
+                _check_unpacked(file, path)
                 with np.load(file, allow_pickle=False) as archive:
                     return {name: archive[name] for name in archive.files}
         if magic == _NPY_MAGIC:
@@ -182,6 +186,18 @@ def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
         why = "it holds Python objects, which are not read" if pickled else str(error) or "it ends too early"
         raise DataError(f"{path}: not a .npy or .npz file of plain arrays: {why}") from error
     raise DataError(f"{path}: not a .npy or .npz file; write one with numpy.save or numpy.savez")
+
+
+def _check_unpacked(file: BinaryIO, path: Path) -> None:
+    """Refuse an archive that would not fit into memory, be it large or a bomb."""
+    with zipfile.ZipFile(file) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    file.seek(0)
+    if size > MOST_UNPACKED:
+        raise DataError(
+            f"{path}: it holds {size:,} bytes unpacked, and {MOST_UNPACKED:,} are read at most; give a .npy file or a "
+            "folder of them, which are read bit by bit"
+        )
 
 
 def _from_mapping(arrays: Mapping[str, npt.NDArray[Any]], inputs: set[str], where: str) -> _Given:

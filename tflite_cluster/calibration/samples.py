@@ -133,8 +133,9 @@ def _check_values(values: SampleArray, spec: TensorSpec, where: str) -> None:
     for start in range(0, len(values), step):
         part = values[start : start + step]
         if values.dtype.kind == "f":
-            bad = ~np.isfinite(part)
-            problem, remedy = "NaN or infinity", "leave that sample out"
+            with np.errstate(over="ignore"):  # what the input's type cannot hold becomes infinite
+                bad = ~np.isfinite(part.astype(spec.dtype) if spec.dtype.kind == "f" else part)
+            problem, remedy = f"NaN, infinity or more than {_largest(spec)}", "leave that sample out"
         else:
             limits = np.iinfo(spec.dtype)
             bad = (part < limits.min) | (part > limits.max)
@@ -143,6 +144,10 @@ def _check_values(values: SampleArray, spec: TensorSpec, where: str) -> None:
         if bad.any():
             number = start + int(np.argwhere(bad)[0, 0])
             raise DataError(f"{where}: sample {number} (counted from 0) holds {problem}; {remedy}")
+
+
+def _largest(spec: TensorSpec) -> str:
+    return f"{np.finfo(spec.dtype if spec.dtype.kind == 'f' else np.float64).max:.3g}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,8 @@ import click
 from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, OutputError
-from .options import byte_count, numbers
+from ..files import check_name
+from .options import MODEL, byte_count, numbers, until_nobody_reads
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -27,8 +26,8 @@ measured. 0 may mean "not checked" unless a target is set.
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
-@click.argument("source", metavar="IN.tflite", type=click.Path(path_type=Path))
-@click.argument("destination", metavar="OUT.tflite", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN.tflite", type=MODEL)
+@click.argument("destination", metavar="OUT.tflite", type=MODEL)
 @click.option(
     "--clusters",
     metavar="N",
@@ -133,6 +132,7 @@ def _check_report(report: Path, source: Path, destination: Path, force: bool) ->
     """Refuse, before any work is done, a report that cannot be written or would destroy something."""
     if str(report) == "-":
         raise OutputError("--report takes the name of a file, not -")
+    check_name(report)
     if report.resolve() in (source.resolve(), destination.resolve()):
         raise OutputError(f"{report} is a model of this run: give the report another name")
     if not report.parent.is_dir():
@@ -149,10 +149,8 @@ def _publish(result: Result, report: Path | None, quiet: bool, written: bool) ->
     if not quiet:
         from ..report.text import print_result
 
-        try:
+        with until_nobody_reads():
             print_result(result, written)
-        except BrokenPipeError:  # nobody reads on, which does not undo what was written
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _in_short(

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
 import click
 
 from ..units import parse_bytes
+
+MODEL: Final = click.Path(readable=False, path_type=Path)
+"""A path that is not looked at: whoever opens it says what is wrong with it, with the right exit code."""
 
 
 def byte_count(value: str | int) -> int:
@@ -21,3 +31,12 @@ def numbers(value: str | tuple[float, ...]) -> tuple[float, ...]:
         return value if isinstance(value, tuple) else tuple(float(part) for part in value.split(","))
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a number, nor several with commas between them") from None
+
+
+@contextlib.contextmanager
+def until_nobody_reads() -> Iterator[None]:
+    """Print to a reader who may leave early, which undoes nothing and is no failure."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

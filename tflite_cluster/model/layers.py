@@ -60,6 +60,18 @@ class Bias:
     span: Span
     tensor: Tensor
 
+    def codes(self, raw: memoryview) -> npt.NDArray[Any]:
+        """The stored numbers, flat."""
+        return np.frombuffer(raw, {"FLOAT32": "<f4", "INT32": "<i4", "INT64": "<i8"}[self.tensor.type])
+
+    @property
+    def scale(self) -> npt.NDArray[np.float64]:
+        """Real size of a code, one for all or one for each row; 1 for floats."""
+        quantization = self.tensor.quantization
+        if quantization is None or self.tensor.type == "FLOAT32":
+            return np.ones(1)
+        return quantization.scale.astype(np.float64)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -251,7 +263,5 @@ def real_rows(model: Model, weight: Weight, rows: Groups) -> npt.NDArray[np.floa
 
 def real_bias(model: Model, bias: Bias) -> npt.NDArray[np.float64]:
     """The real values of a bias, (rows,)."""
-    kind = {"FLOAT32": "<f4", "INT32": "<i4", "INT64": "<i8"}[bias.tensor.type]
-    codes = np.frombuffer(model.data[bias.span.start : bias.span.stop], kind).astype(np.float64)
-    quantization = bias.tensor.quantization
-    return codes if quantization is None or bias.tensor.type == "FLOAT32" else codes * quantization.scale
+    codes = bias.codes(model.data[bias.span.start : bias.span.stop])
+    return np.asarray(codes.astype(np.float64) * bias.scale)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import BinaryIO
 
 from ..errors import ModelError, OutputError
-from .read import Model
+from ..files import NewFile, check_name
+from .read import Model, open_model
+from .source import CHUNK
 from .verify import Span
-
-_CHUNK: Final = 1 << 20
 
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
     """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
-    with contextlib.suppress(OSError):  # what cannot be looked at is refused when it is opened
+    check_name(destination)
+    with contextlib.suppress(OSError, ValueError):  # what cannot be looked at is refused when it is opened
         if source is not None and destination.samefile(source):
             raise OutputError(f"{destination} is the input itself: give the output another name")
     try:
@@ -48,35 +49,43 @@ class PatchedCopy:
 
     def __init__(self, model: Model, destination: Path) -> None:
         self._model = model
-        self._destination = Path(os.path.realpath(destination))  # through a symlink, to the file that it names
+        self._destination = destination
         self._spans: set[Span] = set()
         self._version = time.time_ns()
-        self.path = Path()
 
     def __enter__(self) -> PatchedCopy:
-        with self._writing():
-            handle, name = tempfile.mkstemp(dir=self._destination.parent, prefix=".tflite-cluster-", suffix=".tmp")
-            self.path = Path(name)
-            self._file = open(handle, "r+b")
+        self._new = NewFile(self._destination)
         try:
-            with self._writing():
-                for start in range(0, self._model.size, _CHUNK):
-                    self._file.write(self._model.data[start : start + _CHUNK])
+            with self._new.writing():
+                for start in range(0, self._model.size, CHUNK):
+                    stop = min(start + CHUNK, self._model.size)
+                    self._file.write(self._model.data[start:stop])
+                    self._model.forget(Span(start, stop))
         except BaseException:
-            self._discard()
+            self._new.discard()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._discard()
+        self._new.discard()
+
+    @property
+    def path(self) -> Path:
+        """Where the file is while it is made."""
+        return self._new.path
+
+    @property
+    def _file(self) -> BinaryIO:
+        assert self._new.file is not None
+        return self._new.file
 
     def write(self, span: Span, content: memoryview) -> None:
         """Replace the bytes of a span, which must be as many."""
         if len(content) != span.size:
             raise AssertionError(f"{len(content)} bytes do not fit {span}")
-        with self._writing():
+        with self._new.writing():
             self._file.seek(span.start)
             self._file.write(content)
         self._spans.add(span)
@@ -109,32 +118,46 @@ class PatchedCopy:
 
     def flush(self) -> None:
         """Bring all that was written into the file at `path`, and give the file a time it never had before."""
-        with self._writing():
+        with self._new.writing():
             self._file.flush()
             self._version += 1  # a clock may be too coarse to tell two versions apart
             os.utime(self.path, ns=(self._version, self._version))
 
-    def check(self) -> None:
-        """See that the file differs from the model inside the written spans only; raises ModelError if not."""
+    def check(self, spans: Iterable[Span] | None = None) -> None:
+        """See that the file differs from the model inside the spans only; raises ModelError if not.
+
+        spans: by default all that were written.
+        """
         self.flush()
         start = 0
-        for span in [*sorted(self._spans), Span(self._model.size, self._model.size)]:
+        for span in [*sorted(self._spans if spans is None else spans), Span(self._model.size, self._model.size)]:
             self._check_same(start, span.start)
             start = span.stop
         if os.fstat(self._file.fileno()).st_size != self._model.size:
-            raise ModelError(f"{self._model.label}: the new file has another length; was it changed by someone else?")
+            raise ModelError(f"{self._model.label}: the new file has another length; nothing was written")
 
     def _check_same(self, start: int, stop: int) -> None:
         self._file.seek(start)
-        for begin in range(start, stop, _CHUNK):
-            length = min(_CHUNK, stop - begin)
-            if self._file.read(length) != self._model.data[begin : begin + length]:
-                raise ModelError(f"{self._model.label}: changed while it was read; nothing was written")
+        for begin in range(start, stop, CHUNK):
+            end = min(begin + CHUNK, stop)
+            same = self._file.read(end - begin) == self._model.data[begin:end]
+            self._model.forget(Span(begin, end))
+            if not same:
+                raise ModelError(
+                    f"{self._model.label}: the new file differs from it at byte {begin} or soon after, "
+                    "where nothing was to change; nothing was written"
+                )
 
     def read(self) -> bytes:
         """The whole new file."""
         self.flush()
         return self.path.read_bytes()
+
+    def reopen(self) -> Model:
+        """The new file, verified and read as any other; raises ModelError if that cannot be."""
+        self.flush()
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return open_model(memoryview(mapped), label=f"the new {self._model.label}")
 
     def commit(self, force: bool) -> None:
         """Put the file at its destination, in one step, on disk before it gets there.
@@ -143,29 +166,6 @@ class PatchedCopy:
         """
         self.flush()
         _check_replaceable(self._destination, force)
-        with self._writing():
+        with self._new.writing():
             os.utime(self.path)
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self.path.chmod(0o666 & ~_umask())
-            self.path.replace(self._destination)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(
-                f"{self._destination} cannot be written: {error.strerror}; nothing was changed"
-            ) from error
-
-    def _discard(self) -> None:
-        with contextlib.suppress(OSError):  # a buffer that could not be written is dropped with the file
-            self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+        self._new.commit()

@@ -7,8 +7,6 @@ checked as they are read, so that what comes out can be used without further car
 from __future__ import annotations
 
 import math
-import mmap
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +21,7 @@ from flatbuffers import number_types
 
 from ..errors import ModelError
 from .layout import UNIONS
+from .source import forget, take
 from .verify import Span, verify
 
 
@@ -120,10 +119,7 @@ class Model:
 
     def forget(self, span: Span) -> None:
         """Let go of the memory that the pages of a mapped file take, once a span has been read."""
-        mapped = self.data.obj
-        if isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
-            first = span.start // mmap.PAGESIZE * mmap.PAGESIZE
-            mapped.madvise(mmap.MADV_DONTNEED, first, span.stop - first)
+        forget(self.data, span.start, span.stop)
 
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -131,14 +127,15 @@ class Model:
         return tuple(tensor for subgraph in self.subgraphs for tensor in subgraph.tensors)
 
 
-def open_model(source: Path | bytes) -> Model:
-    """Verify and read a model from a file (memory-mapped) or from bytes.
+def open_model(source: Path | bytes | memoryview, scratch: Path | None = None, label: str = "the given bytes") -> Model:
+    """Verify and read a model from a file, as it is now, or from bytes, which are then called `label`.
 
-    Raises ModelError, which names the file, when it cannot be read or is not safe to read.
+    scratch: folder for a copy of a large file to read from. Raises ModelError, which names the file, when it cannot be
+    read or is not safe to read, and OutputError when there is no room for such a copy.
     """
-    label = source.name if isinstance(source, Path) else "the given bytes"
+    label = source.name if isinstance(source, Path) else label
     try:
-        data = _map(source) if isinstance(source, Path) else memoryview(source)
+        data = take(source, scratch) if isinstance(source, Path) else memoryview(source)
         structure = verify(data)
         model = _read(label, data)
         _check_spans(model.buffers, structure)
@@ -146,19 +143,9 @@ def open_model(source: Path | bytes) -> Model:
         raise ModelError(f"{label}: {error}") from None
     except OSError as error:
         raise ModelError(f"{label}: cannot be read: {error.strerror}") from error
-    except ValueError as error:  # a name with a NUL, or a file emptied since it was looked at
+    except ValueError as error:  # a name that no file can have
         raise ModelError(f"{label}: cannot be read: {error}") from error
     return model
-
-
-def _map(path: Path) -> memoryview:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ModelError("not a regular file")
-    if status.st_size == 0:
-        raise ModelError("the file is empty")
-    with path.open("rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _read(label: str, data: memoryview) -> Model:

@@ -52,10 +52,12 @@ def verify(data: memoryview) -> npt.NDArray[np.int64]:
     buffers) as an array of shape (spans, 2): start and stop. Raises ModelError for anything that a reader could not
     walk safely.
     """
-    return _Walk(data).run()
+    return Walk(data).run()
 
 
-class _Walk:
+class Walk:
+    """The walk over all tables, from the root."""
+
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.size = len(data)
@@ -65,6 +67,7 @@ class _Walk:
         self.pending: list[tuple[str, int]] = []
 
     def run(self) -> npt.NDArray[np.int64]:
+        """Walk, and return the spans of the structure; raises ModelError."""
         if self.size < 8 or bytes(self.data[4:8]) != IDENTIFIER:
             raise ModelError("not a .tflite model: the identifier 'TFL3' is missing")
         self.structure.extend((0, 8))
@@ -82,11 +85,19 @@ class _Walk:
         if start < 0 or start + length > min(self.size, _ADDRESSABLE):
             raise ModelError(f"damaged: {what} reaches outside the file (byte {start}, file of {self.size} bytes)")
 
-    def _mark(self, start: int, length: int) -> None:
+    def _mark(self, start: int, length: int, what: str) -> None:
         self.bytes_left -= length
         if self.bytes_left < 0:
             raise ModelError("its parts overlap far more than any real model's: refused as hostile")
+        self.note(start, length, what)
+
+    def note(self, start: int, length: int, what: str) -> None:
+        """Take down a part of the structure; `what` is for those who override this to know."""
+        del what
         self.structure.extend((start, start + length))
+
+    def note_field(self, start: int, length: int, what: str) -> None:
+        """Hear of a field that stands in a table itself, likewise."""
 
     def _table(self, name: str, position: int) -> None:
         self._require(position, 4, f"a table {name}")
@@ -97,8 +108,8 @@ class _Walk:
             raise ModelError(f"damaged: impossible vtable for a {name} at byte {position}")
         self._require(vtable, vtable_size, f"the vtable of {name}")
         self._require(position, object_size, f"a table {name}")
-        self.structure.extend((vtable, vtable + vtable_size))
-        self._mark(position, object_size)
+        self.note(vtable, vtable_size, f"the vtable of a {name}")
+        self._mark(position, object_size, f"a table {name}")
         for field in TABLES[name]:
             offset = self._offset(vtable, vtable_size, field.slot)
             kind_at = self._offset(vtable, vtable_size, field.slot - 1) if field.kind == "union" else 0
@@ -109,6 +120,7 @@ class _Walk:
             size = field.size if field.kind == "scalar" else 4
             if offset < 4 or offset + size > object_size:
                 raise ModelError(f"damaged: {name}.{field.name} lies outside its table at byte {position}")
+            self.note_field(position + offset, size, f"{name}.{field.name}")
             if field.kind == "union":
                 self._union(name, field, position + offset, self.data[position + kind_at] if kind_at else 0)
             elif field.kind != "scalar":
@@ -137,7 +149,7 @@ class _Walk:
         length = count * field.size + (field.kind == "string")
         self._require(target + 4, length, f"{name}.{field.name}")
         is_content = (name, field.name) == ("Buffer", "data")
-        self._mark(target, 4 if is_content else 4 + length)
+        self._mark(target, 4 if is_content else 4 + length, f"{name}.{field.name}")
         if field.kind == "tables":
             self._require_budget(count)
             for index in range(count):

@@ -10,8 +10,8 @@ from typing import Any
 
 from .. import __version__
 from ..config import Config, Data
-from ..errors import OutputError
 from ..fidelity.verdict import Fidelity
+from ..files import write_text
 from ..result import Result, SizePair, Sizes, Strategy, TensorResult
 from ..search.points import Point, Search
 from ..search.quality import Quality
@@ -33,16 +33,13 @@ def to_json(result: Result, written: bool) -> dict[str, Any]:
         "tensors": [_tensor(number, tensor, result.strategy.search) for number, tensor in enumerate(result.tensors)],
         "fidelity": _fidelity(result.fidelity),
     }
-    return {name: _plain(part) for name, part in report.items()}
+    return {name: plain(part) for name, part in report.items()}
 
 
 def write_json(result: Result, path: Path, written: bool) -> None:
     """Write the report as a file; raises OutputError if that cannot be done."""
     text = json.dumps(to_json(result, written), indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    write_text(path, text)
 
 
 def _config(config: Config) -> dict[str, Any]:
@@ -135,12 +132,12 @@ def _fidelity(fidelity: Fidelity) -> dict[str, Any]:
     return verdict
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Only what JSON knows: no infinity or NaN (null instead), no tuples."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -17,7 +17,17 @@ PIPE_WIDTH: Final = 100_000
 """So wide that nothing is cut or wrapped."""
 
 _GAP: Final = 2
-_LEFT: Final = {"Tensor", "Operator", "Type", "Shape", "Left alone because", "For example", "Packed", "Weights of"}
+_LEFT: Final = {
+    "Tensor",
+    "Operator",
+    "Type",
+    "Shape",
+    "Left alone because",
+    "For example",
+    "Packed",
+    "Weights of",
+    "Where no weight or bias is",
+}
 
 
 def print_parts(render: Callable[[int], list[Table | Text]]) -> None:

@@ -1,0 +1,139 @@
+"""What two models differ in: word for word, and by exit code."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_models import FOLDER, MODELS
+from test_text import compare
+
+from tflite_cluster import ModelError, cluster, diff
+from tflite_cluster.cli import main
+from tflite_cluster.model.read import open_model
+
+Captured = pytest.CaptureFixture[str]
+DENSE = FOLDER / "fully_connected_float32.tflite"
+LABELLED = FOLDER / "labels_behind_float32.tflite"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pair(first: bytes, second: bytes) -> list[str]:
+    Path("a.tflite").write_bytes(first)
+    Path("b.tflite").write_bytes(second)
+    return ["diff", "a.tflite", "b.tflite"]
+
+
+def clustered(path: Path) -> bytes:
+    model = cluster(path, clusters=8, check=False, measure=False).model
+    assert model is not None
+    return model
+
+
+def test_the_same(capsys: Captured) -> None:
+    assert main(pair(DENSE.read_bytes(), DENSE.read_bytes())) == 0
+    assert capsys.readouterr().out == "a.tflite and b.tflite are the same.\n"
+
+
+def test_only_weights_and_biases(capsys: Captured) -> None:
+    source = FOLDER / "conv_2d_int8.tflite"
+    changed = bytearray(clustered(source))
+    model = open_model(source)
+    (bias,) = [tensor for tensor in model.tensors if tensor.type == "INT32"]
+    start = model.buffers[bias.buffer].start
+    changed[start : start + 4] = struct.pack("<i", 77)
+    assert main(pair(source.read_bytes(), bytes(changed))) == 0
+    compare(capsys.readouterr().out, "diff_weights")
+
+
+def test_more_than_weights(capsys: Captured) -> None:
+    """The head of the file, the name of a tensor, and what is appended."""
+    before = LABELLED.read_bytes()
+    after = bytearray(clustered(LABELLED))
+    after[0] ^= 4
+    name = before.index(b"weights")
+    after[name] ^= 1
+    after[-1] ^= 1
+    after[-5] ^= 1
+    assert main(pair(before, bytes(after))) == 1
+    compare(capsys.readouterr().out, "diff_more")
+    assert diff(before, bytes(after)).changed_elsewhere == 4
+
+
+@pytest.mark.parametrize("name", ["cut", "longer"])
+def test_another_length(name: str, capsys: Captured) -> None:
+    before = DENSE.read_bytes()
+    assert main(pair(before, before[:-100] if name == "cut" else before + b"more")) == 1
+    compare(capsys.readouterr().out, f"diff_{name}")
+
+
+def test_json(capsys: Captured) -> None:
+    assert main([*pair(DENSE.read_bytes(), clustered(DENSE)), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["only_weights"] is True
+    assert report["identical"] is False
+    (tensor,) = report["tensors"]
+    assert tensor["distinct_after"] == 8 < tensor["distinct_before"]
+    assert 0 < tensor["changed"] <= tensor["values"] == np.prod(tensor["shape"])
+    assert report["places"] == []
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_it_agrees_with_the_report_of_the_run(path: Path) -> None:
+    result = cluster(path, clusters=4, check=False, measure=False, force=True)
+    assert result.model is not None
+    found = diff(path, result.model)
+    assert found.only_weights
+    told = [tensor for tensor in result.tensors if tensor.span is not None]
+    assert [(tensor.name, tensor.start, tensor.distinct_after, tensor.sqnr) for tensor in found.tensors] == [
+        (tensor.name, tensor.span.start, tensor.values_after, pytest.approx(tensor.sqnr))
+        for tensor in told
+        if tensor.span is not None
+    ]
+
+
+@pytest.mark.parametrize("number", range(40))
+def test_a_byte_anywhere_is_found(number: int) -> None:
+    """In a weight or bias it is a value; elsewhere it has a place and a name."""
+    before = (FOLDER / "outside_float32.tflite").read_bytes()
+    position = int(np.random.default_rng(number).integers(len(before)))
+    after = bytearray(before)
+    after[position] ^= 0x10
+    found = diff(before, bytes(after))
+    if found.tensors:
+        (tensor,) = found.tensors
+        assert tensor.start <= position < tensor.start + tensor.bytes
+        assert (tensor.changed, found.only_weights) == (1, True)
+    else:
+        (place,) = found.places
+        assert (place.start, place.stop, place.changed) == (position, position + 1, 1)
+        assert place.what
+
+
+def test_everything_differs() -> None:
+    before = DENSE.read_bytes()
+    after = bytes(byte ^ 0xFF for byte in before)
+    found = diff(before, after)
+    inside = sum(tensor.bytes for tensor in found.tensors)
+    assert found.changed_elsewhere == len(before) - inside
+    assert found.places[0].what == "the head of the file"
+
+
+def test_what_cannot_be_read(capsys: Captured) -> None:
+    Path("nothing.tflite").touch()
+    command = pair(b"no model", DENSE.read_bytes())
+    assert main(command) == 3
+    assert main(["diff", "b.tflite", "nothing.tflite"]) == 3
+    assert main(["diff", "b.tflite", "missing.tflite"]) == 3
+    assert "missing.tflite: cannot be read: No such file" in capsys.readouterr().err
+    assert main(command[:2]) == 2
+    with pytest.raises(ModelError, match="the given bytes"):
+        diff(b"", b"")

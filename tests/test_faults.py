@@ -1,0 +1,274 @@
+"""Disks that are full, signals, processes that die: nothing half-written, nothing left over, the old output intact."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fixture_models import FOLDER
+
+from tflite_cluster import ModelError, OutputError, cluster
+from tflite_cluster.cli import main
+from tflite_cluster.files import NewFile, write_text
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = [sys.executable, "-c", "import sys; from tflite_cluster.cli import main; sys.exit(main())"]
+COMMAND = ["in.tflite", "out.tflite", "--clusters", "16", "--no-check", "--force"]
+Captured = pytest.CaptureFixture[str]
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="made to happen by means of Linux")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    shutil.copy(ROOT / "examples" / "digits.tflite", "in.tflite")
+    Path("out.tflite").write_bytes(b"old")
+    return tmp_path
+
+
+def contents(folder: Path = Path()) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KB, which the model does not fit on."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk(small_disk: Path, capsys: Captured) -> None:
+    (small_disk / "out.tflite").write_bytes(b"old")
+    assert main(["in.tflite", str(small_disk / "out.tflite"), *COMMAND[2:]]) == 1
+    message = capsys.readouterr().err
+    assert message.endswith("out.tflite cannot be written: No space left on device; nothing was changed\n")
+    assert message.count("\n") == 1
+    assert contents(small_disk) == {"out.tflite": b"old"}
+
+
+def test_a_full_disk_for_the_report(small_disk: Path, capsys: Captured) -> None:
+    """The model was written by then, and the old report stays whole."""
+    report = small_disk / "report.json"
+    report.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space left"):
+        (small_disk / "ballast").write_bytes(bytes(1 << 20))
+    assert main([*COMMAND, "--no-sizes", "--report", str(report)]) == 1
+    assert "report.json cannot be written: No space left on device" in capsys.readouterr().err
+    assert report.read_bytes() == b"old"
+    assert {path.name for path in small_disk.iterdir()} == {"report.json", "ballast"}
+
+
+def test_a_limit_on_the_length_of_files() -> None:
+    """Needs no right to mount anything."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    before = contents()
+    done = subprocess.run([*PROGRAM, *COMMAND], preexec_fn=limit, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "out.tflite cannot be written: File too large; nothing was changed" in done.stderr
+    assert contents() == before
+
+
+def without_privileges() -> None:
+    """For root too, whom else nothing is forbidden: CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH are lost at the exec."""
+    for capability in (1, 2):
+        ctypes.CDLL(None).prctl(24, capability)
+
+
+@pytest.mark.parametrize(("what", "code"), [("input", 3), ("folder", 1)])
+def test_no_permission(what: str, code: int, folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir()
+    shutil.copy("in.tflite", closed)
+    (closed / "in.tflite").chmod(0 if what == "input" else 0o644)
+    closed.chmod(0o555)
+    command = [*PROGRAM, "closed/in.tflite", "closed/out.tflite", *COMMAND[2:]]
+    done = subprocess.run(command, preexec_fn=without_privileges, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert "Permission denied" in done.stderr
+    assert [path.name for path in closed.iterdir()] == ["in.tflite"]
+
+
+STAGES = [
+    ("start", signal.SIGINT),
+    ("Calibrating", signal.SIGTERM),
+    ("Searching", signal.SIGINT),
+    ("Measuring", signal.SIGHUP),
+    ("check", signal.SIGTERM),
+]
+
+
+@pytest.mark.parametrize(("stage", "stop"), STAGES)
+def test_stopped_at_any_stage(stage: str, stop: signal.Signals) -> None:
+    """A signal to the process itself, sent where that stage tells of its progress."""
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
+    before = contents()
+    script = """
+import os, sys, signal
+from tflite_cluster import cli, api
+stage, number = sys.argv[1], int(sys.argv[2])
+real = api.cluster
+def told(name, done, total):
+    if name == stage:
+        os.kill(os.getpid(), number)
+def cluster(*arguments, progress, **settings):
+    if stage == "start":
+        os.kill(os.getpid(), number)
+    return real(*arguments, progress=told, **settings)
+api.cluster = cluster
+sys.exit(cli.main(["in.tflite", "out.tflite", "--force"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, stage, str(int(stop))], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.lstrip("\n")) == (1, "tflite-cluster: stopped; nothing was written\n")
+    assert contents() == before
+
+
+def test_stopped_while_the_file_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its creation and all that is done with it."""
+    before = contents()
+    monkeypatch.setattr("fcntl.flock", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        cluster("in.tflite", "out.tflite", clusters=4, check=False, measure=False, force=True)
+    assert contents() == before
+
+
+def killed_in_the_middle(folder: Path) -> None:
+    with subprocess.Popen([*PROGRAM, "in.tflite", "out.tflite", "--force"], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while not any(path.stat().st_size for path in folder.glob(".tflite-cluster-*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_run(folder: Path) -> None:
+    before = contents()
+    killed_in_the_middle(folder)
+    assert len(contents()) == len(before) + 1
+    assert contents()["out.tflite"] == b"old"
+    assert main([*COMMAND, "--no-sizes", "-q"]) == 0
+    assert contents().keys() == before.keys()
+
+
+def test_what_a_living_process_writes_stays(folder: Path) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "in.tflite", "other.tflite", "--clusters", "16"], stdout=subprocess.DEVNULL
+    ) as process:
+        while not any(path.stat().st_size for path in folder.glob(".tflite-cluster-*")):
+            assert process.poll() is None
+            time.sleep(0.005)
+        assert main([*COMMAND, "--no-sizes", "-q"]) == 0
+        assert len(list(folder.glob(".tflite-cluster-*"))) == 1
+        assert process.wait(60) == 0
+    assert contents().keys() == {"in.tflite", "out.tflite", "other.tflite"}
+
+
+def test_many_at_once_in_one_folder(folder: Path) -> None:
+    """Files are taken for stale only when nobody holds them, however they are made and removed meanwhile."""
+    failed: list[Exception] = []
+
+    def write(number: int) -> None:
+        try:
+            for turn in range(50):
+                write_text(folder / f"{number}.txt", f"{turn}")
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert [Path(f"{number}.txt").read_text() for number in range(4)] == ["49"] * 4
+    assert not list(folder.glob(".tflite-cluster-*"))
+
+
+def test_the_mode_of_the_process_is_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The umask belongs to all threads."""
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was changed"))
+    new = NewFile(Path("new.tflite"))
+    new.commit()
+    new.discard()
+    assert Path("new.tflite").exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b.tflite", "a\ud800b.tflite"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(OutputError, match="no file name can have"):
+        cluster("in.tflite", name, check=False)
+    with pytest.raises(OutputError, match="no file name can have"):
+        write_text(Path(name), "")
+    with pytest.raises(ModelError, match="cannot be read"):
+        cluster(name, "new.tflite", check=False)
+
+
+def test_names_that_are_not_utf8() -> None:
+    """The interpreter cannot open them, and the rest works."""
+    name = os.fsdecode(b"caf\xe9.tflite")
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", name)
+    target = os.fsdecode(b"out\xff.tflite")
+    assert main([name, target, "--clusters", "8", "--report", "r.json"]) == 0
+    assert Path(target).stat().st_size == Path(name).stat().st_size
+
+
+def test_a_pipe_a_folder_and_a_link(folder: Path, capsys: Captured) -> None:
+    os.mkfifo("pipe.tflite")
+    Path("folder.tflite").mkdir()
+    Path("link.tflite").symlink_to("in.tflite")
+    Path("loop.tflite").symlink_to("loop.tflite")
+    for name in ("pipe", "folder", "loop"):
+        assert main([f"{name}.tflite", "new.tflite"]) == 3
+        assert f"{name}.tflite" in capsys.readouterr().err
+    assert main(["in.tflite", "pipe.tflite", "--force"]) == 2
+    assert main(["link.tflite", "new.tflite", "--clusters", "8", "--no-check", "-q"]) == 0
+    assert main(["link.tflite", "in.tflite", "--force"]) == 2
+    assert not list(folder.glob(".tflite-cluster-*"))
+
+
+HARM = {
+    "killed": "os.kill(os.getpid(), 9)",
+    "segfault": "import ctypes; ctypes.string_at(0)",
+    "hanging": "import time; time.sleep(600)",
+    "memory": "x = [bytearray(1 << 28) for _ in range(64)]",
+}
+
+
+@pytest.mark.parametrize("harm", HARM)
+def test_a_child_that_comes_to_harm(harm: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interpreter in its place that does this: the model is clustered, and called not checked."""
+    package = folder / "instead" / "ai_edge_litert"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "interpreter.py").write_text(f"import os\n{HARM[harm]}\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    limit = 2 if harm == "hanging" else 60
+    result = cluster("in.tflite", "out.tflite", clusters=16, force=True, timeout=limit, memory=1 << 30, measure=False)
+    assert result.fidelity.status == "not checked"
+    words = {"killed": "SIGKILL", "segfault": "SIGSEGV", "hanging": "within 2 s", "memory": "needs more memory"}
+    assert words[harm] in (result.fidelity.cause or "")
+    assert contents().keys() == {"in.tflite", "out.tflite"}

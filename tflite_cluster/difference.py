@@ -1,0 +1,229 @@
+"""What two models of the same layout differ in: weights and biases, and whatever else differs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ModelError
+from .jobs import compare_stored
+from .model.layers import Bias, find_layer
+from .model.locate import Locator
+from .model.read import Model, open_model
+from .model.select import LeftAlone, Weight, select
+from .model.source import CHUNK, forget, take
+from .model.verify import Span
+
+_MOST_PLACES: Final = 100
+"""Places outside weights and biases that are told one by one."""
+
+
+@dataclass(frozen=True)
+class TensorDifference:
+    """A weight or a bias whose stored values differ."""
+
+    name: str
+    operator: str
+    role: Literal["weight", "bias"]
+    type: str
+    shape: tuple[int, ...]
+    start: int
+    """Offset of its first byte in the file."""
+    bytes: int
+    values: int
+    """How many values it stores."""
+    changed: int
+    """How many of them differ."""
+    distinct_before: int
+    distinct_after: int
+    sqnr: float | None
+    """Of the real values, in dB; None if some are not finite."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Bytes [start, stop), of which `changed` differ, outside all weights and biases."""
+
+    start: int
+    stop: int
+    changed: int
+    what: str
+    """What stands there in the first model."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All that two models differ in; `tensors` in the order of their bytes."""
+
+    first: str
+    second: str
+    bytes_first: int
+    bytes_second: int
+    tensors: tuple[TensorDifference, ...]
+    places: tuple[Place, ...]
+    """At most 100; `changed_elsewhere` counts all bytes."""
+    changed_elsewhere: int
+
+    @property
+    def only_weights(self) -> bool:
+        """Whether nothing but weights and biases differs."""
+        return self.bytes_first == self.bytes_second and not self.changed_elsewhere
+
+    @property
+    def identical(self) -> bool:
+        """Whether there is no difference at all."""
+        return self.only_weights and not self.tensors
+
+
+def diff(first: str | Path | bytes, second: str | Path | bytes) -> Difference:
+    """Compare two models, such as an original and what became of it.
+
+    first, second: .tflite files, or their content. What is a weight, and what stands where, is told by the first; the
+    second is compared byte by byte, and need not be sound. Where lengths differ, what both have is compared.
+
+    Raises ModelError if the first is not safe to read or the second cannot be read.
+    """
+    model = open_model(first if isinstance(first, bytes) else Path(first))
+    label, other = _content(second)
+    weights, constants = select(model)
+    biases = _biases(model, weights)
+    tensors = [*_weights(model, weights, other), *_shifted(model, biases, other)]
+    known = sorted({weight.span for weight in weights} | biases.keys())
+    places, changed = _elsewhere(model, other, known, constants)
+    return Difference(
+        first=model.label,
+        second=label,
+        bytes_first=model.size,
+        bytes_second=len(other),
+        tensors=tuple(sorted(tensors, key=lambda tensor: tensor.start)),
+        places=tuple(places),
+        changed_elsewhere=changed,
+    )
+
+
+def _content(source: str | Path | bytes) -> tuple[str, memoryview]:
+    if isinstance(source, bytes):
+        return "the given bytes", memoryview(source)
+    path = Path(source)
+    try:
+        return path.name, take(path)
+    except ModelError as error:
+        raise ModelError(f"{path.name}: {error}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ModelError(f"{path.name}: cannot be read: {reason}") from error
+
+
+def _biases(model: Model, weights: Sequence[Weight]) -> dict[Span, tuple[Bias, str]]:
+    """Biases of the layers whose weights are known, and the operators that add them."""
+    layers = filter(None, (find_layer(model, weight) for weight in weights))
+    return {layer.bias.span: (layer.bias, layer.operator.name) for layer in layers if layer.bias is not None}
+
+
+def _weights(model: Model, weights: Sequence[Weight], other: memoryview) -> Iterator[TensorDifference]:
+    for weight in weights:
+        before, after = _both(model, other, weight.span)
+        if before == after or len(after) < len(before):  # what was cut off is told by the lengths
+            continue
+        codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
+        finite = not weight.storage.is_float or bool(np.isfinite(codes).all() and np.isfinite(changed).all())
+        compared = compare_stored(weight, before, after)
+        yield TensorDifference(
+            name=weight.tensor.name,
+            operator=", ".join(sorted({user.operator.name for user in weight.users})),
+            role="weight",
+            type=weight.storage.type,
+            shape=weight.tensor.shape,
+            start=weight.span.start,
+            bytes=weight.span.size,
+            values=weight.count,
+            changed=_count_changed(codes, changed),
+            distinct_before=compared.values_before,
+            distinct_after=compared.values_after,
+            sqnr=compared.sqnr if finite else None,
+        )
+        model.forget(weight.span)
+        forget(other, weight.span.start, weight.span.stop)
+
+
+def _shifted(model: Model, biases: dict[Span, tuple[Bias, str]], other: memoryview) -> Iterator[TensorDifference]:
+    for span, (bias, operator) in biases.items():
+        before, after = _both(model, other, span)
+        if before == after or len(after) < len(before):
+            continue
+        codes, changed = bias.codes(before), bias.codes(after)
+        yield TensorDifference(
+            name=bias.tensor.name,
+            operator=operator,
+            role="bias",
+            type=bias.tensor.type,
+            shape=bias.tensor.shape,
+            start=span.start,
+            bytes=span.size,
+            values=len(codes),
+            changed=_count_changed(codes, changed),
+            distinct_before=len(np.unique(codes)),
+            distinct_after=len(np.unique(changed)),
+            sqnr=_sqnr(codes * bias.scale, changed * bias.scale),
+        )
+
+
+def _both(model: Model, other: memoryview, span: Span) -> tuple[memoryview, memoryview]:
+    return model.data[span.start : span.stop], other[span.start : span.stop]
+
+
+def _count_changed(before: npt.NDArray[np.generic], after: npt.NDArray[np.generic]) -> int:
+    """Values stored otherwise; a NaN that stays is none."""
+    bits = f"u{before.itemsize}"
+    return int(np.count_nonzero(before.view(bits) != after.view(bits)))
+
+
+def _sqnr(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> float | None:
+    with np.errstate(all="ignore"):
+        signal, noise = float(np.square(before).sum()), float(np.square(after - before).sum())
+    if not math.isfinite(signal) or not math.isfinite(noise):
+        return None
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def _elsewhere(
+    model: Model, other: memoryview, known: Sequence[Span], constants: Sequence[LeftAlone]
+) -> tuple[list[Place], int]:
+    """Places outside the known spans, one for each part of the file, and the number of bytes that differ."""
+    locator: Locator | None = None
+    places: list[Place] = []
+    total = 0
+    for positions in _differing(model, other, known):
+        total += len(positions)
+        locator = locator or Locator(model, [constant for constant in constants if constant.span not in set(known)])
+        done = 0
+        while done < len(positions) and len(places) < _MOST_PLACES:
+            start = int(positions[done])
+            stop, what = locator.part(start)
+            count = int(np.searchsorted(positions[done:], stop))
+            done += count
+            places.append(Place(start, int(positions[done - 1]) + 1, count, what))
+    return places, total
+
+
+def _differing(model: Model, other: memoryview, known: Sequence[Span]) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions, in order, of bytes that differ, of those that both have and that are not of the known spans."""
+    both = min(model.size, len(other))
+    start = 0
+    for span in [*known, Span(both, both)]:
+        for begin in range(start, min(span.start, both), CHUNK):
+            end = min(begin + CHUNK, span.start, both)
+            before, after = model.data[begin:end], other[begin:end]
+            if before != after:
+                yield begin + np.flatnonzero(np.frombuffer(before, np.uint8) != np.frombuffer(after, np.uint8))
+            model.forget(Span(begin, end))
+            forget(other, begin, end)
+        start = span.stop

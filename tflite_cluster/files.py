@@ -1,0 +1,112 @@
+"""New files that take their place in one step or go away, whatever happens to the process that writes them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from .errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # on Windows, where a file that is open cannot be removed
+    fcntl = None  # type: ignore[assignment]
+
+_PREFIX: Final = ".tflite-cluster-"
+_SUFFIX: Final = ".tmp"
+
+
+class NewFile:
+    """A file under a name of its own beside its destination: `path` and `file`, open for reading and writing.
+
+    Gone with `discard`, unless `commit` put it in place. A process that is killed cannot remove its file: each holds a
+    lock on its own while it lives, and what nobody holds any more is removed before another is made in that folder.
+    """
+
+    def __init__(self, destination: Path) -> None:
+        """Raises OutputError if the file cannot be made."""
+        check_name(destination)
+        self.destination = Path(os.path.realpath(destination))  # through a symlink, to the file that it names
+        # The name is known before the file is there, so that it is removed however early the process is stopped.
+        self.path = self.destination.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+        self.file: BinaryIO | None = None
+        try:
+            with self.writing():
+                _remove_stale(self.path.parent)
+                self._create()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _create(self) -> None:
+        while self.file is None or not self.path.exists():  # it may be taken for stale until it is locked
+            if self.file is not None:
+                self.file.close()
+            self.file = open(self.path, "x+b")  # noqa: SIM115  (closed by `discard`)
+            if fcntl is not None:
+                with contextlib.suppress(OSError):  # a file system without locks, on which nothing is taken for stale
+                    fcntl.flock(self.file, fcntl.LOCK_SH)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn errors of the system into OutputError."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.destination} cannot be written: {error.strerror}; nothing was changed") from error
+
+    def commit(self) -> None:
+        """Put the file at its destination, on disk before it gets there."""
+        assert self.file is not None
+        with self.writing():
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            if fcntl is None:
+                self.file.close()
+            self.path.replace(self.destination)
+
+    def discard(self) -> None:
+        """Close the file, and remove it if it was not committed."""
+        if self.file is not None:
+            with contextlib.suppress(OSError):  # what could not be written is dropped with the file
+                self.file.close()
+        with contextlib.suppress(OSError):  # such as a disk that can only be read by now
+            self.path.unlink(missing_ok=True)
+
+
+def check_name(path: Path) -> None:
+    """Refuse what no file can be called; raises OutputError."""
+    try:
+        possible = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise OutputError(f"{str(path)!r} holds characters that no file name can have: give another name")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file, or leave what is there; raises OutputError."""
+    new = NewFile(path)
+    try:
+        with new.writing():
+            assert new.file is not None
+            new.file.write(text.encode("utf-8"))
+        new.commit()
+    finally:
+        new.discard()
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what processes that were killed have left in a folder."""
+    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+        with contextlib.suppress(OSError):  # locked, someone else's, or gone by now
+            if fcntl is None:
+                path.unlink()
+                continue
+            with path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()

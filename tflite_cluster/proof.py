@@ -1,0 +1,44 @@
+"""The last look at the new file before it takes its place: what the result says of it is read off the file itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .errors import ModelError
+from .jobs import distinct_values
+from .model.patch import PatchedCopy
+from .model.read import Model
+from .model.select import Weight, select
+from .model.source import is_still
+from .model.verify import Span
+from .result import Result
+
+
+def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) -> None:
+    """See that the result is true of the new file, and that the input is still what it was.
+
+    Outside the reported spans no byte differs; the new file is safe to read, with the same weights at the same places;
+    each holds as many values as the result says, and no more than were asked for. Raises ModelError if not.
+    """
+    if source is not None and not is_still(source, model.data):
+        raise ModelError(f"{model.label}: changed while it was read; nothing was written: run it again")
+    copy.check([Span(span.start, span.stop) for span in result.spans])
+    new = copy.reopen()
+    weights = {weight.span: weight for weight in select(new)[0]}
+    if weights.keys() != {weight.span for weight in select(model)[0]}:
+        raise ModelError(f"{new.label}: its weights are not where they were; nothing was written")
+    for tensor in result.tensors:
+        if tensor.clustered and tensor.span is not None:
+            weight = weights[Span(tensor.span.start, tensor.span.stop)]
+            most = result.config.clusters if result.config.granularity == "tensor" else None
+            _check_values(new, weight, tensor.values_after or 0, most)
+
+
+def _check_values(new: Model, weight: Weight, reported: int, most: int | None) -> None:
+    found = distinct_values(new, weight)
+    new.forget(weight.span)
+    if found != reported or (most is not None and found > most):
+        wanted = f"{reported} were written" if found != reported else f"{most} are asked for"
+        raise ModelError(
+            f"{new.label}: tensor '{weight.tensor.name}' holds {found} values, and {wanted}; nothing was written"
+        )

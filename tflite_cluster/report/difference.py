@@ -1,0 +1,83 @@
+"""The difference between two models, for people and for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from ..difference import Difference, TensorDifference
+from .findings import decibels
+from .json import plain
+from .names import printable
+from .tables import print_parts, table
+
+_COLUMNS = ("Tensor", "Operator", "Type", "Shape", "Offset", "Changed", "Values", "SQNR dB")
+
+
+def print_difference(difference: Difference) -> None:
+    """Write it to standard output; raises BrokenPipeError if nobody reads to the end."""
+    print_parts(lambda _: render_difference(difference))
+
+
+def render_difference(difference: Difference) -> list[Table | Text]:
+    """The parts of the report in order."""
+    parts: list[Table | Text] = []
+    if difference.tensors:
+        rows = [_row(tensor) for tensor in difference.tensors]
+        parts += [table(_COLUMNS, rows), Text()]
+    if difference.places:
+        rows = [(f"{place.start:,}", f"{place.changed:,}", printable(place.what)) for place in difference.places]
+        left = difference.changed_elsewhere - sum(place.changed for place in difference.places)
+        if left:
+            rows.append(("…", f"{left:,}", "further on"))
+        parts += [table(("Offset", "Bytes changed", "Where no weight or bias is"), rows), Text()]
+    return [*parts, *(Text(line, style) for line, style in _verdict(difference))]
+
+
+def difference_json(difference: Difference) -> dict[str, Any]:
+    """The same as JSON types; `null` stands for a ratio that is infinite or not known."""
+    report = {
+        **dataclasses.asdict(difference),
+        "identical": difference.identical,
+        "only_weights": difference.only_weights,
+    }
+    return {name: plain(value) for name, value in report.items()}
+
+
+def _row(tensor: TensorDifference) -> tuple[str, ...]:
+    return (
+        printable(tensor.name),
+        printable(tensor.operator) + (" bias" if tensor.role == "bias" else ""),
+        tensor.type.lower(),
+        "×".join(map(str, tensor.shape)),
+        f"{tensor.start:,}",
+        f"{tensor.changed:,} of {tensor.values:,}",
+        f"{tensor.distinct_before} → {tensor.distinct_after}",
+        "not finite" if tensor.sqnr is None else decibels(tensor.sqnr),
+    )
+
+
+def _verdict(difference: Difference) -> list[tuple[str, str]]:
+    names = f"{printable(difference.first)} and {printable(difference.second)}"
+    if difference.identical:
+        return [(f"{names} are the same.", "green")]
+    weights = sum(tensor.role == "weight" for tensor in difference.tensors)
+    biases = len(difference.tensors) - weights
+    lines = []
+    if difference.tensors:
+        lines.append((f"{names} differ in {_count(weights, 'weight')} and {_count(biases, 'bias', 'biases')}.", ""))
+    if difference.only_weights:
+        return [*lines, (f"All else of the {difference.bytes_first:,} bytes is the same.", "green")]
+    if difference.bytes_first != difference.bytes_second:
+        first, second = f"{difference.bytes_first:,}", f"{difference.bytes_second:,}"
+        lines.append((f"NOT THE SAME LENGTH: {first} bytes and {second} bytes.", "bold red"))
+    if difference.changed_elsewhere:
+        lines.append((f"NOT ONLY WEIGHTS: {difference.changed_elsewhere:,} bytes differ elsewhere.", "bold red"))
+    return lines
+
+
+def _count(number: int, one: str, many: str = "weights") -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,88 @@
+"""Fuzz the reader, guided by coverage: whatever the bytes, soon a model comes out or an error of the package.
+
+python tools/fuzz.py                # a minute
+python tools/fuzz.py 1800 --corpus folder   # half an hour; what was found is kept in the folder, and gone on from
+
+Exit code 0 if nothing was found, also where atheris is not installed, which is then said (`pip install atheris`; it has
+no wheels for every system). A finding is written to crash-… (or timeout-…, oom-…) in the working folder, and shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+try:
+    import atheris
+except ImportError:
+    print("not fuzzed: atheris is not installed here")
+    sys.exit(0)
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+with atheris.instrument_imports(include=["tflite_cluster.model", "tflite_cluster.calibration.hints", "tflite"]):
+    from tflite_cluster.calibration.hints import input_hints
+    from tflite_cluster.errors import TfliteClusterError
+    from tflite_cluster.model.layers import find_layer, real_rows
+    from tflite_cluster.model.read import open_model
+    from tflite_cluster.model.select import select
+
+from mutations import MUTATIONS  # noqa: E402
+
+LONGEST = 1 << 16
+SECONDS_EACH = 5
+MEGABYTES = 1_500
+
+
+def read(data: bytes) -> None:
+    """All that is done with a model before it is clustered."""
+    try:
+        model = open_model(data)
+        weights, _ = select(model)
+    except TfliteClusterError:
+        return
+    input_hints(model)
+    for weight in weights:
+        raw = model.data[weight.span.start : weight.span.stop]
+        codes = weight.storage.decode(raw, weight.count)
+        if weight.storage.encode(codes, raw) != raw and not weight.storage.is_float:  # a NaN may lose its payload
+            raise AssertionError(f"{weight.tensor.name}: other bytes after decoding and encoding")
+        layer = find_layer(model, weight)
+        if layer is not None:
+            real_rows(model, weight, layer.rows)
+
+
+def mutate(data: bytes, longest: int, seed: int) -> bytes:
+    """Change words and regions as tools/mutate.py does, or whatever libFuzzer thinks of."""
+    dice = random.Random(seed)
+    if len(data) < 8 or dice.random() < 0.5:
+        return bytes(atheris.Mutate(data, longest))
+    changed = bytearray(data)
+    dice.choice(MUTATIONS)(dice, changed)
+    return bytes(changed[:longest])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", type=int, nargs="?", default=60, help="how long (default: 60)")
+    parser.add_argument("--corpus", type=Path, help="a folder to keep inputs in that reach something new")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as temporary:
+        corpus = options.corpus or Path(temporary)
+        corpus.mkdir(exist_ok=True)
+        for path in (ROOT / "tests" / "fixtures").glob("*.tflite"):
+            shutil.copy(path, corpus)
+        limits = [f"-max_len={LONGEST}", f"-timeout={SECONDS_EACH}", f"-rss_limit_mb={MEGABYTES}"]
+        atheris.Setup(
+            [sys.argv[0], str(corpus), f"-max_total_time={options.seconds}", *limits], read, custom_mutator=mutate
+        )
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,12 @@ from .samples import InputSamples, Samples
 
 _ANY_BATCH = 1
 _ANY_SIZE = 16
+_MOST_LEAVES = 400
+_LEAF_SIZES = 0.03, 0.6
+"""Radii, as shares of the shortest side."""
+_BARE = 0.02
+"""Share of a picture that is left to the ground at least."""
+_LEAST_DEVIATION = 1e-9
 _MOST_CHANNELS = 4
 _SMALLEST_SIDE = 4
 _SHORTEST_WAVE = 1000
@@ -61,7 +67,7 @@ def gather_samples(
 def synthetic_samples(signature: Signature, hints: Mapping[str, InputHint], count: int, seed: int) -> Samples:
     """Make up `count` samples for a signature; the same arguments give the same samples.
 
-    Pictures become noise whose spectrum falls as 1/f, as that of photographs does (Field 1987); sequences and
+    Pictures show shapes that hide each other, which have the edges and the spectrum of photographs; sequences and
     waveforms are correlated in time; the rest is Gaussian. `hints` maps input names to their ranges; without one,
     real inputs lie in -1 to 1 and indices are 0 or 1. Quantised inputs use all codes. Dimensions of any size become 1
     for the first and 16 for others. Raises DataError for an input that takes text.
@@ -128,10 +134,59 @@ def _correlated(shape: tuple[int, ...], generator: np.random.Generator) -> Reals
 
 
 def _picture(sides: tuple[int, ...], channels: int, generator: np.random.Generator) -> Reals:
-    """Colour channels of a photograph have most of their structure in common."""
+    """Dead leaves (Lee, Mumford and Huang 2001): shapes of all sizes that hide each other, each of its own colour and
+    roughness. Their edges wake units of a network that noise leaves asleep.
+    """
+    ground = _ground(sides, channels, generator)
+    picture = ground.copy()
+    bare = np.ones(sides, bool)
+    left = bare.size
+    for _ in range(_MOST_LEAVES):
+        box, leaf = _leaf(bare, generator)
+        colour = 0.9 * generator.standard_normal() + 0.45 * generator.standard_normal(channels)
+        picture[box][leaf] = colour + generator.exponential(0.25) * ground[box][leaf]
+        bare[box] &= ~leaf
+        left -= int(leaf.sum())
+        if left < _BARE * bare.size:
+            break
+    shade = _coloured(generator.standard_normal(sides), axes=len(sides), slope=1.5)
+    picture += 0.25 * shade[..., None]
+    result: Reals = (picture - picture.mean()) / max(float(picture.std()), _LEAST_DEVIATION)
+    return result
+
+
+def _leaf(
+    bare: npt.NDArray[np.bool_], generator: np.random.Generator
+) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
+    """An ellipse or a box at any angle, small ones more often than large ones, as far as it lies on bare ground.
+
+    Gives its bounds, and where in them it is.
+    """
+    sides, axes = bare.shape, bare.ndim
+    smallest, largest = _LEAF_SIZES
+    radius = smallest * (1 - generator.random() * (1 - (smallest / largest) ** 2)) ** -0.5
+    lengths = min(sides) * radius * np.exp(generator.normal(0.0, 0.5, axes))
+    turn = np.linalg.qr(generator.standard_normal((axes, axes)))[0]
+    middle = generator.random(axes) * sides
+    is_round = generator.random() < 0.6
+    reach = float(np.linalg.norm(lengths))
+    box = tuple(
+        slice(max(int(at - reach), 0), min(int(at + reach) + 2, side)) for at, side in zip(middle, sides, strict=True)
+    )
+    places = np.argwhere(bare[box])
+    starts = np.array([part.start for part in box])
+    away = np.abs((places + (starts - middle)) @ turn) / lengths
+    inside = (away**2).sum(-1) < 1 if is_round else away.max(-1) < 1
+    leaf = np.zeros_like(bare[box])
+    leaf[tuple(places[inside].T)] = True
+    return box, leaf
+
+
+def _ground(sides: tuple[int, ...], channels: int, generator: np.random.Generator) -> Reals:
+    """Noise as smooth or rough as chance has it, with most of its structure in common to all channels."""
     common = generator.standard_normal((*sides, 1))
     own = generator.standard_normal((*sides, channels))
-    return _coloured(0.8 * common + 0.6 * own, axes=len(sides), slope=1.0)
+    return _coloured(0.8 * common + 0.6 * own, axes=len(sides), slope=generator.uniform(0.3, 1.2))
 
 
 def _coloured(white: Reals, axes: int, slope: float) -> Reals:

@@ -202,7 +202,7 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
 
     def write_and_die(curve: Any, multiplier: float) -> None:
         jobs = list(curve.bench.jobs.values())
-        curve.bench.clusterer.apply_all(jobs, curve.prices * multiplier)
+        curve.bench.clusterer.apply_all(jobs, [price * multiplier for price in curve.prices.values()])
         assert curve.bench.copy.spans > {job.weight.span for job in jobs}, "biases are shifted with real data"
         raise InterpreterFailure("it crashes")
 

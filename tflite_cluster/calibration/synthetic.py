@@ -25,6 +25,7 @@ _BARE = 0.02
 _LEAST_DEVIATION = 1e-9
 _MOST_CHANNELS = 4
 _SMALLEST_SIDE = 4
+_SMALLEST_PICTURE = 16
 _SHORTEST_WAVE = 1000
 
 Reals = npt.NDArray[np.float64]
@@ -125,19 +126,25 @@ def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> Reals:
 def _correlated(shape: tuple[int, ...], generator: np.random.Generator) -> Reals:
     """Noise of mean 0 and variance 1 (about), correlated along the axes that look like space or time."""
     if len(shape) >= 3 and shape[-1] <= _MOST_CHANNELS and min(shape[:-1]) >= _SMALLEST_SIDE:
-        return _picture(shape[:-1], shape[-1], generator)
+        return _image(shape[:-1], shape[-1], generator)
     if len(shape) == 3 and shape[0] <= _MOST_CHANNELS and min(shape[1:]) >= _SMALLEST_SIDE:
-        return np.moveaxis(_picture(shape[1:], shape[0], generator), -1, 0)
+        return np.moveaxis(_image(shape[1:], shape[0], generator), -1, 0)
     if len(shape) == 2 or (len(shape) == 1 and shape[0] >= _SHORTEST_WAVE):
         return _coloured(generator.standard_normal(shape), axes=1, slope=0.5)
     return generator.standard_normal(shape)
+
+
+def _image(sides: tuple[int, ...], channels: int, generator: np.random.Generator) -> Reals:
+    if min(sides) < _SMALLEST_PICTURE:
+        return _ground(sides, channels, 1.0, generator)  # more likely a spectrogram
+    return _picture(sides, channels, generator)
 
 
 def _picture(sides: tuple[int, ...], channels: int, generator: np.random.Generator) -> Reals:
     """Dead leaves (Lee, Mumford and Huang 2001): shapes of all sizes that hide each other, each of its own colour and
     roughness. Their edges wake units of a network that noise leaves asleep.
     """
-    ground = _ground(sides, channels, generator)
+    ground = _ground(sides, channels, generator.uniform(0.3, 1.2), generator)
     picture = ground.copy()
     bare = np.ones(sides, bool)
     left = bare.size
@@ -182,11 +189,11 @@ def _leaf(
     return box, leaf
 
 
-def _ground(sides: tuple[int, ...], channels: int, generator: np.random.Generator) -> Reals:
-    """Noise as smooth or rough as chance has it, with most of its structure in common to all channels."""
+def _ground(sides: tuple[int, ...], channels: int, slope: float, generator: np.random.Generator) -> Reals:
+    """Noise with most of its structure in common to all channels."""
     common = generator.standard_normal((*sides, 1))
     own = generator.standard_normal((*sides, channels))
-    return _coloured(0.8 * common + 0.6 * own, axes=len(sides), slope=generator.uniform(0.3, 1.2))
+    return _coloured(0.8 * common + 0.6 * own, axes=len(sides), slope=slope)
 
 
 def _coloured(white: Reals, axes: int, slope: float) -> Reals:

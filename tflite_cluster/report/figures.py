@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
+from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from ..result import SizePair, TensorResult
@@ -31,7 +32,7 @@ _COLORS: Final = {
 }
 """Stand-ins for the colours of the page, which differ between light and dark."""
 
-_STYLE: Final[dict[str, Any]] = {
+_STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tflite-cluster",
     "font.family": "DejaVu Sans",
@@ -93,8 +94,11 @@ def curve_figure(search: Search) -> str:
             }
             axes.plot([chosen.bits], [chosen.quality.distortion], "o", label="chosen", **style)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.grid(True)
-        axes.set_xlabel("entropy, bits per weight (less is smaller)")
+        axes.set_xlabel("entropy in bits per weight")
         axes.set_ylabel("distortion")
         _legend(figure, axes)
 
@@ -153,8 +157,9 @@ def histogram_figure(histogram: Histogram, number: int) -> str:
         for axes in (above, below):
             axes.set_yscale("symlog", linthresh=1)
             axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_locator(mpl.ticker.SymmetricalLogLocator(base=10, linthresh=1))
-            axes.yaxis.get_major_locator().set_params(numticks=4)
+            top = max(1, int(math.log10(max(axes.get_ylim()[1], 1))))
+            axes.set_yticks([0, 1, 10**top], ["0", "1", f"{10**top:,}"])
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
         figure.align_ylabels()
 
     return _svg(f"weights-{number}", draw, 2.7)

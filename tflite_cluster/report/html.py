@@ -187,9 +187,7 @@ def _layers(weights: Sequence[TensorResult]) -> _Section:
     columns = ("Number", "Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight")
     table = _Table("Weights in the order of the file", columns, rows, (1, 2, 3, 4))
     changed = sum(tensor.clustered for tensor in weights)
-    words = (
-        f"What deflate spends on each of {len(weights)} weight tensors, and how much of it is left; {changed} changed."
-    )
+    words = f"Bits that deflate spends on each weight, and SQNR, of {len(weights)} tensors; {changed} of them changed."
     return _Section("layers", "Layers", figures=(_Figure("Layers", words, _safe(layer_figure(weights)), table),))
 
 

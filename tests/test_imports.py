@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": {"config", "clustering", "model", "packing", "result"},
     "verification": {"config", "errors", "fidelity", "jobs", "packing", "session"},
     "difference": {"errors", "jobs", "model"},
+    "histograms": {"model"},
     "proof": {"errors", "jobs", "model", "result"},
     "report": {
         "__init__",
@@ -40,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "fidelity",
         "files",
+        "histograms",
         "inspection",
         "jobs",
         "result",
@@ -54,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "difference",
         "errors",
         "files",
+        "histograms",
         "inspection",
         "limits",
         "report",

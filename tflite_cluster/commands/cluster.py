@@ -88,9 +88,9 @@ measured. 0 may mean "not checked" unless a target is set.
 )
 @click.option(
     "--report",
-    metavar="OUT.json",
+    metavar="OUT.json|OUT.html",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write the whole result as JSON (and measure xz).",
+    help="Also write the whole result as JSON, or as a page for a browser (and measure xz).",
 )
 @click.option(
     "--no-sizes",
@@ -122,7 +122,7 @@ def command(source: Path, destination: Path, report: Path | None, quiet: bool, *
         failure = None
     except (FidelityError, NotSmallerError) as error:
         result, failure = error.result, error
-    _publish(result, report, quiet, written=failure is None)
+    _publish(result, source, report, quiet, written=failure is None)
     if failure is not None:
         raise _in_short(failure, report, quiet)
     return 0
@@ -139,10 +139,24 @@ def _check_report(report: Path, source: Path, destination: Path, force: bool) ->
         raise OutputError(f"the folder {report.parent} does not exist: create it first")
     if report.is_file() and not force:
         raise OutputError(f"{report} exists: use --force to replace it")
+    if _is_page(report):
+        from ..report.html import require_html
+
+        require_html()
 
 
-def _publish(result: Result, report: Path | None, quiet: bool, written: bool) -> None:
-    if report is not None:
+def _is_page(report: Path) -> bool:
+    return report.suffix.lower() in (".html", ".htm")
+
+
+def _publish(result: Result, source: Path, report: Path | None, quiet: bool, written: bool) -> None:
+    if report is not None and _is_page(report):
+        from ..histograms import histograms
+        from ..report.html import write_html
+
+        found = histograms(source, result.destination) if written and result.destination is not None else ()
+        write_html(result, found, report, written)
+    elif report is not None:
         from ..report.json import write_json
 
         write_json(result, report, written)

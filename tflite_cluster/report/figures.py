@@ -1,0 +1,191 @@
+"""The figures of the HTML report as SVG: text stays text, colours are those of the page, the same input gives the same
+bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from matplotlib import ticker
+from matplotlib.figure import Figure
+
+from ..result import SizePair, TensorResult
+from ..search.points import Point, Search
+
+if TYPE_CHECKING:
+    from ..histograms import Histogram
+
+_WIDTH: Final = 4.6
+"""Inches, at 72 units each: so narrow that text can be read on a telephone, where the figure fills the width."""
+
+_INK, _FAINT, _BEFORE, _AFTER, _MARK = "#010101", "#020202", "#030303", "#040404", "#050505"
+_COLORS: Final = {
+    _INK: "var(--ink)",
+    _FAINT: "var(--faint)",
+    _BEFORE: "var(--before)",
+    _AFTER: "var(--after)",
+    _MARK: "var(--mark)",
+}
+"""Stand-ins for the colours of the page, which differ between light and dark."""
+
+_STYLE: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tflite-cluster",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "grid.color": _FAINT,
+    "grid.linewidth": 0.5,
+    "grid.alpha": 0.5,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+}
+
+
+def size_figure(pairs: Sequence[tuple[str, SizePair]]) -> str:
+    """Bars of what the file weighs by each compressor, before and after, in kilobytes."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        places = range(len(pairs))
+        for shift, color, label in ((-0.2, _BEFORE, "before"), (0.2, _AFTER, "after")):
+            kilobytes = [getattr(pair, label) / 1000 for _, pair in pairs]
+            bars = axes.barh([place + shift for place in places], kilobytes, 0.38, color=color, label=label)
+            axes.bar_label(bars, [f"{size:,.0f}" if size >= 10 else f"{size:.2g}" for size in kilobytes], padding=3)
+        axes.set_yticks(places, [name for name, _ in pairs])
+        axes.set_xlabel("kB")
+        axes.invert_yaxis()
+        axes.margins(x=0.16)
+        _legend(figure, axes)
+
+    return _svg("sizes", draw, 0.75 + 0.55 * len(pairs))
+
+
+def curve_figure(search: Search) -> str:
+    """Points visited: bits per weight against distortion, that chosen marked."""
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for in_order, mark, label in ((False, "o", "all layers at once"), (True, "D", "in order")):
+            points = [point for point in search.points if point.in_order == in_order and _drawable(point)]
+            if points:
+                bits, distortion = [point.bits for point in points], [point.quality.distortion for point in points]
+                axes.plot(bits, distortion, mark, color=_BEFORE, markersize=6, label=label)
+        chosen = search.chosen
+        if chosen is not None and _drawable(chosen):
+            style: dict[str, Any] = {
+                "markerfacecolor": "none",
+                "markeredgecolor": _MARK,
+                "markersize": 13,
+                "markeredgewidth": 2,
+            }
+            axes.plot([chosen.bits], [chosen.quality.distortion], "o", label="chosen", **style)
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(ticker.NullLocator())
+        axes.grid(True)
+        axes.set_xlabel("entropy in bits per weight")
+        axes.set_ylabel("distortion")
+        _legend(figure, axes)
+
+    return _svg("curve", draw, 3.1)
+
+
+def _drawable(point: Point) -> bool:
+    return math.isfinite(point.quality.distortion) and point.quality.distortion > 0
+
+
+def layer_figure(tensors: Sequence[TensorResult]) -> str:
+    """Bits per weight before and after, and SQNR, of the weights in the order of the file."""
+
+    def draw(figure: Figure) -> None:
+        numbers = range(1, len(tensors) + 1)
+        measured = any(tensor.bits_after is not None for tensor in tensors)
+        panels = figure.subplots(1 + measured, 1, sharex=True, squeeze=False)[:, 0]
+        size = 6 if len(tensors) <= 40 else 3
+        if measured:
+            for color, label in ((_BEFORE, "before"), (_AFTER, "after")):
+                bits = [getattr(tensor, f"bits_{label}") for tensor in tensors]
+                heights = [math.nan if value is None else value for value in bits]
+                panels[0].plot(numbers, heights, "o-", color=color, markersize=size, linewidth=1, label=label)
+            panels[0].set_ylabel("bits per weight")
+            panels[0].set_ylim(bottom=0)
+            panels[0].grid(True, axis="y")
+            _legend(figure, panels[0])
+        sqnrs = [_finite(tensor.sqnr) for tensor in tensors]
+        panels[-1].plot(numbers, sqnrs, "o-", color=_AFTER, markersize=size, linewidth=1)
+        panels[-1].set_ylabel("SQNR in dB")
+        panels[-1].set_xlabel("weight, by its number in the table")
+        panels[-1].xaxis.get_major_locator().set_params(integer=True)
+        panels[-1].grid(True, axis="y")
+
+    return _svg("layers", draw, 4.4)
+
+
+def _finite(value: float | None) -> float:
+    return value if value is not None and math.isfinite(value) else math.nan
+
+
+def histogram_figure(histogram: Histogram, number: int) -> str:
+    """How many weights had which values, and the values that are left as sticks below, as high as they are common."""
+
+    def draw(figure: Figure) -> None:
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        width = (histogram.high - histogram.low) / len(histogram.counts)
+        lefts = [histogram.low + place * width for place in range(len(histogram.counts))]
+        above.bar(lefts, histogram.counts, width, align="edge", color=_BEFORE)
+        above.set_ylabel("before")
+        below.vlines(
+            [value for value, _ in histogram.centroids], 0, [count for _, count in histogram.centroids], color=_AFTER
+        )
+        below.set_ylabel("after")
+        below.set_xlabel(histogram.unit)
+        for axes in (above, below):
+            axes.set_yscale("symlog", linthresh=1)
+            axes.set_ylim(bottom=0)
+            top = max(1, int(math.log10(max(axes.get_ylim()[1], 1))))
+            axes.set_yticks([0, 1, 10**top], ["0", "1", f"{10**top:,}"])
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
+        figure.align_ylabels()
+
+    return _svg(f"weights-{number}", draw, 2.7)
+
+
+def _legend(figure: Figure, axes: Any) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper left", ncols=3)
+
+
+def _svg(name: str, draw: Callable[[Figure], None], height: float) -> str:
+    """An SVG element for a page that holds several: ids of its own, and no size but its proportions."""
+    file = io.StringIO()
+    with mpl.rc_context(_STYLE):
+        figure = Figure((_WIDTH, height), layout="constrained")
+        draw(figure)
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(
+        r'<svg [^>]*viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true" focusable="false">', text
+    )
+    text = re.sub(r"'DejaVu Sans'[^;\"]*", "inherit", text).replace("xlink:href", "href")
+    for stand_in, color in _COLORS.items():
+        text = text.replace(stand_in, color)
+    return text

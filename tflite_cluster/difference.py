@@ -17,7 +17,7 @@ from .model.layers import Bias, find_layer
 from .model.locate import Locator
 from .model.read import Model, open_model
 from .model.select import LeftAlone, Weight, select
-from .model.source import CHUNK, forget, take
+from .model.source import CHUNK, forget, same, take
 from .model.verify import Span
 
 _MOST_PLACES: Final = 100
@@ -129,7 +129,8 @@ def _biases(model: Model, weights: Sequence[Weight]) -> dict[Span, tuple[Bias, s
 def _weights(model: Model, weights: Sequence[Weight], other: memoryview) -> Iterator[TensorDifference]:
     for weight in weights:
         before, after = _both(model, other, weight.span)
-        if before == after or len(after) < len(before):  # what was cut off is told by the lengths
+        if same(before, after) or len(after) < len(before):  # what was cut off is told by the lengths
+            _forget(model, other, weight.span)
             continue
         codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
         finite = not weight.storage.is_float or bool(np.isfinite(codes).all() and np.isfinite(changed).all())
@@ -148,14 +149,18 @@ def _weights(model: Model, weights: Sequence[Weight], other: memoryview) -> Iter
             distinct_after=compared.values_after,
             sqnr=compared.sqnr if finite else None,
         )
-        model.forget(weight.span)
-        forget(other, weight.span.start, weight.span.stop)
+        _forget(model, other, weight.span)
+
+
+def _forget(model: Model, other: memoryview, span: Span) -> None:
+    model.forget(span)
+    forget(other, span.start, min(span.stop, len(other)))
 
 
 def _shifted(model: Model, biases: dict[Span, tuple[Bias, str]], other: memoryview) -> Iterator[TensorDifference]:
     for span, (bias, operator) in biases.items():
         before, after = _both(model, other, span)
-        if before == after or len(after) < len(before):
+        if same(before, after) or len(after) < len(before):
             continue
         codes, changed = bias.codes(before), bias.codes(after)
         yield TensorDifference(
@@ -222,8 +227,7 @@ def _differing(model: Model, other: memoryview, known: Sequence[Span]) -> Iterat
         for begin in range(start, min(span.start, both), CHUNK):
             end = min(begin + CHUNK, span.start, both)
             before, after = model.data[begin:end], other[begin:end]
-            if before != after:
+            if not same(before, after):
                 yield begin + np.flatnonzero(np.frombuffer(before, np.uint8) != np.frombuffer(after, np.uint8))
-            model.forget(Span(begin, end))
-            forget(other, begin, end)
+            _forget(model, other, Span(begin, end))
         start = span.stop

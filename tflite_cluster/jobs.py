@@ -11,11 +11,12 @@ from typing import Final, TypeVar
 import numpy as np
 
 from .clustering.assign import Clustered, Problem, cluster_tensor, compare
-from .clustering.histogram import count_distinct
+from .clustering.histogram import distinct
 from .config import Config
 from .model.patch import PatchedCopy
 from .model.read import Model
 from .model.select import LeftAlone, Weight
+from .model.source import same
 from .packing.sizes import deflated_bits
 from .result import Role, SpanWritten, TensorResult
 
@@ -28,6 +29,10 @@ _SMALLEST_MENTIONED: Final = 1024
 """Constants below this many bytes that nothing was done to are not worth a line in a report."""
 
 
+_AT_ONCE: Final = 128 << 20
+"""Bytes of the tensors that are worked on at the same time, unless a single one has more."""
+
+
 def no_progress(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
@@ -37,7 +42,7 @@ def cluster_weights(
 ) -> None:
     """Cluster all weights by k-means, several at a time, and write those that changed into the copy."""
     per_channel = config.granularity == "axis"
-    jobs = (partial(_cluster_weight, model, weight, clusters, per_channel) for weight in weights)
+    jobs = ((weight.span.size, partial(_cluster_weight, model, weight, clusters, per_channel)) for weight in weights)
     for number, (weight, content) in enumerate(zip(weights, _in_order(jobs, config.threads), strict=True)):
         if content is not None:
             copy.write(weight.span, content)
@@ -49,7 +54,9 @@ def describe_weights(
     model: Model, weights: Sequence[Weight], copy: PatchedCopy, config: Config, progress: Progress
 ) -> list[TensorResult]:
     """What became of each weight in the copy."""
-    jobs = (partial(_describe, model, weight, copy.read_span(weight.span), config) for weight in weights)
+    jobs = (
+        (weight.span.size, partial(_describe, model, weight, copy.read_span(weight.span), config)) for weight in weights
+    )
     tensors: list[TensorResult] = []
     for weight, tensor in zip(weights, _in_order(jobs, config.threads), strict=True):
         model.forget(weight.span)
@@ -58,16 +65,16 @@ def describe_weights(
     return tensors
 
 
-def _in_order(jobs: Iterator[Callable[[], T]], threads: int) -> Iterator[T]:
-    """Results in the order of the jobs, with only a few of them under way or waiting to be taken."""
-    running: deque[Future[T]] = deque()
+def _in_order(jobs: Iterator[tuple[int, Callable[[], T]]], threads: int) -> Iterator[T]:
+    """Results in the order of the jobs, each with its bytes; few are under way or waiting to be taken at a time."""
+    running: deque[tuple[int, Future[T]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
-        for job in jobs:
-            running.append(pool.submit(job))
-            if len(running) >= threads:
-                yield running.popleft().result()
+        for size, job in jobs:
+            while running and (len(running) >= threads or sum(size for size, _ in running) + size > _AT_ONCE):
+                yield running.popleft()[1].result()
+            running.append((size, pool.submit(job)))
         while running:
-            yield running.popleft().result()
+            yield running.popleft()[1].result()
 
 
 def describe_constants(model: Model, constants: Sequence[LeftAlone], copy: PatchedCopy) -> list[TensorResult]:
@@ -105,7 +112,7 @@ def _describe(model: Model, weight: Weight, content: bytes, config: Config) -> T
     codes = weight.storage.decode(raw, weight.count)
     if weight.storage.is_float and not np.isfinite(codes).all():
         return _tensor(weight, "it holds values that are not finite (NaN or infinity)")
-    if raw == content:
+    if same(raw, content):
         compared = compare(codes, codes, _problem(weight))
         return _tensor(weight, _why_unchanged(compared, config), compared)
     compared = compare_stored(weight, raw, memoryview(content))
@@ -124,7 +131,7 @@ def compare_stored(weight: Weight, before: memoryview, after: memoryview) -> Clu
 def distinct_values(model: Model, weight: Weight) -> int:
     """How many different values a weight holds in the model."""
     codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
-    return count_distinct(np.sort(codes))
+    return distinct(codes)
 
 
 def _why_unchanged(compared: Clustered, config: Config) -> str:

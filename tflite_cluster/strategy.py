@@ -154,5 +154,7 @@ def _without_running(
 def _is_usable(model: Model, weight: Weight) -> bool:
     """Whether there is anything to cluster: finite values, and more than one of them."""
     codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
-    model.forget(weight.span)
-    return bool(codes.size and np.isfinite(codes).all() and codes.min() < codes.max())
+    finite = not weight.storage.is_float or np.isfinite(codes).all()
+    usable = bool(codes.size and finite and codes.min() < codes.max())
+    model.forget(weight.span)  # after the last look: codes may be the very bytes of the file
+    return usable

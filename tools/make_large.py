@@ -29,10 +29,10 @@ TYPES = {"FLOAT16": (1, 16), "INT8": (9, 8), "INT4": (17, 4), "FLOAT32": (0, 32)
 FULLY_CONNECTED, DEQUANTIZE = 9, 6
 
 
-def layers(size: int, bits: int) -> list[int]:
-    """Rows of each layer: as many layers of at most 64 MB as make up the size."""
+def layers(size: int, bits: int, most_bytes: int) -> list[int]:
+    """Rows of each layer: as many layers of at most so many bytes as make up the size."""
     row = COLUMNS * bits // 8
-    rows, most = max(1, size // row), LAYER_BYTES // row
+    rows, most = max(1, size // row), most_bytes // row
     return [most] * (rows // most) + ([rows % most] if rows % most else [])
 
 
@@ -99,9 +99,9 @@ def weights(kind: str, count: int, seed: int) -> bytes:
     return (0.05 * values).astype(kind.lower()).tobytes()
 
 
-def write(path: Path, size: int, kind: str) -> None:
+def write(path: Path, size: int, kind: str, layer_bytes: int = LAYER_BYTES) -> None:
     """Write the model; the numbers of the first layer's generator begin anew for every file."""
-    rows = layers(size, TYPES[kind][1])
+    rows = layers(size, TYPES[kind][1], layer_bytes)
     length = len(craft(model(kind, rows, 1 << 32)))
     start = -(-(length + 64) // ALIGNMENT) * ALIGNMENT
     with path.open("wb") as file:

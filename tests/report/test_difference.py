@@ -6,17 +6,21 @@ import json
 import struct
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from fixture_models import FOLDER, MODELS
+from test_json import objects
 from test_text import compare
 
 from tflite_cluster import ModelError, cluster, diff
 from tflite_cluster.cli import main
 from tflite_cluster.model.read import open_model
+from tflite_cluster.report.difference import difference_json
 
 Captured = pytest.CaptureFixture[str]
 DENSE = FOLDER / "fully_connected_float32.tflite"
+SCHEMA = json.loads((FOLDER.parents[1] / "schema" / "difference.schema.json").read_text(encoding="utf-8"))
 LABELLED = FOLDER / "labels_behind_float32.tflite"
 
 
@@ -63,7 +67,7 @@ def test_more_than_weights(capsys: Captured) -> None:
     after[name] ^= 1
     after[-1] ^= 1
     after[-5] ^= 1
-    assert main(pair(before, bytes(after))) == 1
+    assert main(pair(before, bytes(after))) == 99
     compare(capsys.readouterr().out, "diff_more")
     assert diff(before, bytes(after)).changed_elsewhere == 4
 
@@ -71,13 +75,14 @@ def test_more_than_weights(capsys: Captured) -> None:
 @pytest.mark.parametrize("name", ["cut", "longer"])
 def test_another_length(name: str, capsys: Captured) -> None:
     before = DENSE.read_bytes()
-    assert main(pair(before, before[:-100] if name == "cut" else before + b"more")) == 1
+    assert main(pair(before, before[:-100] if name == "cut" else before + b"more")) == 99
     compare(capsys.readouterr().out, f"diff_{name}")
 
 
 def test_json(capsys: Captured) -> None:
     assert main([*pair(DENSE.read_bytes(), clustered(DENSE)), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator(SCHEMA).validate(report)
     assert report["only_weights"] is True
     assert report["identical"] is False
     (tensor,) = report["tensors"]
@@ -122,9 +127,20 @@ def test_everything_differs() -> None:
     before = DENSE.read_bytes()
     after = bytes(byte ^ 0xFF for byte in before)
     found = diff(before, after)
+    report = json.loads(json.dumps(difference_json(found), allow_nan=False))
+    jsonschema.Draft202012Validator(SCHEMA).validate(report)
+    assert report["only_weights"] is False
     inside = sum(tensor.bytes for tensor in found.tensors)
     assert found.changed_elsewhere == len(before) - inside
     assert found.places[0].what == "the head of the file"
+
+
+def test_the_schema_says_what_everything_is() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for schema in objects(SCHEMA):
+        assert schema["additionalProperties"] is False
+        assert schema["required"] == list(schema["properties"])
+        assert all("description" in content for content in schema["properties"].values())
 
 
 def test_what_cannot_be_read(capsys: Captured) -> None:

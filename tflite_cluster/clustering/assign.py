@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .codebook import Representable, float_codebook, nearest, optimal_codebook
-from .histogram import Array, Histogram, blocks, code_histogram, count_distinct, value_histogram
+from .histogram import Array, Histogram, blocks, code_histogram, distinct, runs, value_histogram
 
 Codes = npt.NDArray[Any]
 
@@ -73,7 +73,7 @@ def cluster_tensor(codes: Codes, problem: Problem, clusters: int, per_channel: b
 def compare(codes: Codes, changed: Codes, problem: Problem) -> Clustered:
     """What became of the codes; both flat and of the same length."""
     signal, noise = _energies(codes, changed, problem)
-    return Clustered(changed, _distinct(codes), _distinct(changed), signal, noise)
+    return Clustered(changed, distinct(codes), distinct(changed), signal, noise)
 
 
 def _codebook(codes: Codes, weights: Array, shape: tuple[int, int, int], problem: Problem, clusters: int) -> Array:
@@ -92,6 +92,13 @@ def _assigned(codes: Codes, centroids: Array) -> Codes:
     """Each code replaced by its nearest centroid."""
     table = centroids.astype(codes.dtype)
     changed = np.empty_like(codes)
+    if codes.dtype.kind != "f" and codes.size > 1 << 8 * codes.itemsize:  # the nearest is sought once for each code
+        unsigned = np.dtype(f"u{codes.itemsize}")
+        every = np.arange(1 << 8 * codes.itemsize).astype(unsigned).view(codes.dtype)
+        to_nearest = table[nearest(every, centroids)]
+        for block, target in zip(blocks(codes.view(unsigned)), blocks(changed), strict=True):
+            target[:] = to_nearest[block]
+        return changed
     for block, target in zip(blocks(codes), blocks(changed), strict=True):
         target[:] = table[nearest(block, centroids)]
     return changed
@@ -99,23 +106,15 @@ def _assigned(codes: Codes, centroids: Array) -> Codes:
 
 def _energies(codes: Codes, changed: Codes, problem: Problem) -> tuple[float, float]:
     """Squared sums of the real weights and of their changes."""
-    _, groups, inner = problem.scale_shape
+    squares = problem.scale**2
     signal = noise = 0.0
     start = 0
     for before, after in zip(blocks(codes), blocks(changed), strict=True):
         value, change = before.astype(np.float64), after.astype(np.float64)
         change -= value
         value -= problem.zero
-        if groups > 1:
-            scale = problem.scale[np.arange(start, start + len(before)) // inner % groups]
-            value *= scale
-            change *= scale
-        signal += float(np.square(value, out=value).sum())
-        noise += float(np.square(change, out=change).sum())
+        edges, groups = runs(problem.scale_shape, start, start + len(before))
+        signal += float(np.add.reduceat(np.square(value, out=value), edges) @ squares[groups])
+        noise += float(np.add.reduceat(np.square(change, out=change), edges) @ squares[groups])
         start += len(before)
-    factor = float(problem.scale[0]) ** 2 if groups == 1 else 1.0
-    return signal * factor, noise * factor
-
-
-def _distinct(codes: Codes) -> int:
-    return count_distinct(np.sort(codes))
+    return signal, noise

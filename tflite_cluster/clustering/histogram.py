@@ -46,17 +46,21 @@ def code_histogram(codes: npt.NDArray[Any], group_weights: Array, shape: tuple[i
 
     `codes` is flat; seen as `shape` (outer, groups, inner), each element weighs group_weights[its group].
     """
-    _, groups, inner = shape
     low = int(codes.min())
     bins = int(codes.max()) - low + 1
     counts, weights = np.zeros(bins), np.zeros(bins)
     start = 0
     for block in blocks(codes):
-        shifted = block.astype(np.int32) - low
-        group = np.arange(start, start + len(block)) // inner % groups
+        shifted = block.astype(np.intp) - low
+        found = np.bincount(shifted, minlength=bins)
+        counts += found
+        if len(group_weights) == 1:
+            weights += found * group_weights[0]
+        else:
+            edges, groups = runs(shape, start, start + len(block))
+            lengths = np.diff(edges, append=len(block))
+            weights += np.bincount(shifted, np.repeat(group_weights[groups], lengths), minlength=bins)
         start += len(block)
-        counts += np.bincount(shifted, minlength=bins)
-        weights += np.bincount(shifted, group_weights[group], minlength=bins)
     present = np.flatnonzero(counts)
     positive = np.maximum(weights[present], np.finfo(np.float64).tiny)
     return Histogram(present.astype(np.float64) + low, positive)
@@ -65,6 +69,27 @@ def code_histogram(codes: npt.NDArray[Any], group_weights: Array, shape: tuple[i
 def blocks(flat: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
     """Views of a flat array, small enough that work on them needs little memory."""
     return (flat[start : start + _BLOCK] for start in range(0, len(flat), _BLOCK))
+
+
+def runs(shape: tuple[int, int, int], start: int, stop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where in the flat elements [start, stop) each run of one group begins, counted from `start`, and its group.
+
+    shape: (outer, groups, inner), as which all elements are seen.
+    """
+    _, groups, inner = shape
+    numbers = np.arange(start // inner, (stop - 1) // inner + 1)
+    return np.maximum(numbers * inner - start, 0), numbers % groups
+
+
+def distinct(codes: npt.NDArray[Any]) -> int:
+    """How many distinct values a flat array holds."""
+    if codes.dtype.kind == "f" or codes.itemsize > 2:
+        return count_distinct(np.sort(codes))
+    unsigned = codes.view(f"u{codes.itemsize}")
+    seen = np.zeros(1 << 8 * codes.itemsize, np.bool_)
+    for block in blocks(unsigned):
+        seen |= np.bincount(block, minlength=len(seen)) > 0
+    return int(np.count_nonzero(seen))
 
 
 def count_distinct(ordered: npt.NDArray[Any]) -> int:

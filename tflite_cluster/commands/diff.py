@@ -8,7 +8,7 @@ import click
 
 from .options import MODEL, until_nobody_reads
 
-_ELSE_DIFFERS = 1
+_ELSE_DIFFERS = 99
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -18,7 +18,7 @@ _ELSE_DIFFERS = 1
 def command(first: Path, second: Path, as_json: bool) -> int:
     """Say which weights and biases differ between two models of the same layout, and whether anything else does.
 
-    Exit codes: 0 nothing but weights and biases differs, if anything; 1 something else does, or the length; 3 a file
+    Exit codes: 0 nothing but weights and biases differs, if anything; 99 something else does, or the length; 3 a file
     cannot be read.
     """
     from ..difference import diff

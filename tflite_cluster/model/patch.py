@@ -14,7 +14,7 @@ from typing import BinaryIO
 from ..errors import ModelError, OutputError
 from ..files import NewFile, check_name
 from .read import Model, open_model
-from .source import CHUNK
+from .source import CHUNK, same
 from .verify import Span
 
 
@@ -140,9 +140,9 @@ class PatchedCopy:
         self._file.seek(start)
         for begin in range(start, stop, CHUNK):
             end = min(begin + CHUNK, stop)
-            same = self._file.read(end - begin) == self._model.data[begin:end]
+            alike = same(self._file.read(end - begin), self._model.data[begin:end])
             self._model.forget(Span(begin, end))
-            if not same:
+            if not alike:
                 raise ModelError(
                     f"{self._model.label}: the new file differs from it at byte {begin} or soon after, "
                     "where nothing was to change; nothing was written"

@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeAlias
 
 from ..errors import ModelError, OutputError
 
@@ -20,6 +20,8 @@ _IN_MEMORY: Final = 256 << 20
 """Larger files are read from a copy on disk."""
 
 CHUNK: Final = 1 << 20
+
+Bytes: TypeAlias = "bytes | memoryview"
 
 
 def take(path: Path, scratch: Path | None = None) -> memoryview:
@@ -45,9 +47,17 @@ def take(path: Path, scratch: Path | None = None) -> memoryview:
 def forget(data: memoryview, start: int, stop: int) -> None:
     """Let go of the memory that the pages of a mapped file take, once they have been read."""
     mapped = data.obj
-    if isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
+    if start < stop and isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
         first = start // mmap.PAGESIZE * mmap.PAGESIZE
         mapped.madvise(mmap.MADV_DONTNEED, first, stop - first)
+
+
+def same(first: Bytes, second: Bytes) -> bool:
+    """Whether two runs of bytes are the same; memoryviews by themselves compare one byte after the other."""
+    return len(first) == len(second) and all(
+        bytes(first[start : start + CHUNK]) == bytes(second[start : start + CHUNK])
+        for start in range(0, len(first), CHUNK)
+    )
 
 
 def is_still(path: Path, data: memoryview) -> bool:
@@ -56,7 +66,7 @@ def is_still(path: Path, data: memoryview) -> bool:
         with path.open("rb") as file:
             for start in range(0, len(data), CHUNK):
                 part = data[start : start + CHUNK]
-                if file.read(len(part)) != part:
+                if not same(file.read(len(part)), part):
                     return False
                 forget(data, start, start + len(part))
             return not file.read(1)

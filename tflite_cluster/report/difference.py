@@ -8,11 +8,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from .. import __version__
 from ..difference import Difference, TensorDifference
 from .findings import decibels
 from .json import plain
 from .names import printable
 from .tables import print_parts, table
+
+FORMAT_VERSION = 1
 
 _COLUMNS = ("Tensor", "Operator", "Type", "Shape", "Offset", "Changed", "Values", "SQNR dB")
 
@@ -38,8 +41,10 @@ def render_difference(difference: Difference) -> list[Table | Text]:
 
 
 def difference_json(difference: Difference) -> dict[str, Any]:
-    """The same as JSON types; `null` stands for a ratio that is infinite or not known."""
+    """The same in the form of schema/difference.schema.json; `null` for a ratio that is infinite or not known."""
     report = {
+        "format": FORMAT_VERSION,
+        "tool": f"tflite-cluster {__version__}",
         **dataclasses.asdict(difference),
         "identical": difference.identical,
         "only_weights": difference.only_weights,

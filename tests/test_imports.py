@@ -33,7 +33,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verification": {"config", "errors", "fidelity", "jobs", "packing", "session"},
     "difference": {"errors", "jobs", "model"},
     "proof": {"errors", "jobs", "model", "result"},
+    "sweeping": {"config", "errors", "jobs", "model", "packing", "search", "session", "strategy"},
     "report": {
+        "sweeping",
         "__init__",
         "config",
         "difference",
@@ -48,6 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "scoring", "search", "session"},
     "api": {"config", "errors", "jobs", "model", "packing", "proof", "result", "session", "strategy", "verification"},
     "commands": {
+        "sweeping",
         "__init__",
         "api",
         "config",

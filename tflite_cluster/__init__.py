@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .inspection import Inspection, inspect
     from .limits import Violation, check_limits
     from .result import Result
+    from .sweeping import Sweep, sweep
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ __all__ = [
     "NotSmallerError",
     "OutputError",
     "Result",
+    "Sweep",
     "TfliteClusterError",
     "Violation",
     "__version__",
@@ -41,6 +43,7 @@ __all__ = [
     "cluster",
     "diff",
     "inspect",
+    "sweep",
 ]
 
 _HOMES = {
@@ -49,10 +52,12 @@ _HOMES = {
     "Difference": "difference",
     "Inspection": "inspection",
     "Result": "result",
+    "Sweep": "sweeping",
     "Violation": "limits",
     "check_limits": "limits",
     "diff": "difference",
     "inspect": "inspection",
+    "sweep": "sweeping",
 }
 
 

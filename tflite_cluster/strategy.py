@@ -49,7 +49,7 @@ def cluster_model(
     progress: Progress,
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
-    usable = {number: weight for number, weight in enumerate(weights) if _is_usable(model, weight)}
+    usable = {number: weight for number, weight in enumerate(weights) if is_usable(model, weight)}
     if config.granularity == "axis" or (isinstance(session, str) and config.clusters is not None):
         cluster_weights(model, list(usable.values()), copy, config.clusters or 0, config, progress)
         return Strategy("k-means on the weights alone")
@@ -94,7 +94,7 @@ def _calibrated(
         most = config.size_limit(compressed_size(original, "zip9"))
         found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
     else:
-        found = search(bench, _criterion(config, bench, session.scorer))
+        found = search(bench, criterion(config, bench, session.scorer))
         if found.chosen is None and not config.has_gates:
             bench.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
@@ -106,7 +106,7 @@ def _zipped(copy: PatchedCopy) -> int:
     return compressed_size(copy.path, "zip9")
 
 
-def _criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
+def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
     """What a candidate must keep: the user's gates, or else little risk of losing accuracy beyond what noise does."""
     if scorer is not None and config.max_drop is not None:
         most = config.max_drop  # in units of the score, which the candidate in the copy gets
@@ -151,7 +151,7 @@ def _without_running(
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")
 
 
-def _is_usable(model: Model, weight: Weight) -> bool:
+def is_usable(model: Model, weight: Weight) -> bool:
     """Whether there is anything to cluster: finite values, and more than one of them."""
     codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
     model.forget(weight.span)

@@ -74,7 +74,7 @@ def _strategy(strategy: Strategy) -> dict[str, Any]:
         return {"words": strategy.words, "search": None}
     found = {
         "chosen": None if search.chosen is None else _point(search.chosen),
-        "floor": _quality(search.floor),
+        "floor": quality_json(search.floor),
         "observed": search.observed,
         "points": [_point(point) for point in search.points],
     }
@@ -87,11 +87,12 @@ def _point(point: Point) -> dict[str, Any]:
         "in_order": point.in_order,
         "bits": point.bits,
         "weight_sqnr_db": point.weight_sqnr,
-        **_quality(point.quality),
+        **quality_json(point.quality),
     }
 
 
-def _quality(quality: Quality) -> dict[str, float | None]:
+def quality_json(quality: Quality) -> dict[str, float | None]:
+    """How well a candidate does."""
     return {
         "distortion": quality.distortion,
         "risk": quality.risk,

@@ -17,7 +17,7 @@ _COMMANDS: tuple[str, ...] = ("check", "diff", "inspect", "sweep")
 """Modules in `commands` that are called by their name as the first word; without one, a model is clustered."""
 
 _SETTINGS = (
-    "clusters|granularity|points|max_size|max_zip|max_values|min_agreement|min_sqnr|max_drop"
+    "clusters|granularity|keep|points|max_size|max_zip|max_values|min_agreement|min_sqnr|max_drop"
     "|seed|workers|timeout|memory"
 )
 """Settings whose names in error messages become those of options."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from .config import Config
-from .errors import InterpreterFailure
+from .errors import ConfigError, InterpreterFailure
 from .jobs import Progress, cluster_weights
 from .model.patch import PatchedCopy
 from .model.read import Model
@@ -49,7 +50,7 @@ def cluster_model(
     progress: Progress,
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
-    usable = {number: weight for number, weight in enumerate(weights) if is_usable(model, weight)}
+    usable = usable_weights(model, weights, config)
     if config.granularity == "axis" or (isinstance(session, str) and config.clusters is not None):
         cluster_weights(model, list(usable.values()), copy, config.clusters or 0, config, progress)
         return Strategy("k-means on the weights alone")
@@ -151,7 +152,16 @@ def _without_running(
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")
 
 
-def is_usable(model: Model, weight: Weight) -> bool:
+def usable_weights(model: Model, weights: Sequence[Weight], config: Config) -> dict[int, Weight]:
+    """The weights to cluster, by their number; raises ConfigError if a pattern to keep fits no weight at all."""
+    for pattern in config.keep:
+        if not any(fnmatchcase(weight.tensor.name, pattern) for weight in weights):
+            raise ConfigError(f"keep: {pattern!r} fits no weight of {model.label}: inspect lists their names")
+    wanted = {number: weight for number, weight in enumerate(weights) if not config.keeps(weight.tensor.name)}
+    return {number: weight for number, weight in wanted.items() if _is_usable(model, weight)}
+
+
+def _is_usable(model: Model, weight: Weight) -> bool:
     """Whether there is anything to cluster: finite values, and more than one of them."""
     codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
     model.forget(weight.span)

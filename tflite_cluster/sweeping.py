@@ -25,7 +25,7 @@ from .search.points import Point
 from .search.quality import Quality
 from .search.run import search, stages
 from .session import open_session
-from .strategy import criterion, is_usable
+from .strategy import criterion, usable_weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -98,7 +98,7 @@ def sweep(
     _refuse_what_has_no_curve(config, points)
     with _as_file(source) as original:
         model = open_model(source if isinstance(source, bytes) else original)
-        weights = {number: weight for number, weight in enumerate(select(model)[0]) if is_usable(model, weight)}
+        weights = usable_weights(model, select(model)[0], config)
         if not weights:
             raise ModelError(f"{model.label}: it has no weight that could be clustered")
         with (

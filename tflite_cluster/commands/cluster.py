@@ -11,7 +11,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, OutputError
 from ..files import check_name
-from .options import MODEL, limit_options, sample_options, until_nobody_reads
+from .options import MODEL, keep_option, limit_options, sample_options, until_nobody_reads
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -41,6 +41,7 @@ measured. 0 may mean "not checked" unless a target is set.
     show_default=True,
     help="One codebook per tensor, or per output channel (plain k-means; hardly zips).",
 )
+@keep_option
 @sample_options
 @click.option("--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better.")
 @click.option(

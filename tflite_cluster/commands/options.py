@@ -85,6 +85,11 @@ def limit_options(function: Command) -> Command:
     return _with(_LIMIT, function)
 
 
+keep_option: Final = click.option(
+    "--keep", metavar="PATTERN", multiple=True, help="Leave weights of such names alone, like '*/logits/*'; repeatable."
+)
+
+
 def _with(options: tuple[Callable[[Command], Command], ...], function: Command) -> Command:
     for option in reversed(options):
         function = option(function)

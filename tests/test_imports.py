@@ -34,7 +34,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "difference": {"errors", "jobs", "model"},
     "proof": {"errors", "jobs", "model", "result"},
     "sweeping": {"config", "errors", "jobs", "model", "packing", "search", "session", "strategy"},
+    "comparison": {
+        "calibration",
+        "config",
+        "errors",
+        "fidelity",
+        "interpreter",
+        "jobs",
+        "model",
+        "session",
+        "verification",
+    },
     "report": {
+        "comparison",
         "sweeping",
         "__init__",
         "config",
@@ -50,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "scoring", "search", "session"},
     "api": {"config", "errors", "jobs", "model", "packing", "proof", "result", "session", "strategy", "verification"},
     "commands": {
+        "comparison",
         "sweeping",
         "__init__",
         "api",

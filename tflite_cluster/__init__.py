@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import cluster
+    from .comparison import Comparison, compare
     from .config import Config
     from .difference import Difference, diff
     from .errors import (
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Config",
     "ConfigError",
     "DataError",
@@ -41,6 +43,7 @@ __all__ = [
     "__version__",
     "check_limits",
     "cluster",
+    "compare",
     "diff",
     "inspect",
     "sweep",
@@ -49,6 +52,8 @@ __all__ = [
 _HOMES = {
     "cluster": "api",
     "Config": "config",
+    "Comparison": "comparison",
+    "compare": "comparison",
     "Difference": "difference",
     "Inspection": "inspection",
     "Result": "result",

@@ -13,7 +13,7 @@ import click
 
 from .errors import ConfigError, OutputError, TfliteClusterError
 
-_COMMANDS: tuple[str, ...] = ("check", "diff", "inspect", "sweep")
+_COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "sweep")
 """Modules in `commands` that are called by their name as the first word; without one, a model is clustered."""
 
 _SETTINGS = (

@@ -31,7 +31,7 @@ def to_json(result: Result, written: bool) -> dict[str, Any]:
         "sizes": None if result.sizes is None else _sizes(result.sizes),
         "strategy": _strategy(result.strategy),
         "tensors": [_tensor(number, tensor, result.strategy.search) for number, tensor in enumerate(result.tensors)],
-        "fidelity": _fidelity(result.fidelity),
+        "fidelity": fidelity_json(result.fidelity),
     }
     return {name: plain(part) for name, part in report.items()}
 
@@ -126,7 +126,8 @@ def _before_and_after(before: float | None, after: float | None) -> dict[str, fl
     return None if before is None else {"before": before, "after": after}
 
 
-def _fidelity(fidelity: Fidelity) -> dict[str, Any]:
+def fidelity_json(fidelity: Fidelity) -> dict[str, Any]:
+    """The verdict on fidelity."""
     verdict = {**dataclasses.asdict(fidelity), "passed": fidelity.passed}
     if fidelity.accuracy is not None:
         verdict["accuracy"]["drop_points"] = fidelity.accuracy.drop_points

@@ -14,7 +14,8 @@ from PIL import Image
 from tflite_cluster.cli import main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("inspect.md", "samples.md")}
+NAMES = ("choosing-a-target.md", "compare.md", "inspect.md", "samples.md")
+DOCUMENTS = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in NAMES}
 COMMANDS = [
     line
     for text in DOCUMENTS.values()
@@ -66,6 +67,13 @@ def test_python_of_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["inspect.md"], re.S)
     exec(block, {})
     assert re.fullmatch(r".+: \d+ values, [\d.]+ bits per weight\n", capsys.readouterr().out)
+
+
+@pytest.mark.usefixtures("workplace")
+def test_python_of_choosing_a_target(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["choosing-a-target.md"], re.S)
+    exec(block, {})
+    assert capsys.readouterr().out.count(" times smaller, ") == 3
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

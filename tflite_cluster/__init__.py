@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import cluster
+    from .comparison import Comparison, compare
     from .config import Config
     from .difference import Difference, diff
     from .errors import (
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from .inspection import Inspection, inspect
     from .limits import Violation, check_limits
     from .result import Result
+    from .sweeping import Sweep, sweep
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Config",
     "ConfigError",
     "DataError",
@@ -34,25 +37,32 @@ __all__ = [
     "NotSmallerError",
     "OutputError",
     "Result",
+    "Sweep",
     "TfliteClusterError",
     "Violation",
     "__version__",
     "check_limits",
     "cluster",
+    "compare",
     "diff",
     "inspect",
+    "sweep",
 ]
 
 _HOMES = {
     "cluster": "api",
     "Config": "config",
+    "Comparison": "comparison",
+    "compare": "comparison",
     "Difference": "difference",
     "Inspection": "inspection",
     "Result": "result",
+    "Sweep": "sweeping",
     "Violation": "limits",
     "check_limits": "limits",
     "diff": "difference",
     "inspect": "inspection",
+    "sweep": "sweeping",
 }
 
 

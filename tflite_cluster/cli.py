@@ -13,11 +13,12 @@ import click
 
 from .errors import ConfigError, OutputError, TfliteClusterError
 
-_COMMANDS: tuple[str, ...] = ("check", "diff", "inspect")
+_COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "sweep")
 """Modules in `commands` that are called by their name as the first word; without one, a model is clustered."""
 
 _SETTINGS = (
-    "clusters|granularity|max_size|max_zip|max_values|min_agreement|min_sqnr|max_drop|seed|workers|timeout|memory"
+    "clusters|granularity|keep|points|max_size|max_zip|max_values|min_agreement|min_sqnr|max_drop"
+    "|seed|workers|timeout|memory"
 )
 """Settings whose names in error messages become those of options."""
 

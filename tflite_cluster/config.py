@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
@@ -31,6 +32,8 @@ class Config:
     """Most distinct values in a codebook, 2 to 256; None to find the smallest zip at a fidelity."""
     granularity: Granularity = "tensor"
     """One codebook for each tensor, or one for each output channel ("axis", by plain k-means), which hardly zips."""
+    keep: Sequence[str] = ()
+    """Patterns, such as "*/logits/*", of the names of weight tensors that are left as they are."""
     data: Data | None = None
     """Samples to calibrate and check on: a path (.npz, .npy, a folder of .npy, of images or of .wav), an array, arrays
     by input name, or a function that yields samples, itself or as "module:function"."""
@@ -70,6 +73,8 @@ class Config:
     """Bytes that the interpreter may allocate; by default 4 GB and eight times the file."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.keep, str):
+            raise ConfigError(f"keep takes several patterns: write [{self.keep!r}]")
         if self.clusters is not None and not 2 <= self.clusters <= 256:
             raise ConfigError(f"clusters must be between 2 and 256, not {self.clusters}")
         if self.granularity not in ("tensor", "axis"):
@@ -123,6 +128,10 @@ class Config:
             return None
         return (float(value),) if isinstance(value, int | float) else tuple(map(float, value))
 
+    def keeps(self, name: str) -> bool:
+        """Whether a weight tensor of that name is left as it is."""
+        return any(fnmatchcase(name, pattern) for pattern in self.keep)
+
     @property
     def has_gates(self) -> bool:
         """Whether anything must hold before an output is written."""
@@ -146,6 +155,7 @@ class Settings(TypedDict, total=False):
 
     clusters: int | None
     granularity: Granularity
+    keep: Sequence[str]
     data: Data | None
     labels: str | Path | None
     mean: float | Sequence[float] | None

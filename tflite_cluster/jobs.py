@@ -114,7 +114,7 @@ def _describe(model: Model, weight: Weight, content: bytes, config: Config) -> T
         return _tensor(weight, "it holds values that are not finite (NaN or infinity)")
     if same(raw, content):
         compared = compare(codes, codes, _problem(weight))
-        return _tensor(weight, _why_unchanged(compared, config), compared)
+        return _tensor(weight, _why_unchanged(weight, compared, config), compared)
     compared = compare_stored(weight, raw, memoryview(content))
     if not config.measure:
         return _tensor(weight, None, compared)
@@ -134,7 +134,9 @@ def distinct_values(model: Model, weight: Weight) -> int:
     return distinct(codes)
 
 
-def _why_unchanged(compared: Clustered, config: Config) -> str:
+def _why_unchanged(weight: Weight, compared: Clustered, config: Config) -> str:
+    if config.keeps(weight.tensor.name):
+        return "it was to be kept"
     if config.granularity == "axis":
         return f"each of its channels has no more than {config.clusters} distinct values"
     if config.clusters is not None and compared.values_before <= config.clusters:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from .config import Config
-from .errors import InterpreterFailure
+from .errors import ConfigError, InterpreterFailure
 from .jobs import Progress, cluster_weights
 from .model.patch import PatchedCopy
 from .model.read import Model
@@ -49,7 +50,7 @@ def cluster_model(
     progress: Progress,
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
-    usable = {number: weight for number, weight in enumerate(weights) if _is_usable(model, weight)}
+    usable = usable_weights(model, weights, config)
     if config.granularity == "axis" or (isinstance(session, str) and config.clusters is not None):
         cluster_weights(model, list(usable.values()), copy, config.clusters or 0, config, progress)
         return Strategy("k-means on the weights alone")
@@ -94,7 +95,7 @@ def _calibrated(
         most = config.size_limit(compressed_size(original, "zip9"))
         found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
     else:
-        found = search(bench, _criterion(config, bench, session.scorer))
+        found = search(bench, criterion(config, bench, session.scorer))
         if found.chosen is None and not config.has_gates:
             bench.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
@@ -106,7 +107,7 @@ def _zipped(copy: PatchedCopy) -> int:
     return compressed_size(copy.path, "zip9")
 
 
-def _criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
+def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
     """What a candidate must keep: the user's gates, or else little risk of losing accuracy beyond what noise does."""
     if scorer is not None and config.max_drop is not None:
         most = config.max_drop  # in units of the score, which the candidate in the copy gets
@@ -149,6 +150,15 @@ def _without_running(
         return Strategy(f"k-means on the weights alone ({cause})")
     cluster_blind(model, weights, copy, config.threads)
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")
+
+
+def usable_weights(model: Model, weights: Sequence[Weight], config: Config) -> dict[int, Weight]:
+    """The weights to cluster, by their number; raises ConfigError if a pattern to keep fits no weight at all."""
+    for pattern in config.keep:
+        if not any(fnmatchcase(weight.tensor.name, pattern) for weight in weights):
+            raise ConfigError(f"keep: {pattern!r} fits no weight of {model.label}: inspect lists their names")
+    wanted = {number: weight for number, weight in enumerate(weights) if not config.keeps(weight.tensor.name)}
+    return {number: weight for number, weight in wanted.items() if _is_usable(model, weight)}
 
 
 def _is_usable(model: Model, weight: Weight) -> bool:

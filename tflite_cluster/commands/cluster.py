@@ -11,7 +11,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, OutputError
 from ..files import check_name
-from .options import MODEL, byte_count, numbers, until_nobody_reads
+from .options import MODEL, keep_option, limit_options, sample_options, until_nobody_reads
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -41,24 +41,8 @@ measured. 0 may mean "not checked" unless a target is set.
     show_default=True,
     help="One codebook per tensor, or per output channel (plain k-means; hardly zips).",
 )
-@click.option(
-    "--data",
-    metavar="PATH",
-    type=click.Path(path_type=Path),
-    help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, a folder of .npy, "
-    "of images or of .wav, or a Python function as module:function. By default IN.samples.npz beside the model, else "
-    "synthetic samples.",
-)
-@click.option(
-    "--labels",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="The class of each sample: .npy, or .csv with lines file,label. Class folders need none.",
-)
-@click.option(
-    "--mean", metavar="X[,Y,Z]", type=numbers, help="Images become (pixel - mean) / std. [default: as metadata says]"
-)
-@click.option("--std", metavar="X[,Y,Z]", type=numbers, help="Likewise.")
+@keep_option
+@sample_options
 @click.option("--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better.")
 @click.option(
     "--no-check",
@@ -100,9 +84,7 @@ measured. 0 may mean "not checked" unless a target is set.
     help="Do not measure compressed sizes, which takes longer than clustering.",
 )
 @click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
-@click.option("--workers", metavar="N", type=int, help="Threads; the result does not depend on it. [default: all]")
-@click.option("--timeout", metavar="SECONDS", type=float, help="Give up a hanging interpreter after this long.")
-@click.option("--memory", metavar="SIZE", type=byte_count, help="Most memory for the interpreter, such as 4GB.")
+@limit_options
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(__version__, prog_name="tflite-cluster")
 def command(source: Path, destination: Path, report: Path | None, quiet: bool, **settings: Any) -> int:

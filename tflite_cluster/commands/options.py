@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import click
 
 from ..units import parse_bytes
+
+Command: TypeAlias = Callable[..., Any]
 
 MODEL: Final = click.Path(readable=False, path_type=Path)
 """A path that is not looked at: whoever opens it says what is wrong with it, with the right exit code."""
@@ -40,3 +42,55 @@ def until_nobody_reads() -> Iterator[None]:
         yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_SAMPLE: Final = (
+    click.option(
+        "--data",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, a folder of "
+        ".npy, of images or of .wav, or a Python function as module:function. By default IN.samples.npz beside the "
+        "model, else synthetic samples.",
+    ),
+    click.option(
+        "--labels",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The class of each sample: .npy, or .csv with lines file,label. Class folders need none.",
+    ),
+    click.option(
+        "--mean",
+        metavar="X[,Y,Z]",
+        type=numbers,
+        help="Images become (pixel - mean) / std. [default: as metadata says]",
+    ),
+    click.option("--std", metavar="X[,Y,Z]", type=numbers, help="Likewise."),
+)
+
+_LIMIT: Final = (
+    click.option("--workers", metavar="N", type=int, help="Threads; the result does not depend on it. [default: all]"),
+    click.option("--timeout", metavar="SECONDS", type=float, help="Give up a hanging interpreter after this long."),
+    click.option("--memory", metavar="SIZE", type=byte_count, help="Most memory for the interpreter, such as 4GB."),
+)
+
+
+def sample_options(function: Command) -> Command:
+    """Options that say which samples a model is run on."""
+    return _with(_SAMPLE, function)
+
+
+def limit_options(function: Command) -> Command:
+    """Options that say how much the work may take."""
+    return _with(_LIMIT, function)
+
+
+keep_option: Final = click.option(
+    "--keep", metavar="PATTERN", multiple=True, help="Leave weights of such names alone, like '*/logits/*'; repeatable."
+)
+
+
+def _with(options: tuple[Callable[[Command], Command], ...], function: Command) -> Command:
+    for option in reversed(options):
+        function = option(function)
+    return function

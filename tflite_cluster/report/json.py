@@ -31,7 +31,7 @@ def to_json(result: Result, written: bool) -> dict[str, Any]:
         "sizes": None if result.sizes is None else _sizes(result.sizes),
         "strategy": _strategy(result.strategy),
         "tensors": [_tensor(number, tensor, result.strategy.search) for number, tensor in enumerate(result.tensors)],
-        "fidelity": _fidelity(result.fidelity),
+        "fidelity": fidelity_json(result.fidelity),
     }
     return {name: plain(part) for name, part in report.items()}
 
@@ -74,7 +74,7 @@ def _strategy(strategy: Strategy) -> dict[str, Any]:
         return {"words": strategy.words, "search": None}
     found = {
         "chosen": None if search.chosen is None else _point(search.chosen),
-        "floor": _quality(search.floor),
+        "floor": quality_json(search.floor),
         "observed": search.observed,
         "points": [_point(point) for point in search.points],
     }
@@ -87,11 +87,12 @@ def _point(point: Point) -> dict[str, Any]:
         "in_order": point.in_order,
         "bits": point.bits,
         "weight_sqnr_db": point.weight_sqnr,
-        **_quality(point.quality),
+        **quality_json(point.quality),
     }
 
 
-def _quality(quality: Quality) -> dict[str, float | None]:
+def quality_json(quality: Quality) -> dict[str, float | None]:
+    """How well a candidate does."""
     return {
         "distortion": quality.distortion,
         "risk": quality.risk,
@@ -125,7 +126,8 @@ def _before_and_after(before: float | None, after: float | None) -> dict[str, fl
     return None if before is None else {"before": before, "after": after}
 
 
-def _fidelity(fidelity: Fidelity) -> dict[str, Any]:
+def fidelity_json(fidelity: Fidelity) -> dict[str, Any]:
+    """The verdict on fidelity."""
     verdict = {**dataclasses.asdict(fidelity), "passed": fidelity.passed}
     if fidelity.accuracy is not None:
         verdict["accuracy"]["drop_points"] = fidelity.accuracy.drop_points

@@ -1,0 +1,39 @@
+"""`tflite-cluster compare A B`: whether two models compute the same, and where they part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import MODEL, limit_options, sample_options, until_nobody_reads
+
+_MISSED = 99
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("first", metavar="A.tflite", type=MODEL)
+@click.argument("second", metavar="B.tflite", type=MODEL)
+@sample_options
+@click.option("--min-agreement", metavar="PERCENT", type=float, help="Least share of equal top-1 classes.")
+@click.option("--min-sqnr", metavar="DB", type=float, help="Least SQNR of every output.")
+@click.option("--max-drop", metavar="POINTS", type=float, help="Most top-1 accuracy that may be lost (needs labels).")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead.")
+@limit_options
+def command(first: Path, second: Path, as_json: bool, **settings: Any) -> int:
+    """Run two models on the same samples, and say how far their outputs agree and where the error grows most.
+
+    Exit codes: 0 all gates hold; 99 one does not, or the second model cannot be run; 3 a model cannot be read.
+    """
+    from ..comparison import compare
+    from ..report.comparison import comparison_json, print_comparison
+
+    found = compare(first, second, **settings)
+    with until_nobody_reads():
+        if as_json:
+            click.echo(json.dumps(comparison_json(found), indent=1, ensure_ascii=True, allow_nan=False))
+        else:
+            print_comparison(found)
+    return 0 if found.fidelity.passed else _MISSED

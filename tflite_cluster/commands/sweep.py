@@ -1,0 +1,39 @@
+"""`tflite-cluster sweep MODEL`: size against fidelity, all along the curve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..config import Config
+from .options import MODEL, keep_option, limit_options, sample_options, until_nobody_reads
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("source", metavar="MODEL.tflite", type=MODEL)
+@keep_option
+@sample_options
+@click.option("--points", metavar="N", type=int, default=8, show_default=True, help="Points besides the default.")
+@click.option("--json", "as_json", is_flag=True, help="Print the curve as JSON instead.")
+@click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
+@limit_options
+def command(source: Path, points: int, as_json: bool, **settings: Any) -> int:
+    """Show how small a model can get, and what that costs in fidelity; nothing is written.
+
+    Each line is measured: the file is clustered, zipped, and run on the samples.
+    """
+    from ..report.progress import progress_bar
+    from ..report.sweep import print_sweep, sweep_json
+    from ..sweeping import sweep
+
+    with progress_bar(False) as progress:
+        found = sweep(source, points=points, progress=progress, **settings)
+    with until_nobody_reads():
+        if as_json:
+            click.echo(json.dumps(sweep_json(found), indent=1, ensure_ascii=True, allow_nan=False))
+        else:
+            print_sweep(found)
+    return 0

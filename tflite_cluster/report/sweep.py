@@ -1,0 +1,85 @@
+"""The curve of size against fidelity, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from .. import __version__
+from ..sweeping import Sweep, SweepPoint
+from .findings import decibels
+from .json import plain, quality_json
+from .names import printable
+from .tables import print_parts, table
+
+FORMAT_VERSION = 1
+
+_COLUMNS = ("", "Zip bytes", "Times smaller", "Bits/weight", "Agreement %", "Points at risk", "Points lost", "SQNR dB")
+
+
+def print_sweep(sweep: Sweep) -> None:
+    """Write it to standard output; raises BrokenPipeError if nobody reads to the end."""
+    print_parts(lambda _: render_sweep(sweep))
+
+
+def render_sweep(sweep: Sweep) -> list[Table | Text]:
+    """The table, and what it rests on."""
+    rows = [_row(point) for point in sweep.points]
+    used = [number for number in range(len(_COLUMNS)) if any(row[number] for row in rows)]
+    columns = [*(_COLUMNS[number] for number in used), "Asked for by"]
+    body = [[*(row[number] for number in used), point.options] for row, point in zip(rows, sweep.points, strict=True)]
+    lines = [
+        (f"{printable(sweep.source)}: {sweep.zip_bytes:,} bytes zipped; measured on {printable(sweep.basis)}", ""),
+        ("→ is the default's choice", "green")
+        if sweep.default is not None
+        else ("No default: nothing tried was close enough to the original.", "yellow"),
+    ]
+    if sweep.synthetic:
+        lines.append(("Synthetic inputs say little about accuracy: give --data to be sure.", "yellow"))
+    return [table(columns, body), Text(), *(Text(line, style) for line, style in lines)]
+
+
+def sweep_json(sweep: Sweep) -> dict[str, Any]:
+    """The same in the form that schema/sweep.schema.json describes; `null` stands for what is infinite or not known."""
+    report = {
+        "format": FORMAT_VERSION,
+        "tool": f"tflite-cluster {__version__}",
+        "source": sweep.source,
+        "basis": sweep.basis,
+        "synthetic": sweep.synthetic,
+        "file_bytes": sweep.file_bytes,
+        "zip_bytes": sweep.zip_bytes,
+        "floor": quality_json(sweep.floor),
+        "points": [_point(point) for point in sweep.points],
+    }
+    return {name: plain(part) for name, part in report.items()}
+
+
+def _row(point: SweepPoint) -> tuple[str, ...]:
+    quality = point.quality
+    return (
+        "→" if point.is_default else "",
+        f"{point.zip_bytes:,}",
+        f"{point.ratio:.2f}",
+        f"{point.bits:.2f}",
+        "" if quality.agreement is None else f"{100 * quality.agreement:.2f}",
+        "" if quality.risk is None else f"{quality.risk:.2f}",
+        "" if quality.drop is None else f"{quality.drop + 0.0:.2f}",
+        decibels(quality.sqnr),
+    )
+
+
+def _point(point: SweepPoint) -> dict[str, Any]:
+    return {
+        "default": point.is_default,
+        "multiplier": point.multiplier,
+        "in_order": point.in_order,
+        "bits": point.bits,
+        "weight_sqnr_db": point.weight_sqnr,
+        "zip_bytes": point.zip_bytes,
+        "ratio": point.ratio,
+        **quality_json(point.quality),
+        "options": point.options,
+    }

@@ -1,0 +1,183 @@
+"""The rate-distortion curve of a model: what it weighs zipped against what it still computes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from .config import Config, Settings
+from .errors import ConfigError, InterpreterFailure, ModelError
+from .jobs import Progress, no_progress
+from .model.patch import PatchedCopy
+from .model.read import open_model
+from .model.select import select
+from .packing.sizes import compressed_size
+from .search.bench import Bench, calibrate
+from .search.curve import Curve
+from .search.points import Point
+from .search.quality import Quality
+from .search.run import search, stages
+from .session import open_session
+from .strategy import criterion, usable_weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_LEAST: Final = 0.05
+_MOST: Final = 4.0
+"""Multiples of the default's multiplier between which the curve is drawn."""
+
+_MOST_POINTS: Final = 100
+
+
+@dataclass(frozen=True)
+class SweepPoint:
+    """One place on the curve: `zip_bytes` of the whole file after zip -9, measured, and how well it does."""
+
+    multiplier: float
+    """Of all prices; more is smaller."""
+    in_order: bool
+    bits: float
+    """Entropy per weight."""
+    weight_sqnr: float
+    """Of the weights, in dB, in the mean over all of them."""
+    zip_bytes: int
+    ratio: float
+    """How many times smaller the zip is than that of the original."""
+    quality: Quality
+    is_default: bool
+    """Whether it is what would be chosen without asking for a size."""
+
+    @property
+    def options(self) -> str:
+        """What asks for the best model of no more than this size on the command line; nothing for the default."""
+        return "" if self.is_default else f"--max-size {self.zip_bytes}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The curve from the most faithful point to the smallest; `floor` is the original under other kernels."""
+
+    source: str
+    basis: str
+    """Which samples it was measured on, in words."""
+    synthetic: bool
+    """Whether they were made up."""
+    file_bytes: int
+    zip_bytes: int
+    """What the original takes after zip -9."""
+    points: tuple[SweepPoint, ...]
+    floor: Quality
+
+    @property
+    def default(self) -> SweepPoint | None:
+        """The point that would be chosen; None if none tried was close enough to the original."""
+        return next((point for point in self.points if point.is_default), None)
+
+
+def sweep(
+    source: str | Path | bytes, *, points: int = 8, progress: Progress = no_progress, **settings: Unpack[Settings]
+) -> Sweep:
+    """Measure the curve of size against fidelity, and write nothing.
+
+    source: a .tflite file, or its content. points: how many to measure besides the default, 2 to 100. progress: called
+    as progress(stage, done, total). settings: the fields of Config; a fidelity that is asked for takes the place of
+    the default's, and what fixes size or values makes no sense here.
+
+    Raises ConfigError, ModelError (the model is not safe to read, cannot be run, or has nothing to cluster) and
+    DataError.
+    """
+    config = Config(**settings)
+    _refuse_what_has_no_curve(config, points)
+    with _as_file(source) as original:
+        model = open_model(source if isinstance(source, bytes) else original)
+        weights = usable_weights(model, select(model)[0], config)
+        if not weights:
+            raise ModelError(f"{model.label}: it has no weight that could be clustered")
+        with (
+            threadpool_limits(1, "blas"),
+            tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder,
+            PatchedCopy(model, Path(folder, "clustered.tflite")) as copy,
+            open_session(model, original, config) as session,
+        ):
+            if isinstance(session, str):
+                raise ModelError(f"{model.label}: there is no curve without running it: {session}")
+            seed, threads = config.seed, config.threads
+            try:
+                bench = calibrate(
+                    session.process, session.samples, model, weights, original, copy,
+                    seed=seed, threads=threads, progress=progress,
+                )  # fmt: skip
+                found = search(bench, criterion(config, bench, session.scorer))
+                zipped = compressed_size(original, "zip9")
+                measured = _measure(bench, found.chosen, found.points[-1], found.prices, points, zipped)
+            except InterpreterFailure as failure:
+                raise ModelError(f"{model.label}: it cannot be run: {failure.cause}") from failure
+            return Sweep(
+                source=model.label,
+                basis=", ".join(sorted({samples.source for samples in session.samples.values()})),
+                synthetic=bench.synthetic,
+                file_bytes=model.size,
+                zip_bytes=zipped,
+                points=tuple(sorted(measured, key=lambda point: -point.zip_bytes)),
+                floor=bench.floor,
+            )
+
+
+def _measure(
+    bench: Bench, chosen: Point | None, last: Point, prices: dict[int, float], points: int, zipped: int
+) -> list[SweepPoint]:
+    """The chosen point, which the copy holds, and others around it; `prices` are those of the last point."""
+    middle = chosen or last
+    measured = [] if chosen is None else [_weighed(bench, chosen, zipped, is_default=True)]
+    curve = Curve(bench, {number: price / middle.multiplier for number, price in prices.items()})
+    for multiplier in middle.multiplier * np.geomspace(_LEAST, _MOST, points):
+        if middle.in_order:
+            point = curve.visit_in_order(float(multiplier), stages(bench))
+        else:
+            point = curve.visit(float(multiplier))
+        measured.append(_weighed(bench, point, zipped, is_default=False))
+        bench.progress("Measuring the curve", len(curve.points), points)
+    return measured
+
+
+def _weighed(bench: Bench, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
+    bench.copy.flush()
+    size = compressed_size(bench.copy.path, "zip9")
+    return SweepPoint(
+        multiplier=point.multiplier,
+        in_order=point.in_order,
+        bits=point.bits,
+        weight_sqnr=point.weight_sqnr,
+        zip_bytes=size,
+        ratio=zipped / size,
+        quality=point.quality,
+        is_default=is_default,
+    )
+
+
+def _refuse_what_has_no_curve(config: Config, points: int) -> None:
+    if not 2 <= points <= _MOST_POINTS:
+        raise ConfigError(f"points must be between 2 and {_MOST_POINTS}, not {points}")
+    if config.clusters is not None or config.max_size is not None:
+        raise ConfigError("a curve shows all sizes: leave out clusters and max_size")
+    if not config.check:
+        raise ConfigError("a curve needs the model to be run; leave check on")
+
+
+@contextmanager
+def _as_file(source: str | Path | bytes) -> Iterator[Path]:
+    if not isinstance(source, bytes):
+        yield Path(source)
+        return
+    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
+        path = Path(folder, "original.tflite")
+        path.write_bytes(source)
+        yield path

@@ -31,8 +31,6 @@ _SAMPLES: Final = 16
 """Samples on which the layers are compared; the outputs are compared on all."""
 
 _REAL: Final = frozenset({"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16"})
-_EXACT: Final = 150.0
-"""dB that a tensor without any error counts for where a loss is worked out."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ class LayerComparison:
     tensor: str
     sqnr: float
     """In dB; infinite if nothing differs."""
-    lost: float
-    """dB by which it is worse than the worst of the operator's inputs: what this operator itself adds."""
+    added: float
+    """Squared error relative to the signal, in percent, beyond that of the worst input: what this operator adds."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Comparison:
     @property
     def worst(self) -> LayerComparison | None:
         """The layer where the error grows most; None if it grows nowhere."""
-        return max((layer for layer in self.layers if layer.lost > 0), key=lambda layer: layer.lost, default=None)
+        return max((layer for layer in self.layers if layer.added > 0), key=lambda layer: layer.added, default=None)
 
 
 def compare(
@@ -124,9 +122,13 @@ def _layers(
 
 def _layer(operator: Operator, tensors: tuple[Tensor, ...], sqnr: dict[int, float]) -> LayerComparison:
     output = operator.outputs[0]
-    inputs = min((sqnr.get(index, math.inf) for index in operator.inputs), default=math.inf)
-    lost = min(inputs, _EXACT) - min(sqnr[output], _EXACT)
-    return LayerComparison(operator.name, tensors[output].name, sqnr[output], lost)
+    inputs = max((_percent(sqnr[index]) for index in operator.inputs if index in sqnr), default=0.0)
+    return LayerComparison(operator.name, tensors[output].name, sqnr[output], _percent(sqnr[output]) - inputs)
+
+
+def _percent(sqnr: float) -> float:
+    """Error relative to the signal; one without any signal counts as all wrong."""
+    return 100.0 if sqnr == -math.inf else 100 * 10 ** (-sqnr / 10)
 
 
 def _decibels(signal: float, error: float) -> float:

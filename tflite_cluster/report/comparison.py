@@ -17,12 +17,14 @@ from .tables import print_parts, table
 
 def print_comparison(found: Comparison) -> None:
     """Write it to standard output; raises BrokenPipeError if nobody reads to the end."""
-    rows = [(layer.operator, printable(layer.tensor), decibels(layer.sqnr), f"{layer.lost:.1f}")
+    rows = [(layer.operator, printable(layer.tensor), decibels(layer.sqnr), f"{max(layer.added, 0.0):.3g}")
             for layer in found.layers]  # fmt: skip
     lines = fidelity_lines(found.fidelity)
     if found.worst is not None:
         lines.append((f"The error grows most in {found.worst.operator} '{printable(found.worst.tensor)}'.", ""))
-    parts: list[Table | Text] = [table(("Operator", "Tensor", "SQNR dB", "Lost dB"), rows), Text()] if rows else []
+    parts: list[Table | Text] = (
+        [table(("Operator", "Tensor", "SQNR dB", "Error added %"), rows), Text()] if rows else []
+    )
     print_parts(lambda _: [*parts, *(Text(line, style) for line, style in lines)])
 
 

@@ -23,7 +23,7 @@ from .search.bench import Bench, calibrate
 from .search.curve import Curve
 from .search.points import Point
 from .search.quality import Quality
-from .search.run import search, stages
+from .search.run import search
 from .session import open_session
 from .strategy import criterion, usable_weights
 
@@ -139,10 +139,7 @@ def _measure(
     measured = [] if chosen is None else [_weighed(bench, chosen, zipped, is_default=True)]
     curve = Curve(bench, {number: price / middle.multiplier for number, price in prices.items()})
     for multiplier in middle.multiplier * np.geomspace(_LEAST, _MOST, points):
-        if middle.in_order:
-            point = curve.visit_in_order(float(multiplier), stages(bench))
-        else:
-            point = curve.visit(float(multiplier))
+        point = curve.visit_in_order(float(multiplier)) if middle.in_order else curve.visit(float(multiplier))
         measured.append(_weighed(bench, point, zipped, is_default=False))
         bench.progress("Measuring the curve", len(curve.points), points)
     return measured

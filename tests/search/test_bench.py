@@ -139,7 +139,7 @@ def test_a_search_for_a_size_ends_on_what_fits(bench: Bench) -> None:
 def test_layers_clustered_in_order_make_up_for_those_before_them(bench: Bench) -> None:
     curve = Curve(bench, {number: price_at_sqnr(job, 14.0) for number, job in bench.jobs.items()})
     at_once = curve.visit(1.0)
-    in_order = curve.visit_in_order(1.0, len(bench.jobs))
+    in_order = curve.visit_in_order(1.0)
     assert (at_once.in_order, in_order.in_order) == (False, True)
     assert in_order.bits == pytest.approx(at_once.bits, abs=0.1)
     assert in_order.quality.distortion < 0.9 * at_once.quality.distortion

@@ -31,13 +31,13 @@ class Curve:
         """Cluster the copy at that multiple, all layers at once, and judge it."""
         return self._judged(multiplier, self._all_at_once(multiplier), in_order=False)
 
-    def visit_in_order(self, multiplier: float, stages: int) -> Point:
-        """Cluster the copy at that multiple in stages, in the order in which the layers are run, and judge it.
+    def visit_in_order(self, multiplier: float) -> Point:
+        """Cluster the copy at that multiple, one layer after the other as they are run, and judge it.
 
-        Each stage sees what the stages before it made of its inputs, and makes up for it.
+        Each layer sees what those before it made of its inputs, and makes up for it.
         """
         bench, priced = self.bench, self._all_at_once(multiplier)
-        for layers in _in_stages(bench.jobs, stages):
+        for layers in _in_order(bench.jobs):
             bench.copy.flush()
             drifts = bench.observer.drift(bench.copy.path, layers)
             plain = [bench.jobs[number] for number in drifts]
@@ -72,13 +72,11 @@ class Curve:
         return point
 
 
-def _in_stages(jobs: Mapping[int, Job], stages: int) -> Iterator[dict[int, Layer]]:
-    """Layers that errors can be fed back in, by the number of their weight, in the order in which they are run."""
+def _in_order(jobs: Mapping[int, Job]) -> Iterator[dict[int, Layer]]:
+    """Layers that errors can be fed back in, by the number of their weight, but the first, at which nothing drifts."""
     layers = {n: job.layer for n, job in jobs.items() if job.layer is not None and job.matrix.feedback is not None}
     order = sorted(layers, key=lambda number: (layers[number].operator.subgraph, layers[number].operator.index))
-    places = np.linspace(0, len(order) - 1, min(stages, len(order) - 1) + 1)[1:]  # nothing has drifted at the first
-    for place in np.round(places).astype(int):
-        yield {order[place]: layers[order[place]]}
+    return ({number: layers[number]} for number in order[1:])
 
 
 def _sqnr(job: Job, priced: Priced) -> float:

@@ -16,7 +16,7 @@ _PER_OPERATOR: Final = 100_000
 
 _FOR_CALIBRATION: Final = 200e9
 _FOR_SENSITIVITIES: Final = 400e9
-_FOR_PASS: Final = 1000e9
+_FOR_PASS: Final = 400e9
 """Multiplications that each of these may take in all."""
 
 _SAMPLES: Final = 300, 1000
@@ -44,13 +44,12 @@ class Effort:
         """Samples for each of so many perturbations."""
         return _within(_SENSITIVITY_SAMPLES, _FOR_SENSITIVITIES / self.per_run / max(perturbations, 1))
 
-    def stages(self, layers: int, samples: int) -> int:
-        """How many of the layers can be clustered one after the other, each of which runs two models on all samples.
+    def allows_passes(self, layers: int, samples: int) -> bool:
+        """Whether layers can be clustered one after the other, for each of which two models are run on all samples.
 
-        0 if they are too few: they would make up for little, and for that mostly on the samples seen.
+        Some of the layers would not do: they make up for little, and for that mostly on the samples seen.
         """
-        stages = min(int(_FOR_PASS / self.per_run / 2 / max(samples, 1)), layers - 1)
-        return stages if 2 * stages >= layers - 1 else 0
+        return 2 * layers * samples * self.per_run <= _FOR_PASS
 
 
 def _places(model: Model, layer: Layer) -> int:

@@ -43,7 +43,7 @@ def search_size(bench: Bench, fits: Callable[[], bool]) -> Search:
             return fits()
 
         inverse = furthest(is_good, 1 / _FIRST)
-        return None if inverse is None else _in_order(curve, curve.come_back(1 / inverse), stages(bench), fits)
+        return None if inverse is None else _in_order(curve, curve.come_back(1 / inverse), fits)
 
     return _search(bench, visit)
 
@@ -70,13 +70,13 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
 
 def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Point:
     """Cluster the layers in order, from the multiplier of a good point on as far as that is good."""
-    first, count = best.multiplier, stages(curve.bench)
-    point = _in_order(curve, best, count, lambda: True)
+    first = best.multiplier
+    point = _in_order(curve, best, lambda: True)
     if not point.in_order:
         return best
     best, kept = point, curve.bench.copy.contents()
     for step in range(1, _MOST_STEPS + 1):
-        point = curve.visit_in_order(first * _STEP**step, count)
+        point = curve.visit_in_order(first * _STEP**step)
         if not is_good(point):
             curve.bench.copy.put_back(kept)
             break
@@ -84,14 +84,14 @@ def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Poi
     return best
 
 
-def _in_order(curve: Curve, best: Point, count: int, fits: Callable[[], bool]) -> Point:
+def _in_order(curve: Curve, best: Point, fits: Callable[[], bool]) -> Point:
     """The same multiplier with the layers clustered in order, if that does better on samples it has not seen."""
-    if not count:
-        return best
     bench = curve.bench
+    if not _allows_passes(bench):
+        return best
     kept, before = bench.copy.contents(), bench.judge_aside()
     for multiplier in (best.multiplier, best.multiplier * _SLIGHTLY):
-        point = curve.visit_in_order(multiplier, count)
+        point = curve.visit_in_order(multiplier)
         if fits():
             if bench.judge_aside().distortion < before.distortion:
                 return point
@@ -100,9 +100,8 @@ def _in_order(curve: Curve, best: Point, count: int, fits: Callable[[], bool]) -
     return best
 
 
-def stages(bench: Bench) -> int:
-    """Stages in which the model can be clustered in order; 0 if that takes too long or too much memory."""
-    observed = [job for job in bench.jobs.values() if job.matrix.feedback is not None]
-    if sum(job.weight.span.size for job in bench.jobs.values()) > _HEAVIEST or len(observed) < 2:
-        return 0
-    return bench.effort.stages(len(observed), bench.observer.count)
+def _allows_passes(bench: Bench) -> bool:
+    """Whether clustering the layers in order takes neither too long nor too much memory."""
+    observed = sum(job.matrix.feedback is not None for job in bench.jobs.values())
+    heavy = sum(job.weight.span.size for job in bench.jobs.values()) > _HEAVIEST
+    return observed > 1 and not heavy and bench.effort.allows_passes(observed, bench.observer.count)

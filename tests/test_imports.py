@@ -34,11 +34,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "difference": {"errors", "jobs", "model"},
     "histograms": {"model"},
     "proof": {"errors", "jobs", "model", "result"},
-    "sweeping": {"config", "errors", "jobs", "model", "packing", "search", "session", "strategy"},
+    "sweeping": {"config", "errors", "files", "jobs", "model", "packing", "search", "session", "strategy"},
     "comparison": {
         "calibration",
         "config",
         "errors",
+        "files",
         "fidelity",
         "interpreter",
         "jobs",

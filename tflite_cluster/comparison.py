@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +15,7 @@ from .calibration.moments import observe
 from .config import Config, Settings
 from .errors import InterpreterFailure
 from .fidelity.verdict import Fidelity
+from .files import as_file
 from .interpreter.runtime import Kernels
 from .jobs import Progress, no_progress
 from .model.read import Model, Operator, Subgraph, Tensor, open_model
@@ -73,7 +71,7 @@ def compare(
     Layers are compared where both models have the same tensors. Raises ConfigError, ModelError and DataError.
     """
     config = Config(**settings)
-    with _as_file(first) as one, _as_file(second) as other:
+    with as_file(first) as one, as_file(second) as other:
         model = open_model(first if isinstance(first, bytes) else one)
         changed = open_model(second if isinstance(second, bytes) else other)
         with open_session(model, one, config) as session:
@@ -144,14 +142,3 @@ def _alike(one: Subgraph, other: Subgraph) -> bool:
     ] and [(op.name, op.inputs, op.outputs) for op in one.operators] == [
         (op.name, op.inputs, op.outputs) for op in other.operators
     ]
-
-
-@contextmanager
-def _as_file(source: str | Path | bytes) -> Iterator[Path]:
-    if not isinstance(source, bytes):
-        yield Path(source)
-        return
-    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
-        path = Path(folder, "model.tflite")
-        path.write_bytes(source)
-        yield path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -110,3 +111,15 @@ def _remove_stale(folder: Path) -> None:
             with path.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
+
+
+@contextlib.contextmanager
+def as_file(source: str | Path | bytes) -> Iterator[Path]:
+    """A model as a file: a temporary one where only its content is given."""
+    if not isinstance(source, bytes):
+        yield Path(source)
+        return
+    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
+        path = Path(folder, "model.tflite")
+        path.write_bytes(source)
+        yield path

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from .config import Config, Settings
 from .errors import ConfigError, InterpreterFailure, ModelError
+from .files import as_file
 from .jobs import Progress, no_progress
 from .model.patch import PatchedCopy
 from .model.read import open_model
@@ -96,7 +95,7 @@ def sweep(
     """
     config = Config(**settings)
     _refuse_what_has_no_curve(config, points)
-    with _as_file(source) as original:
+    with as_file(source) as original:
         model = open_model(source if isinstance(source, bytes) else original)
         weights = usable_weights(model, select(model)[0], config)
         if not weights:
@@ -167,14 +166,3 @@ def _refuse_what_has_no_curve(config: Config, points: int) -> None:
         raise ConfigError("a curve shows all sizes: leave out clusters and max_size")
     if not config.check:
         raise ConfigError("a curve needs the model to be run; leave check on")
-
-
-@contextmanager
-def _as_file(source: str | Path | bytes) -> Iterator[Path]:
-    if not isinstance(source, bytes):
-        yield Path(source)
-        return
-    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
-        path = Path(folder, "original.tflite")
-        path.write_bytes(source)
-        yield path

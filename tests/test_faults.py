@@ -129,6 +129,8 @@ def test_stopped_at_any_stage(stage: str, stop: str) -> None:
 import os, sys, signal
 from tflite_cluster import cli, api
 stage, number = sys.argv[1], int(sys.argv[2])
+if number != signal.SIGINT:
+    signal.signal(number, signal.SIG_DFL)  # these tests may themselves run under nohup, which is respected
 real = api.cluster
 def told(name, done, total):
     if name == stage:

@@ -146,6 +146,16 @@ def test_layers_clustered_in_order_make_up_for_those_before_them(bench: Bench) -
     assert measure(bench) == in_order.quality
 
 
+@pytest.mark.parametrize("bench", [DIGITS], indirect=True, ids=["digits"])
+def test_what_is_not_good_in_order_is_not_taken(bench: Bench) -> None:
+    """A target that the layers hold at once must not be lost by clustering them in order."""
+    found = search(bench, lambda point: not point.in_order and point.quality.sqnr >= 15)
+    assert any(point.in_order for point in found.points)
+    assert found.chosen is not None
+    assert not found.chosen.in_order
+    assert measure(bench) == found.chosen.quality
+
+
 def test_a_copy_is_put_back_to_what_it_was(bench: Bench) -> None:
     jobs = list(bench.jobs.values())
     bench.clusterer.apply(jobs[0], price_at_sqnr(jobs[0], 20.0))

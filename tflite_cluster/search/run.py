@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from .allocation import base_prices, sensitivities
@@ -43,7 +43,10 @@ def search_size(bench: Bench, fits: Callable[[], bool]) -> Search:
             return fits()
 
         inverse = furthest(is_good, 1 / _FIRST)
-        return None if inverse is None else _in_order(curve, curve.come_back(1 / inverse), fits)
+        if inverse is None:
+            return None
+        best = curve.come_back(1 / inverse)
+        return _in_order(curve, best, (1.0, _SLIGHTLY), lambda _: fits())
 
     return _search(bench, visit)
 
@@ -71,7 +74,7 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
 def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Point:
     """Cluster the layers in order, from the multiplier of a good point on as far as that is good."""
     first = best.multiplier
-    point = _in_order(curve, best, lambda: True)
+    point = _in_order(curve, best, (1.0,), is_good)
     if not point.in_order:
         return best
     best, kept = point, curve.bench.copy.contents()
@@ -84,15 +87,18 @@ def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Poi
     return best
 
 
-def _in_order(curve: Curve, best: Point, fits: Callable[[], bool]) -> Point:
-    """The same multiplier with the layers clustered in order, if that does better on samples it has not seen."""
+def _in_order(curve: Curve, best: Point, factors: Sequence[float], is_good: Callable[[Point], bool]) -> Point:
+    """The layers clustered in order, at the first of some multiples of the best point's price that is good.
+
+    Only if that does better than the best point on samples it has not seen; else the best point.
+    """
     bench = curve.bench
     if not _allows_passes(bench):
         return best
     kept, before = bench.copy.contents(), bench.judge_aside()
-    for multiplier in (best.multiplier, best.multiplier * _SLIGHTLY):
-        point = curve.visit_in_order(multiplier)
-        if fits():
+    for factor in factors:
+        point = curve.visit_in_order(best.multiplier * factor)
+        if is_good(point):
             if bench.judge_aside().distortion < before.distortion:
                 return point
             break

@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ..inspection import InspectedConstant, InspectedWeight, Inspection, Total
-from .names import printable, shortened
-from .tables import PIPE_WIDTH, hanging, print_parts, table, width_of
+from .names import printable
+from .tables import PIPE_WIDTH, hanging, print_parts, table, tensor_table
 
-_MOST_ROWS: Final = 40
 _LEAST_NAME: Final = 20
 _MOST_OPERATORS: Final = 24
 _SMALLEST_MENTIONED: Final = 1024
@@ -73,19 +72,8 @@ def _tensors(count: int) -> str:
 
 
 def _weight_table(weights: Sequence[InspectedWeight], width: int) -> Table:
-    largest = sorted(range(len(weights)), key=lambda index: -weights[index].bytes)[:_MOST_ROWS]
-    rows = [_weight_row(weights[index], width) for index in sorted(largest)]
-    columns = list(_COLUMNS)
-    for column in _DISPENSABLE:
-        if width - width_of(columns[1:], rows) >= _LEAST_NAME:
-            break
-        columns.remove(column)
-    room = max(_LEAST_NAME, width - width_of(columns[1:], rows))
-    for row, name in zip(rows, shortened([row["Tensor"] for row in rows], room), strict=True):
-        row["Tensor"] = name
-    if len(weights) > len(rows):
-        rows.append({"Tensor": f"… and {len(weights) - len(rows)} smaller ones"})
-    return table(columns, [[row.get(column, "") for column in columns] for row in rows])
+    rows = [_weight_row(weight, width) for weight in weights]
+    return tensor_table(_COLUMNS, _DISPENSABLE, rows, [weight.bytes for weight in weights], width)
 
 
 def _weight_row(weight: InspectedWeight, width: int) -> dict[str, str]:

@@ -13,10 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .names import shortened
+
 PIPE_WIDTH: Final = 100_000
 """So wide that nothing is cut or wrapped."""
 
 _GAP: Final = 2
+_MOST_ROWS: Final = 40
+_LEAST_NAME: Final = 20
 _LEFT: Final = {
     "Tensor",
     "Operator",
@@ -60,7 +64,29 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | 
     return built
 
 
-def width_of(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
+def tensor_table(
+    columns: Sequence[str], dispensable: Sequence[str], rows: Sequence[dict[str, str]], sizes: Sequence[int], width: int
+) -> Table:
+    """The largest of the rows, in order, one for each tensor of those sizes, fitted to a width.
+
+    Names are shortened, and a narrow terminal does without the dispensable columns, the first of them first.
+    """
+    largest = sorted(range(len(rows)), key=lambda index: -sizes[index])[:_MOST_ROWS]
+    shown = [dict(rows[index]) for index in sorted(largest)]
+    kept = list(columns)
+    for column in dispensable:
+        if width - _width_of(kept[1:], shown) >= _LEAST_NAME:
+            break
+        kept.remove(column)
+    room = max(_LEAST_NAME, width - _width_of(kept[1:], shown))
+    for row, name in zip(shown, shortened([row["Tensor"] for row in shown], room), strict=True):
+        row["Tensor"] = name
+    if len(rows) > len(shown):
+        shown.append({"Tensor": f"… and {len(rows) - len(shown)} smaller ones"})
+    return table(kept, [[row.get(column, "") for column in kept] for row in shown])
+
+
+def _width_of(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
     """What the columns take, with the gap before each."""
     return sum(max(len(column), *(len(row.get(column, "")) for row in rows)) + _GAP for column in columns)
 

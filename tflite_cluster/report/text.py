@@ -10,10 +10,9 @@ from rich.text import Text
 
 from ..result import Result, SizePair, Strategy, TensorResult
 from .findings import decibels, fidelity_lines
-from .names import printable, shortened
-from .tables import PIPE_WIDTH, hanging, print_parts, table, width_of
+from .names import printable
+from .tables import PIPE_WIDTH, hanging, print_parts, table, tensor_table
 
-_MOST_ROWS: Final = 40
 _LEAST_NAME: Final = 20
 _MOST_OPERATORS: Final = 44
 
@@ -66,19 +65,8 @@ def _strategy_line(strategy: Strategy, weights: int) -> str:
 
 
 def _tensor_table(tensors: list[TensorResult], width: int) -> Table:
-    largest = sorted(range(len(tensors)), key=lambda index: -tensors[index].bytes)[:_MOST_ROWS]
-    rows = [_tensor_row(tensors[index], width) for index in sorted(largest)]
-    columns = list(_COLUMNS)
-    for column in _DISPENSABLE:
-        if width - width_of(columns[1:], rows) >= _LEAST_NAME:
-            break
-        columns.remove(column)
-    room = max(_LEAST_NAME, width - width_of(columns[1:], rows))
-    for row, name in zip(rows, shortened([row["Tensor"] for row in rows], room), strict=True):
-        row["Tensor"] = name
-    if len(tensors) > len(rows):
-        rows.append({"Tensor": f"… and {len(tensors) - len(rows)} smaller ones"})
-    return table(columns, [[row.get(column, "") for column in columns] for row in rows])
+    rows = [_tensor_row(tensor, width) for tensor in tensors]
+    return tensor_table(_COLUMNS, _DISPENSABLE, rows, [tensor.bytes for tensor in tensors], width)
 
 
 def _tensor_row(tensor: TensorResult, width: int) -> dict[str, str]:

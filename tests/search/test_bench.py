@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fixture_models import FOLDER
 from tflite_cluster.calibration.load import load_samples
 from tflite_cluster.calibration.samples import Samples
 from tflite_cluster.calibration.synthetic import gather_samples
+from tflite_cluster.config import Config
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.jobs import no_progress
@@ -28,6 +30,7 @@ from tflite_cluster.search.clusterer import shifted_bias
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search, search_size
+from tflite_cluster.strategy import criterion
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DIGITS = EXAMPLES / "digits.tflite"
@@ -223,3 +226,15 @@ def test_a_bias_stays_within_its_type() -> None:
 
 def test_the_floor_is_how_other_kernels_differ(bench: Bench) -> None:
     assert bench.floor.sqnr > 20
+
+
+@pytest.mark.parametrize("rounding", [0.0, 0.3])
+def test_by_default_little_is_at_risk_beyond_what_rounding_does(bench: Bench, rounding: float) -> None:
+    is_good = criterion(Config(), replace(bench, floor=replace(bench.floor, risk=rounding)), None)
+    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-06)).visit(1.0)
+
+    def holds(risk: float) -> bool:
+        return is_good(replace(point, quality=replace(point.quality, risk=risk)))
+
+    assert holds(rounding + 0.29)
+    assert not holds(rounding + 0.31)

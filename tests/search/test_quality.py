@@ -10,8 +10,11 @@ from tflite_cluster.search.quality import Quality, compare_outputs
 Floats = np.ndarray
 
 
-def compare(before: Floats, after: Floats, *, logits: bool = True, labels: Floats | None = None) -> Quality:
-    return compare_outputs([before], [after], [logits], [labels])
+def compare(
+    before: Floats, after: Floats, *, logits: bool = True, labels: Floats | None = None, unseen: Floats | None = None
+) -> Quality:
+    every = np.ones(len(before), bool)
+    return compare_outputs([before], [after], [logits], [labels], [every if unseen is None else unseen])
 
 
 def scores(samples: int = 400, classes: int = 10, seed: int = 0, spread: float = 2.0) -> Floats:
@@ -72,6 +75,16 @@ def test_risk_foretells_the_accuracy_lost_to_errors_at_random(error: float) -> N
     assert foretold == pytest.approx(np.mean(losses), rel=0.25 if error < 0.5 else 0.5)
 
 
+def test_errors_on_samples_that_were_seen_do_not_hide_the_risk() -> None:
+    """The candidate fits the first half of the samples perfectly."""
+    before, noise = scores(), 0.3 * scores(seed=3)
+    unseen = np.arange(len(before)) >= len(before) // 2
+    fitted = before + noise * unseen[:, None]
+    everywhere = compare(before, before + noise).risk
+    assert compare(before, fitted, unseen=unseen).risk == pytest.approx(everywhere, rel=0.1)
+    assert (compare(before, fitted).risk or 0) < 0.7 * (everywhere or 0)
+
+
 def test_sqnr_is_relative_to_how_much_an_output_varies() -> None:
     generator = np.random.default_rng(0)
     before = 100 + generator.standard_normal((500, 20))
@@ -92,7 +105,8 @@ def test_the_worst_output_counts_and_distortions_are_averaged() -> None:
     good, bad = scores(), scores(seed=1)
     noise = scores(seed=2) * 0.1
     single = [compare(before, before + noise * scale) for before, scale in ((good, 1), (bad, 4))]
-    both = compare_outputs([good, bad], [good + noise, bad + 4 * noise], [True, True], [None, None])
+    every = [np.ones(len(good), bool)] * 2
+    both = compare_outputs([good, bad], [good + noise, bad + 4 * noise], [True, True], [None, None], every)
     assert both.sqnr == single[1].sqnr
     assert both.risk == single[1].risk
     assert both.agreement == single[1].agreement

@@ -106,7 +106,7 @@ def calibrate(
     effort = Effort.of(model, [(weights[number], layer) for number, layer in layers.items()])
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
-    judge = Judge(process, model, original, samples, split.everything, threads)
+    judge = Judge(process, model, original, samples, split.everything, split.aside, threads)
     observer = Observer(process, model, original, samples, split.calibration, threads)
     moments = observer.moments(layers, lambda done, total: progress("Calibrating", done, total))
     with ThreadPoolExecutor(threads) as pool:

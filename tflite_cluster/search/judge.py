@@ -31,12 +31,14 @@ class Judge:
         original: Path,
         samples: Mapping[str | None, Samples],
         chosen: Chosen,
+        unseen: Chosen,
         threads: int,
     ) -> None:
-        """chosen: all samples that the copy may be judged by."""
+        """chosen: all samples that the copy may be judged by. unseen: those of them that it was not fitted to."""
         self._process = process
         self._original = original
         self._samples = samples
+        self._unseen = unseen
         self._threads = threads
         self._probes = {key: _output_probes(model, key) for key in samples}
         self._reference = {key: self._observe(original, key, indices) for key, indices in chosen.items()}
@@ -56,6 +58,7 @@ class Judge:
         after: list[Array] = []
         is_logits: list[bool] = []
         labels: list[npt.NDArray[np.int64] | None] = []
+        unseen: list[npt.NDArray[np.bool_]] = []
         for key, indices in chosen.items():
             rows = [self._row[key][int(index)] for index in indices]
             before += [values[rows] for values in self._reference[key]]
@@ -63,7 +66,8 @@ class Judge:
             is_logits += [logits for _, logits in self._probes[key]]
             known = self._samples[key].labels
             labels += [None if known is None else known[indices]] * len(self._probes[key])
-        return compare_outputs(before, after, is_logits, labels)
+            unseen += [np.isin(indices, self._unseen[key])] * len(self._probes[key])
+        return compare_outputs(before, after, is_logits, labels, unseen)
 
     def _observe(
         self, path: Path, key: str | None, indices: npt.NDArray[np.intp], kernels: Kernels = Kernels.DEFAULT

@@ -37,24 +37,26 @@ def compare_outputs(
     candidate: Sequence[Array],
     is_logits: Sequence[bool],
     labels: Sequence[npt.NDArray[np.int64] | None],
+    unseen: Sequence[npt.NDArray[np.bool_]],
 ) -> Quality:
     """Compare outputs, each (samples, elements) in real values; logits are those that go into a softmax.
 
-    labels: the right class of each sample, (samples,), for each output where known.
+    labels: the right class of each sample, (samples,), for each output where known. unseen: for each output which
+    samples the candidate was not fitted to, (samples,); the size of the errors that risk is about comes from them.
     """
     distortions: list[float] = []
     risks: list[float] = []
     agreements: list[float] = []
     sqnrs: list[float] = []
     drops: list[float] = []
-    for before, after, logits, truth in zip(original, candidate, is_logits, labels, strict=True):
+    for before, after, logits, truth, fresh in zip(original, candidate, is_logits, labels, unseen, strict=True):
         if not np.isfinite(after).all():
             return Quality(math.inf, math.inf if any(is_logits) else None, 0.0 if any(is_logits) else None, -math.inf)
         relative = _relative_error(before, after)
         sqnrs.append(-10 * math.log10(relative) if relative > 0 else math.inf)
         if logits and before.shape[1] > 1:
             distortions.append(_divergence(before, after))
-            risks.append(_expected_loss(before, after))
+            risks.append(_expected_loss(before, after, fresh))
             agreements.append(float(np.mean(before.argmax(1) == after.argmax(1))))
             if truth is not None:
                 hits = [float(np.mean(scores.argmax(1) == truth)) for scores in (before, after)]
@@ -86,16 +88,17 @@ def _divergence(before: Array, after: Array) -> float:
     return float(np.mean(np.sum(np.exp(p) * (p - q), axis=1)))
 
 
-def _expected_loss(before: Array, after: Array) -> float:
+def _expected_loss(before: Array, after: Array, unseen: npt.NDArray[np.bool_]) -> float:
     """Points of accuracy lost if the original's scores are true and errors of this size fall at random.
 
     The chance that the runner-up overtakes the winner, times what that would cost. Counting the few samples whose
-    class really changed says the same with far more scatter.
+    class really changed says the same with far more scatter. How large errors are is seen on the samples that
+    calibration has not seen, on which they are larger; how close classes are to each other on all.
     """
     nearest = np.argsort(-before, axis=1, kind="stable")[:, : _RIVALS + 1]
     leads = -np.diff(np.take_along_axis(before, nearest, 1), axis=1)
     change = np.take_along_axis(after - before, nearest, 1)
-    spread = math.sqrt(float(np.mean((change[:, :1] - change[:, 1:]) ** 2)))
+    spread = math.sqrt(float(np.mean((change[unseen, :1] - change[unseen, 1:]) ** 2)))
     if spread == 0:
         return 0.0
     probability = np.exp(np.take_along_axis(_log_softmax(before), nearest[:, :2], 1))

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from fixture_models import FOLDER
@@ -212,6 +213,24 @@ def test_many_at_once_in_one_folder(folder: Path) -> None:
     assert not failed
     assert [Path(f"{number}.txt").read_text() for number in range(4)] == ["49"] * 4
     assert not list(folder.glob(".tflite-cluster-*"))
+
+
+def test_a_file_made_anew_is_not_taken_for_the_stale_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening a file and locking it, someone else removes it, and its owner makes it anew."""
+    fcntl = pytest.importorskip("fcntl")
+    stale = folder / ".tflite-cluster-0123456789abcdef.tmp"
+    stale.write_text("first")
+    lock = fcntl.flock
+
+    def lock_late(file: BinaryIO, operation: int) -> None:
+        if operation & fcntl.LOCK_EX:
+            stale.unlink()
+            stale.write_text("second")
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    write_text(folder / "new.txt", "new")
+    assert stale.read_text() == "second"
 
 
 def test_the_mode_of_the_process_is_never_touched(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,7 +110,8 @@ def _remove_stale(folder: Path) -> None:
                 continue
             with path.open("r+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else removed, and made anew by its owner
+                    path.unlink()
 
 
 @contextlib.contextmanager

@@ -15,11 +15,13 @@ from threadpoolctl import threadpool_limits
 from .config import Config, Settings
 from .errors import FidelityError, NotSmallerError
 from .jobs import Progress, describe_constants, describe_weights, no_progress
-from .model.patch import PatchedCopy, check_destination
+from .model.draft import check_destination
+from .model.patch import PatchedCopy
 from .model.read import open_model
 from .model.select import select
+from .model.storing.copy import finished
 from .packing.sizes import Scales
-from .proof import prove
+from .proof import prove, prove_stored
 from .result import Result, SizePair, Sizes
 from .session import open_session
 from .strategy import cluster_model
@@ -58,24 +60,25 @@ def cluster(
         ):
             before = scales.weigh(original, _formats(config))
             strategy = cluster_model(model, weights, original, copy, session, config, progress)
-            copy.flush()
-            after = scales.weigh(copy.path, _formats(config))
-            tensors = describe_weights(model, weights, copy, config, progress)
-            result = Result(
-                source=model.label,
-                destination=Path(destination) if destination is not None else None,
-                config=config,
-                tensors=(*tensors, *describe_constants(model, others, copy)),
-                strategy=strategy,
-                sizes=_sizes(model.size, before, after) if config.measure else None,
-                fidelity=check(session, original, copy.path, config, progress),
-            )
-            prove(model, None if isinstance(source, bytes) else original, copy, result)
-            _refuse_failed_gates(result)
-            _refuse_not_smaller(result)
-            if destination is None:
-                return replace(result, model=copy.read())
-            copy.commit(config.force)
+            with finished(copy) as new:
+                after = scales.weigh(new.path, _formats(config))
+                tensors = describe_weights(model, weights, copy, config, progress)
+                result = Result(
+                    source=model.label,
+                    destination=Path(destination) if destination is not None else None,
+                    config=config,
+                    tensors=(*tensors, *describe_constants(model, others, copy)),
+                    strategy=strategy,
+                    sizes=_sizes(SizePair(model.size, new.size), before, after) if config.measure else None,
+                    fidelity=check(session, original, new.path, config, progress),
+                )
+                prove(model, None if isinstance(source, bytes) else original, copy, result)
+                prove_stored(copy, new)
+                _refuse_failed_gates(result)
+                _refuse_not_smaller(result)
+                if destination is None:
+                    return replace(result, model=new.read())
+                new.commit(config.force)
     return result
 
 
@@ -103,9 +106,9 @@ def _formats(config: Config) -> list[str]:
     return [*(["xz"] if config.xz else []), "zip9", "gzip6"]
 
 
-def _sizes(size: int, before: dict[str, Future[int]], after: dict[str, Future[int]]) -> Sizes:
+def _sizes(file: SizePair, before: dict[str, Future[int]], after: dict[str, Future[int]]) -> Sizes:
     pairs = {name: SizePair(before[name].result(), after[name].result()) for name in before}
-    return Sizes(file=SizePair(size, size), gzip6=pairs["gzip6"], zip9=pairs["zip9"], xz=pairs.get("xz"))
+    return Sizes(file=file, gzip6=pairs["gzip6"], zip9=pairs["zip9"], xz=pairs.get("xz"))
 
 
 def _refuse_failed_gates(result: Result) -> None:

@@ -17,6 +17,7 @@ from .errors import ConfigError
 from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
+Store = Literal["same", "int8"]
 Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Callable[[], Iterable[Any]]"
 
 
@@ -32,6 +33,9 @@ class Config:
     """Most distinct values in a codebook, 2 to 256; None to find the smallest zip at a fidelity."""
     granularity: Granularity = "tensor"
     """One codebook for each tensor, or one for each output channel ("axis", by plain k-means), which hardly zips."""
+    store: Store = "same"
+    """Weights keep the type that they are stored in ("same"), or float ones become int8 codes and a scale, which the
+    model unpacks by itself: the file is then shorter, and zips smaller still."""
     keep: Sequence[str] = ()
     """Patterns, such as "*/logits/*", of the names of weight tensors that are left as they are."""
     data: Data | None = None
@@ -79,6 +83,8 @@ class Config:
             raise ConfigError(f"clusters must be between 2 and 256, not {self.clusters}")
         if self.granularity not in ("tensor", "axis"):
             raise ConfigError(f"granularity must be 'tensor' or 'axis', not {self.granularity!r}")
+        if self.store not in ("same", "int8"):
+            raise ConfigError(f"store must be 'same' or 'int8', not {self.store!r}")
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 100:
             raise ConfigError(f"min_agreement is a percentage, not {self.min_agreement}")
         if self.seed < 0:
@@ -107,6 +113,8 @@ class Config:
         self._refuse_odd_normalisation()
         if self.granularity == "axis" and self.clusters is None:
             raise ConfigError("granularity 'axis' needs a number of clusters")
+        if self.granularity == "axis" and self.store != "same":
+            raise ConfigError("store 'int8' has codes for a whole tensor: leave granularity at 'tensor'")
         if self.max_size is not None and (self.clusters is not None or self.has_gates):
             raise ConfigError("max_size asks for the best fidelity within a size: leave out clusters and gates")
         if self.max_size is not None:
@@ -155,6 +163,7 @@ class Settings(TypedDict, total=False):
 
     clusters: int | None
     granularity: Granularity
+    store: Store
     keep: Sequence[str]
     data: Data | None
     labels: str | Path | None

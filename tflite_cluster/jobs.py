@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -17,8 +18,10 @@ from .model.patch import PatchedCopy
 from .model.read import Model
 from .model.select import LeftAlone, Weight
 from .model.source import same
+from .model.storing.storable import storable
+from .model.storing.store import Stored
 from .packing.sizes import deflated_bits
-from .result import Role, SpanWritten, TensorResult
+from .result import CodesWritten, Role, SpanWritten, TensorResult
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage in words, the steps done, and the steps in all."""
@@ -54,8 +57,13 @@ def describe_weights(
     model: Model, weights: Sequence[Weight], copy: PatchedCopy, config: Config, progress: Progress
 ) -> list[TensorResult]:
     """What became of each weight in the copy."""
+    stored = copy.stored
     jobs = (
-        (weight.span.size, partial(_describe, model, weight, copy.read_span(weight.span), config)) for weight in weights
+        (
+            weight.span.size,
+            partial(_describe, model, weight, copy.read_span(weight.span), stored.get(weight.span), config),
+        )
+        for weight in weights
     )
     tensors: list[TensorResult] = []
     for weight, tensor in zip(weights, _in_order(jobs, config.threads), strict=True):
@@ -107,19 +115,34 @@ def _cluster_weight(model: Model, weight: Weight, clusters: int, per_channel: bo
     return weight.storage.encode(clustered.codes, raw) if clustered.noise else None
 
 
-def _describe(model: Model, weight: Weight, content: bytes, config: Config) -> TensorResult:
+def _describe(model: Model, weight: Weight, content: bytes, stored: Stored | None, config: Config) -> TensorResult:
     raw = model.data[weight.span.start : weight.span.stop]
     codes = weight.storage.decode(raw, weight.count)
+    if stored is not None:
+        return _describe_stored(weight, raw, stored, config)
     if weight.storage.is_float and not np.isfinite(codes).all():
         return _tensor(weight, "it holds values that are not finite (NaN or infinity)")
     if same(raw, content):
         compared = compare(codes, codes, _problem(weight))
         return _tensor(weight, _why_unchanged(weight, compared, config), compared)
+    keeps = storable(model, weight) if config.store != "same" else None
     compared = compare_stored(weight, raw, memoryview(content))
+    return replace(_tensor(weight, None, compared, *_bits(weight, raw, content, config)), keeps_type=keeps)
+
+
+def _describe_stored(weight: Weight, raw: memoryview, stored: Stored, config: Config) -> TensorResult:
+    before, codes = weight.storage.decode(raw, weight.count), stored.codes.reshape(-1)
+    compared = compare(before, stored.values.reshape(-1), _problem(weight))
+    compared = replace(compared, values_after=count_distinct(np.sort(codes)))
+    tensor = _tensor(weight, None, compared, *_bits(weight, raw, codes.data, config))
+    return replace(tensor, stored=CodesWritten("INT8", len(stored.scale)))
+
+
+def _bits(weight: Weight, before: memoryview, after: bytes | memoryview, config: Config) -> tuple[float | None, ...]:
+    """What deflate spends on each weight, before and after; nothing if that is not to be measured."""
     if not config.measure:
-        return _tensor(weight, None, compared)
-    bits = deflated_bits(raw, weight.count), deflated_bits(content, weight.count)
-    return _tensor(weight, None, compared, *bits)
+        return ()
+    return deflated_bits(before, weight.count), deflated_bits(after, weight.count)
 
 
 def compare_stored(weight: Weight, before: memoryview, after: memoryview) -> Clustered:

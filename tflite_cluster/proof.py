@@ -6,10 +6,12 @@ from pathlib import Path
 
 from .errors import ModelError
 from .jobs import distinct_values
+from .model.draft import Draft
 from .model.patch import PatchedCopy
 from .model.read import Model
 from .model.select import Weight, select
 from .model.source import is_still
+from .model.storing.same import find_difference
 from .model.verify import Span
 from .result import Result
 
@@ -28,10 +30,31 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
     if weights.keys() != {weight.span for weight in select(model)[0]}:
         raise ModelError(f"{new.label}: its weights are not where they were; nothing was written")
     for tensor in result.tensors:
-        if tensor.clustered and tensor.span is not None:
+        if tensor.clustered and tensor.span is not None and tensor.stored is None:
             weight = weights[Span(tensor.span.start, tensor.span.stop)]
             most = result.config.clusters if result.config.granularity == "tensor" else None
             _check_values(new, weight, tensor.values_after or 0, most)
+    for stored in copy.stored.values():
+        if result.config.clusters is not None and len(set(stored.codes.tobytes())) > result.config.clusters:
+            raise ModelError(
+                f"{new.label}: tensor '{stored.weight.tensor.name}' holds more codes than the "
+                f"{result.config.clusters} that are asked for; nothing was written"
+            )
+
+
+def prove_stored(copy: PatchedCopy, new: Draft) -> None:
+    """See that a file with codes differs from the copy that it was made of in those codes only.
+
+    Nothing to do where there are none. Else, as the new file is read again: every other buffer holds the same bytes;
+    each weight's codes, scales, type and shape are those that were found, and DEQUANTIZE makes of them the tensor that
+    was there; all other tensors, operators with their options, inputs, outputs and signatures are the same. Raises
+    ModelError if not.
+    """
+    if not copy.stored:
+        return
+    difference = find_difference(copy.reopen(), new.reopen(), copy.stored)
+    if difference is not None:
+        raise ModelError(f"the new {copy.model.label}: {difference}; nothing was written")
 
 
 def _check_values(new: Model, weight: Weight, reported: int, most: int | None) -> None:

@@ -15,10 +15,18 @@ Role = Literal["weight", "bias", "constant"]
 
 @dataclass(frozen=True)
 class SpanWritten:
-    """Bytes [start, stop) of the file that were rewritten."""
+    """Bytes [start, stop) of the input that were rewritten; other bytes may stand in their place if stored as codes."""
 
     start: int
     stop: int
+
+
+@dataclass(frozen=True)
+class CodesWritten:
+    """Codes that a float weight is stored as: how many scales belong to them."""
+
+    type: str
+    scales: int
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,10 @@ class TensorResult:
     """Bits that deflate (level 6) spends on each weight."""
     span: SpanWritten | None = None
     role: Role = "weight"
+    stored: CodesWritten | None = None
+    """The codes that stand for it in the new file; `values_after` counts those. None if it keeps its type."""
+    keeps_type: str | None = None
+    """Why a weight that was changed keeps its type although codes are asked for."""
 
     @property
     def clustered(self) -> bool:

@@ -16,6 +16,8 @@ from .jobs import Progress, cluster_weights
 from .model.patch import PatchedCopy
 from .model.read import Model
 from .model.select import Weight
+from .model.storing.copy import finished
+from .model.storing.storable import storable
 from .packing.sizes import compressed_size
 from .result import Strategy
 from .scoring import Scorer
@@ -48,7 +50,8 @@ def cluster_model(
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
     usable = usable_weights(model, weights, config)
-    if config.granularity == "axis" or (isinstance(session, str) and config.clusters is not None):
+    blind = isinstance(session, str) and config.clusters is not None and config.store == "same"
+    if config.granularity == "axis" or blind:
         cluster_weights(model, list(usable.values()), copy, config.clusters or 0, config, progress)
         return Strategy("k-means on the weights alone")
     if not usable:
@@ -83,6 +86,7 @@ def _calibrated(
         seed=config.seed,
         threads=config.threads,
         progress=progress,
+        stored=_stores(model, config),
     )
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
@@ -99,9 +103,14 @@ def _calibrated(
     return Strategy(f"searched on {basis}", found)
 
 
+def _stores(model: Model, config: Config) -> Callable[[Weight], bool]:
+    """Which weights are to become int8 codes."""
+    return lambda weight: config.store == "int8" and storable(model, weight) is None
+
+
 def _zipped(copy: PatchedCopy) -> int:
-    copy.flush()
-    return compressed_size(copy.path, "zip9")
+    with finished(copy) as new:
+        return compressed_size(new.path, "zip9")
 
 
 def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
@@ -144,10 +153,12 @@ def _holds_gates(quality: Quality, config: Config) -> bool:
 def _without_running(
     model: Model, weights: Sequence[Weight], copy: PatchedCopy, cause: str, config: Config, progress: Progress
 ) -> Strategy:
-    if config.clusters is not None:
+    if config.clusters is not None and config.store == "same":
         cluster_weights(model, weights, copy, config.clusters, config, progress)
+    else:
+        cluster_blind(model, weights, copy, config.threads, _stores(model, config), config.clusters)
+    if config.clusters is not None:
         return Strategy(f"k-means on the weights alone ({cause})")
-    cluster_blind(model, weights, copy, config.threads)
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")
 
 

@@ -12,7 +12,8 @@ import pytest
 from fixture_models import FOLDER
 
 from tflite_cluster.errors import ModelError, OutputError
-from tflite_cluster.model.patch import PatchedCopy, check_destination
+from tflite_cluster.model.draft import check_destination
+from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.verify import Span
 

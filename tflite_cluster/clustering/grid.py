@@ -7,7 +7,7 @@ would need more than 127 steps gets a wider one of its own.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .feedback import Feedback
 from .histogram import Array, Histogram
-from .rate import LEAST_SQNR, Matrix, mean_change
+from .rate import LEAST_SQNR, Matrix, cluster_to_count, mean_change
 
 LARGEST: Final = 127
 """Codes reach from -127 to 127: -128 would have no counterpart."""
@@ -43,6 +43,24 @@ class OnGrid:
     entropy: float
     error: float
     mean_change: Array | None
+
+    @property
+    def values(self) -> npt.NDArray[np.float32]:
+        """The real values, (rows, columns), in float32 as kernels compute them."""
+        step = np.repeat(self.scale, len(self.codes) // len(self.scale))
+        return self.codes * step[:, None]
+
+
+def grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
+    """Put float weights (rows, columns) on the best values for their number, out of 255 with a step between them."""
+    scale = _scale(0.0, np.abs(matrix.codes).max(keepdims=True).astype(np.float64).reshape(1))
+    step = float(scale[0])
+    found = cluster_to_count(
+        replace(matrix, representable=lambda values: np.clip(np.rint(values / step), -LARGEST, LARGEST) * step),
+        clusters,
+    )
+    codes = np.rint(found.codes / scale[0]).astype(np.int8)
+    return OnGrid(codes, scale, found.entropy, found.error, found.mean_change)
 
 
 def grid_at_price(matrix: Matrix, price: float, channels: int) -> OnGrid:

@@ -41,6 +41,13 @@ measured. 0 may mean "not checked" unless a target is set.
     show_default=True,
     help="One codebook per tensor, or per output channel (plain k-means; hardly zips).",
 )
+@click.option(
+    "--store",
+    type=click.Choice(["same", "int8"]),
+    default=Config.store,
+    show_default=True,
+    help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still.",
+)
 @keep_option
 @sample_options
 @click.option("--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better.")
@@ -90,8 +97,8 @@ measured. 0 may mean "not checked" unless a target is set.
 def command(source: Path, destination: Path, report: Path | None, quiet: bool, **settings: Any) -> int:
     """Cluster the weights of a .tflite model, so that it zips several times smaller.
 
-    OUT.tflite has the length of IN.tflite; only weights change, and the interpreter checks that both models
-    compute the same.
+    OUT.tflite has the length of IN.tflite, unless --store int8 makes it shorter; only weights change, and the
+    interpreter checks that both models compute the same.
     """
     from ..api import cluster
     from ..report.progress import progress_bar

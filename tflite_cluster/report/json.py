@@ -113,6 +113,8 @@ def _tensor(number: int, tensor: TensorResult, search: Search | None) -> dict[st
         "bytes": tensor.bytes,
         "clustered": tensor.clustered,
         "reason": tensor.reason,
+        "stored": None if tensor.stored is None else dataclasses.asdict(tensor.stored),
+        "keeps_type": tensor.keeps_type,
         "values": _before_and_after(tensor.values_before, tensor.values_after),
         "sqnr_db": tensor.sqnr,
         "bits_per_weight": _before_and_after(tensor.bits_before, tensor.bits_after),

@@ -74,13 +74,21 @@ def _tensor_row(tensor: TensorResult, width: int) -> dict[str, str]:
     cells = (
         printable(tensor.name),
         printable(tensor.operator, _MOST_OPERATORS if width < PIPE_WIDTH else None),
-        tensor.type.lower(),
+        _type(tensor),
         "×".join(map(str, tensor.shape)),
         f"{tensor.values_before} → {tensor.values_after}",
         decibels(tensor.sqnr),
         bits or "",
     )
     return dict(zip(_COLUMNS, cells, strict=True))
+
+
+def _type(tensor: TensorResult) -> str:
+    """The type, and what it is stored as instead."""
+    if tensor.stored is None:
+        return tensor.type.lower()
+    scales = "1 scale" if tensor.stored.scales == 1 else f"{tensor.stored.scales} scales"
+    return f"{tensor.type.lower()} → {tensor.stored.type.lower()}, {scales}"
 
 
 def _reasons(tensors: list[TensorResult], width: int) -> Table:

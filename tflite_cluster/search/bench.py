@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from .judge import Chosen, Judge
 from .quality import Quality
 
 Progress = Callable[[str, int, int], None]
+Stores = Callable[[Weight], bool]
 
 _KEPT_ASIDE: Final = 0.2
 _LEAST_KEPT_ASIDE: Final = 40
@@ -70,8 +71,7 @@ class Bench:
 
     def to_count(self, clusters: int) -> None:
         """Cluster all tensors to a fixed number of values in the copy."""
-        jobs = [job for job in self.jobs.values() if len(job.matrix.histogram) > clusters]
-        self.clusterer.apply_count(jobs, clusters)
+        self.clusterer.apply_count(_with_more(self.jobs.values(), clusters), clusters)
 
     def judge_few(self) -> Quality:
         """How far the copy is from the original, on the samples for sensitivities."""
@@ -97,10 +97,12 @@ def calibrate(
     seed: int,
     threads: int,
     progress: Progress,
+    stored: Stores,
 ) -> Bench:
     """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
 
-    Raises InterpreterFailure if the original cannot be run on the samples.
+    stored: says of a weight whether it is to be stored as int8 codes. Raises InterpreterFailure if the original cannot
+    be run on the samples.
     """
     layers = {number: layer for number, weight in weights.items() if (layer := find_layer(model, weight))}
     effort = Effort.of(model, [(weights[number], layer) for number, layer in layers.items()])
@@ -112,7 +114,13 @@ def calibrate(
     with ThreadPoolExecutor(threads) as pool:
         made = pool.map(
             lambda number: make_job(
-                model, weights[number], layers.get(number), moments.pop(number, None), observer.count, trust
+                model,
+                weights[number],
+                layers.get(number),
+                moments.pop(number, None),
+                observer.count,
+                trust,
+                stored=stored(weights[number]),
             ),
             weights,
         )
@@ -121,10 +129,24 @@ def calibrate(
     return Bench(Clusterer(model, copy, threads), judge, observer, copy, jobs, split, floor, trust, effort, progress)
 
 
-def cluster_blind(model: Model, weights: Sequence[Weight], copy: PatchedCopy, threads: int) -> None:
-    """Cluster without running the model: every tensor keeps the same ratio of signal to noise."""
-    jobs = [make_job(model, weight, None, None, 0, SYNTHETIC) for weight in weights]
-    Clusterer(model, copy, threads).apply_all(jobs, [price_at_sqnr(job, _BLIND_SQNR) for job in jobs])
+def cluster_blind(
+    model: Model, weights: Sequence[Weight], copy: PatchedCopy, threads: int, stored: Stores, clusters: int | None
+) -> None:
+    """Cluster without running the model: to a number of values, or so that all keep the same ratio of signal to noise.
+
+    stored: as for `calibrate`.
+    """
+    jobs = [make_job(model, weight, None, None, 0, SYNTHETIC, stored=stored(weight)) for weight in weights]
+    clusterer = Clusterer(model, copy, threads)
+    if clusters is not None:
+        clusterer.apply_count(_with_more(jobs, clusters), clusters)
+    else:
+        clusterer.apply_all(jobs, [price_at_sqnr(job, _BLIND_SQNR) for job in jobs])
+
+
+def _with_more(jobs: Iterable[Job], clusters: int) -> list[Job]:
+    """Those with more values than asked for, and those that become codes whatever they hold."""
+    return [job for job in jobs if job.channels is not None or len(job.matrix.histogram) > clusters]
 
 
 def split_samples(samples: Mapping[str | None, Samples], seed: int, most: int, few: int) -> Split:

@@ -12,12 +12,14 @@ import numpy as np
 
 from ..calibration.moments import DriftedMoments, Moments
 from ..clustering.feedback import Feedback, corrected, shrunk
+from ..clustering.grid import OnGrid, grid_at_price, grid_of_count
 from ..clustering.histogram import Array
 from ..clustering.rate import Drift, Matrix, Priced, cluster_at_price, cluster_to_count
 from ..model.layers import Bias, Layer, as_flat, as_rows, row_scale
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Groups, Weight
+from ..model.storing.store import Stored
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,29 @@ SYNTHETIC: Final = Trust(observations_per_sample=4, floor=0.1, shifts_biases=Fal
 
 @dataclass(frozen=True)
 class Job:
-    """A weight with all that clustering it takes."""
+    """A weight with all that clustering it takes.
+
+    channels: for a weight that is to be stored as codes on a grid, how many equal runs of rows may have a scale.
+    """
 
     weight: Weight
     layer: Layer | None
     rows: Groups
     matrix: Matrix
+    channels: int | None = None
 
 
 def make_job(
-    model: Model, weight: Weight, layer: Layer | None, moments: Moments | None, samples: int, trust: Trust
+    model: Model,
+    weight: Weight,
+    layer: Layer | None,
+    moments: Moments | None,
+    samples: int,
+    trust: Trust,
+    *,
+    stored: bool = False,
 ) -> Job:
-    """A weight's job, with feedback if there are moments. samples: how many those come from."""
+    """A weight's job, with feedback if there are moments. samples: how many those come from. stored: as codes."""
     rows = layer.rows if layer is not None else weight.channels
     raw = model.data[weight.span.start : weight.span.stop]
     codes = as_rows(weight.storage.decode(raw, weight.count), rows)
@@ -68,7 +81,14 @@ def make_job(
         mean = moments.mean if shifts else None
     storage = weight.storage
     matrix = Matrix(codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean)
-    return Job(weight, layer, rows, matrix)
+    return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None)
+
+
+def _scales(weight: Weight, rows: Groups) -> int:
+    """How many scales a weight can have, one for each output channel where those are runs of its rows."""
+    channels = weight.channels
+    runs = rows.outer == channels.outer == 1 and channels.inner % rows.inner == 0
+    return channels.groups if rows == channels or runs else 1
 
 
 def followed(job: Job, moments: DriftedMoments, samples: int, trust: Trust) -> Job:
@@ -95,16 +115,16 @@ class Clusterer:
 
     def apply(self, job: Job, price: float) -> Priced:
         """Cluster one tensor at a price, and write it and its bias."""
-        return self._write(job, cluster_at_price(job.matrix, price))
+        return self._write(job, _at_price(job, price))
 
     def apply_all(self, jobs: Iterable[Job], prices: Iterable[float]) -> list[Priced]:
         """Cluster several tensors at once."""
         pairs = list(zip(jobs, prices, strict=True))
-        return self._apply([job for job, _ in pairs], [partial(cluster_at_price, price=price) for _, price in pairs])
+        return self._apply([job for job, _ in pairs], [partial(_at_price, price=price) for _, price in pairs])
 
     def apply_count(self, jobs: Sequence[Job], clusters: int) -> list[Priced]:
         """Cluster all tensors to a number of values."""
-        return self._apply(jobs, [partial(cluster_to_count, clusters=clusters)] * len(jobs))
+        return self._apply(jobs, [partial(_to_count, clusters=clusters)] * len(jobs))
 
     def restore(self, job: Job) -> None:
         """Put a tensor and its bias back to what they were."""
@@ -117,19 +137,40 @@ class Clusterer:
         with ThreadPoolExecutor(self._threads) as pool:
             return list(pool.map(lambda job, drift: followed(job, drift, samples, trust), jobs, drifts))
 
-    def _apply(self, jobs: Sequence[Job], ways: Sequence[Callable[[Matrix], Priced]]) -> list[Priced]:
+    def _apply(self, jobs: Sequence[Job], ways: Sequence[Callable[[Job], Priced | OnGrid]]) -> list[Priced]:
         with ThreadPoolExecutor(self._threads) as pool:
-            results = list(pool.map(lambda way, job: way(job.matrix), ways, jobs))
-        return [self._write(job, priced) for job, priced in zip(jobs, results, strict=True)]
+            results = list(pool.map(lambda way, job: way(job), ways, jobs))
+        return [self._write(job, found) for job, found in zip(jobs, results, strict=True)]
 
-    def _write(self, job: Job, priced: Priced) -> Priced:
+    def _write(self, job: Job, found: Priced | OnGrid) -> Priced:
+        stored, priced = None, found
+        if isinstance(priced, OnGrid):
+            stored = _stored(job, priced)
+            priced = Priced(priced.values, priced.entropy, priced.error, priced.mean_change)
         span = job.weight.span
         flat = as_flat(priced.codes, job.rows)
-        self._copy.write(span, job.weight.storage.encode(flat, self._model.data[span.start : span.stop]))
+        content = job.weight.storage.encode(flat, self._model.data[span.start : span.stop])
+        self._copy.write(span, content, stored)
         if job.layer is not None and job.layer.bias is not None and priced.mean_change is not None:
             bias = job.layer.bias
             self._copy.write(bias.span, shifted_bias(self._model, bias, -priced.mean_change))
         return priced
+
+
+def _at_price(job: Job, price: float) -> Priced | OnGrid:
+    if job.channels is None:
+        return cluster_at_price(job.matrix, price)
+    return grid_at_price(job.matrix, price, job.channels)
+
+
+def _to_count(job: Job, clusters: int) -> Priced | OnGrid:
+    return cluster_to_count(job.matrix, clusters) if job.channels is None else grid_of_count(job.matrix, clusters)
+
+
+def _stored(job: Job, found: OnGrid) -> Stored:
+    shape = job.weight.tensor.shape
+    axis = None if len(found.scale) == 1 else job.weight.users[0].axis % len(shape)
+    return Stored(job.weight, as_flat(found.codes, job.rows).reshape(shape), found.scale, axis)
 
 
 def shifted_bias(model: Model, bias: Bias, shift: Array) -> memoryview:

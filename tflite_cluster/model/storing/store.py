@@ -33,7 +33,7 @@ from .tables import DEQUANTIZE, NewTable, dequantize, dequantize_code, int8_tens
 _ALIGNMENT: Final = 16
 _LARGEST_ALIGNMENT: Final = 4096
 _SCALAR_ALIGNMENT: Final = 8
-_RUNTIME_VERSION: Final = "min_runtime_version"
+RUNTIME_VERSION: Final = "min_runtime_version"
 _RUNTIMES: Final = {2: "1.14.0", 5: "2.7.0"}
 """Version of DEQUANTIZE -> the first runtime that has it: 2 takes int8 with one scale, 5 a scale per channel."""
 
@@ -56,6 +56,14 @@ class Stored:
             raise ValueError(f"codes of {self.weight.tensor.name} must be int8 of shape {shape}")
         if self.scale.shape != ((1,) if self.axis is None else (shape[self.axis],)):
             raise ValueError(f"{len(self.scale)} scales along axis {self.axis} do not fit the shape {shape}")
+
+    @property
+    def values(self) -> npt.NDArray[np.float32]:
+        """The real values, of the tensor's shape, as the kernels compute them."""
+        axis = self.axis or 0
+        behind = self.codes.ndim - axis - 1
+        scale = self.scale if self.axis is None else self.scale.reshape(-1, *[1] * behind)
+        return self.codes * scale
 
     @property
     def version(self) -> int:
@@ -215,7 +223,7 @@ class _Plan:
         for index, name in self.model.metadata.items():
             span = self.model.buffers[index]
             known = bytes(self.data[span.start : span.stop]).rstrip(b"\0").decode(errors="replace")
-            if name == _RUNTIME_VERSION and len(version) <= span.size and _numbers(known) < _numbers(version):
+            if name == RUNTIME_VERSION and len(version) <= span.size and _numbers(known) < _numbers(version):
                 self.edits[span.start] = memoryview(version.encode().ljust(span.size, b"\0"))
 
     def _put(self, place: int, number: int) -> None:

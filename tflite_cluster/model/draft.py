@@ -1,0 +1,124 @@
+"""A new model while it is made: a file beside its destination, put in place in one step or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO
+
+from ..errors import OutputError
+from ..files import NewFile, check_name
+from .read import Model, open_model
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+def check_destination(source: Path | None, destination: Path, force: bool) -> None:
+    """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
+    check_name(destination)
+    with contextlib.suppress(OSError, ValueError):  # what cannot be looked at is refused when it is opened
+        if source is not None and destination.samefile(source):
+            raise OutputError(f"{destination} is the input itself: give the output another name")
+    try:
+        _check_replaceable(destination, force)
+    except OSError as error:
+        raise OutputError(f"{destination} cannot be written: {error.strerror}") from error
+
+
+def _check_replaceable(destination: Path, force: bool) -> None:
+    if destination.is_dir():
+        raise OutputError(f"{destination} is a folder: give the name of a file in it")
+    if destination.exists() and not destination.is_file():
+        raise OutputError(f"{destination} is not a regular file")
+    if destination.exists() and not force:
+        raise OutputError(f"{destination} exists: use --force to replace it")
+    if not destination.parent.is_dir():
+        raise OutputError(f"the folder {destination.parent} does not exist: create it first")
+
+
+class Draft:
+    """The new file while it is made, at `path`, beside its destination; gone at the end unless committed.
+
+    Use it as a context manager. Raises OutputError when it cannot be written.
+    """
+
+    def __init__(self, model: Model, destination: Path) -> None:
+        """model: what the file is made of; its label is what the file is called."""
+        self._model = model
+        self._destination = destination
+
+    def __enter__(self) -> Self:
+        self._new = NewFile(self._destination)
+        try:
+            with self._new.writing():
+                self._fill()
+        except BaseException:
+            self._new.discard()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._new.discard()
+
+    def _fill(self) -> None:
+        """Write what the file holds at the beginning."""
+        raise NotImplementedError
+
+    @property
+    def path(self) -> Path:
+        """Where the file is while it is made."""
+        return self._new.path
+
+    @property
+    def model(self) -> Model:
+        """What the file is made of."""
+        return self._model
+
+    @property
+    def destination(self) -> Path:
+        """Where it is to be in the end."""
+        return self._destination
+
+    @property
+    def _file(self) -> BinaryIO:
+        assert self._new.file is not None
+        return self._new.file
+
+    def flush(self) -> None:
+        """Bring all that was written into the file at `path`."""
+        with self._new.writing():
+            self._file.flush()
+
+    @property
+    def size(self) -> int:
+        """Length of the file in bytes."""
+        self.flush()
+        return os.fstat(self._file.fileno()).st_size
+
+    def read(self) -> bytes:
+        """The whole new file."""
+        self.flush()
+        return self.path.read_bytes()
+
+    def reopen(self) -> Model:
+        """The new file, verified and read as any other; raises ModelError if that cannot be."""
+        self.flush()
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return open_model(memoryview(mapped), label=f"the new {self._model.label}")
+
+    def commit(self, force: bool) -> None:
+        """Put the file at its destination, in one step, on disk before it gets there.
+
+        Without `force`, what has appeared there since the beginning is left alone too.
+        """
+        self.flush()
+        _check_replaceable(self._destination, force)
+        with self._new.writing():
+            os.utime(self.path)
+        self._new.commit()

@@ -133,7 +133,7 @@ def _describe(model: Model, weight: Weight, content: bytes, stored: Stored | Non
 def _describe_stored(weight: Weight, raw: memoryview, stored: Stored, config: Config) -> TensorResult:
     before, codes = weight.storage.decode(raw, weight.count), stored.codes.reshape(-1)
     compared = compare(before, stored.values.reshape(-1), _problem(weight))
-    compared = replace(compared, values_after=count_distinct(np.sort(codes)))
+    compared = replace(compared, values_after=distinct(codes))
     tensor = _tensor(weight, None, compared, *_bits(weight, raw, codes.data, config))
     return replace(tensor, stored=CodesWritten("INT8", len(stored.scale)))
 

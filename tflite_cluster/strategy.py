@@ -86,7 +86,7 @@ def _calibrated(
         seed=config.seed,
         threads=config.threads,
         progress=progress,
-        stored=_stores(model, config),
+        stored=stores(model, config),
     )
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
@@ -103,8 +103,8 @@ def _calibrated(
     return Strategy(f"searched on {basis}", found)
 
 
-def _stores(model: Model, config: Config) -> Callable[[Weight], bool]:
-    """Which weights are to become int8 codes."""
+def stores(model: Model, config: Config) -> Callable[[Weight], bool]:
+    """Says which weights are to become int8 codes."""
     return lambda weight: config.store == "int8" and storable(model, weight) is None
 
 
@@ -156,7 +156,7 @@ def _without_running(
     if config.clusters is not None and config.store == "same":
         cluster_weights(model, weights, copy, config.clusters, config, progress)
     else:
-        cluster_blind(model, weights, copy, config.threads, _stores(model, config), config.clusters)
+        cluster_blind(model, weights, copy, config.threads, stores(model, config), config.clusters)
     if config.clusters is not None:
         return Strategy(f"k-means on the weights alone ({cause})")
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")

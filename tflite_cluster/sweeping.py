@@ -17,6 +17,7 @@ from .jobs import Progress, no_progress
 from .model.patch import PatchedCopy
 from .model.read import open_model
 from .model.select import select
+from .model.storing.copy import finished
 from .packing.sizes import compressed_size
 from .search.bench import Bench, calibrate
 from .search.curve import Curve
@@ -24,7 +25,7 @@ from .search.points import Point
 from .search.quality import Quality
 from .search.run import search
 from .session import open_session
-from .strategy import criterion, usable_weights
+from .strategy import criterion, stores, usable_weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -112,7 +113,7 @@ def sweep(
             try:
                 bench = calibrate(
                     session.process, session.samples, model, weights, original, copy,
-                    seed=seed, threads=threads, progress=progress,
+                    seed=seed, threads=threads, progress=progress, stored=stores(model, config),
                 )  # fmt: skip
                 found = search(bench, criterion(config, bench, session.scorer))
                 zipped = compressed_size(original, "zip9")
@@ -145,8 +146,8 @@ def _measure(
 
 
 def _weighed(bench: Bench, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
-    bench.copy.flush()
-    size = compressed_size(bench.copy.path, "zip9")
+    with finished(bench.copy) as new:
+        size = compressed_size(new.path, "zip9")
     return SweepPoint(
         multiplier=point.multiplier,
         in_order=point.in_order,

@@ -11,7 +11,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, OutputError
 from ..files import check_name
-from .options import MODEL, keep_option, limit_options, sample_options, until_nobody_reads
+from .options import MODEL, keep_option, limit_options, sample_options, store_option, until_nobody_reads
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -41,13 +41,7 @@ measured. 0 may mean "not checked" unless a target is set.
     show_default=True,
     help="One codebook per tensor, or per output channel (plain k-means; hardly zips).",
 )
-@click.option(
-    "--store",
-    type=click.Choice(["same", "int8"]),
-    default=Config.store,
-    show_default=True,
-    help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still.",
-)
+@store_option
 @keep_option
 @sample_options
 @click.option("--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better.")

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
+from ..config import Config
 from ..units import parse_bytes
 
 Command: TypeAlias = Callable[..., Any]
@@ -87,6 +88,14 @@ def limit_options(function: Command) -> Command:
 
 keep_option: Final = click.option(
     "--keep", metavar="PATTERN", multiple=True, help="Leave weights of such names alone, like '*/logits/*'; repeatable."
+)
+
+store_option: Final = click.option(
+    "--store",
+    type=click.Choice(["same", "int8"]),
+    default=Config.store,
+    show_default=True,
+    help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still.",
 )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from ..config import Config
-from .options import MODEL, keep_option, limit_options, sample_options, until_nobody_reads
+from .options import MODEL, keep_option, limit_options, sample_options, store_option, until_nobody_reads
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("source", metavar="MODEL.tflite", type=MODEL)
+@store_option
 @keep_option
 @sample_options
 @click.option("--points", metavar="N", type=int, default=8, show_default=True, help="Points besides the default.")

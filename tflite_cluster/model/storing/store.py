@@ -139,7 +139,7 @@ class _Plan:
             for tensor in one.weight.tensors:
                 by_subgraph[tensor.subgraph].append((one, tensor))
         for subgraph, members in by_subgraph.items():
-            self._extend_subgraph(subgraph, members, code)
+            self._extend_subgraph(subgraph, sorted(members, key=lambda member: member[1].index), code)
         self._require_runtime(_RUNTIMES[version])
 
     def _extend_subgraph(self, subgraph: int, members: Sequence[tuple[Stored, Tensor]], code: int) -> None:

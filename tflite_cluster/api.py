@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
+from .benchmark import benchmark
 from .config import Config, Settings
 from .errors import FidelityError, NotSmallerError
 from .jobs import Progress, describe_constants, describe_weights, no_progress
@@ -71,6 +72,9 @@ def cluster(
                     strategy=strategy,
                     sizes=_sizes(SizePair(model.size, new.size), before, after) if config.measure else None,
                     fidelity=check(session, original, new.path, config, progress),
+                    benchmark=(
+                        benchmark(session, original, new.path, config.threads, progress) if config.benchmark else None
+                    ),
                 )
                 prove(model, None if isinstance(source, bytes) else original, copy, result)
                 prove_stored(copy, new)

@@ -65,6 +65,8 @@ class Config:
     measure: bool = True
     """Compress both files to measure what they weigh, and refuse an output that would not zip smaller. Takes longer
     than clustering does."""
+    benchmark: bool = False
+    """Measure how fast both models run, and how much memory they take."""
     xz: bool = False
     """Measure xz too, which takes longest."""
     seed: int = 0
@@ -106,8 +108,9 @@ class Config:
     def _refuse_contradictions(self) -> None:
         if not self.check and (self.has_gates or self.max_size is not None):
             raise ConfigError("min_agreement, min_sqnr, max_drop and max_size need the model to be run; leave check on")
-        if self.metric is not None and not self.check:
-            raise ConfigError("metric needs the model to be run; leave check on")
+        for name in ("metric", "benchmark"):
+            if getattr(self, name) and not self.check:
+                raise ConfigError(f"{name} needs the model to be run; leave check on")
         if self.labels is not None and self.data is None:
             raise ConfigError("labels belong to samples: give data too")
         self._refuse_odd_normalisation()
@@ -177,6 +180,7 @@ class Settings(TypedDict, total=False):
     max_drop: float | None
     force: bool
     measure: bool
+    benchmark: bool
     xz: bool
     seed: int
     workers: int | None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from .model.read import Model, open_model
 from .model.select import Weight, select
+from .model.storing.store import STORED_SUFFIX
 
 Array = npt.NDArray[Any]
 
@@ -45,10 +46,15 @@ def histograms(before: Path, after: Path) -> tuple[Histogram, ...]:
     """
     first, second = open_model(before), open_model(after)
     others = _by_name(second)
-    pairs = [(weight, others[key]) for key, weight in _by_name(first).items() if key in others]
+    pairs = [(weight, other) for key, weight in _by_name(first).items() if (other := _other(others, *key)) is not None]
     changed = [(old, new) for old, new in pairs if old.count == new.count and _raw(first, old) != _raw(second, new)]
     largest = sorted(range(len(changed)), key=lambda at: -changed[at][0].count)[:_MOST_TENSORS]
     return tuple(_histogram(first, second, *changed[at]) for at in sorted(largest))
+
+
+def _other(others: dict[tuple[str, int], Weight], name: str, number: int) -> Weight | None:
+    """The weight of that name, or its codes, to which storing gives a name of their own."""
+    return others.get((name, number)) or others.get((name + STORED_SUFFIX, number))
 
 
 def _by_name(model: Model) -> dict[tuple[str, int], Weight]:

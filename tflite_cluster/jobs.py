@@ -31,9 +31,11 @@ T = TypeVar("T")
 _SMALLEST_MENTIONED: Final = 1024
 """Constants below this many bytes that nothing was done to are not worth a line in a report."""
 
-
 _AT_ONCE: Final = 128 << 20
 """Bytes of the tensors that are worked on at the same time, unless a single one has more."""
+
+_CODES: Final = 255
+"""How many different int8 codes there are with a counterpart."""
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -125,9 +127,21 @@ def _describe(model: Model, weight: Weight, content: bytes, stored: Stored | Non
     if same(raw, content):
         compared = compare(codes, codes, _problem(weight))
         return _tensor(weight, _why_unchanged(weight, compared, config), compared)
-    keeps = storable(model, weight) if config.store != "same" else None
     compared = compare_stored(weight, raw, memoryview(content))
-    return replace(_tensor(weight, None, compared, *_bits(weight, raw, content, config)), keeps_type=keeps)
+    tensor = _tensor(weight, None, compared, *_bits(weight, raw, content, config))
+    keeps = storable(model, weight) if weight.storage.is_float else None
+    if config.store == "int8":
+        return replace(tensor, keeps_type=keeps)
+    if keeps is not None or not config.measure or compared.values_after > _CODES:
+        return tensor
+    return replace(tensor, bits_as_codes=deflated_bits(_as_codes(weight, content), weight.count))
+
+
+def _as_codes(weight: Weight, content: bytes) -> memoryview:
+    """As many different bytes as the weight holds values, for none of which it has to be the right one."""
+    values = weight.storage.decode(memoryview(content), weight.count)
+    codes = np.searchsorted(np.unique(values), values).astype(np.uint8)
+    return codes.data.cast("B")
 
 
 def _describe_stored(weight: Weight, raw: memoryview, stored: Stored, config: Config) -> TensorResult:

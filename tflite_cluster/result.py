@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +51,8 @@ class TensorResult:
     """Bits that deflate (level 6) spends on each weight."""
     span: SpanWritten | None = None
     role: Role = "weight"
+    bits_as_codes: float | None = None
+    """Bits it would spend if the same values were stored as int8 codes; None if they cannot be, or already are."""
     stored: CodesWritten | None = None
     """The codes that stand for it in the new file; `values_after` counts those. None if it keeps its type."""
     keeps_type: str | None = None
@@ -85,6 +88,34 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """Bytes that the file and its zip (level 9) would take, not measured, and how many times smaller the zip would be
+    than the original's.
+    """
+
+    file: int
+    zip9: int
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Speed and memory of both models, measured by turns.
+
+    seconds: one run, the median of the rounds. ratio: after to before, the median of that within each round. memory:
+    the most bytes taken for the model and its runs, None where the system does not say. threads: of the interpreter.
+    """
+
+    seconds_before: float
+    seconds_after: float
+    ratio: float
+    memory_before: int | None
+    memory_after: int | None
+    rounds: int
+    threads: int
+
+
+@dataclass(frozen=True)
 class Strategy:
     """How the model was clustered, in words, and the search if there was one."""
 
@@ -105,6 +136,8 @@ class Result:
     sizes: Sizes | None
     """None if they were not to be measured."""
     fidelity: Fidelity
+    benchmark: Benchmark | None = None
+    """None if it was not asked for, or if the models cannot be run."""
     model: bytes | None = field(default=None, repr=False)
 
     @property
@@ -112,3 +145,14 @@ class Result:
         """All that differs from the input, in order."""
         written = [tensor.span for tensor in self.tensors if tensor.span is not None]
         return tuple(sorted(written, key=lambda span: span.start))
+
+    @property
+    def if_stored(self) -> Estimate | None:
+        """What storing the float weights as int8 codes would make of the same values; None if nothing smaller."""
+        tensors = [(tensor, prod(tensor.shape)) for tensor in self.tensors if tensor.bits_as_codes is not None]
+        if self.sizes is None or not tensors:
+            return None
+        bits = sum(count * ((tensor.bits_after or 0) - (tensor.bits_as_codes or 0)) for tensor, count in tensors)
+        zipped = self.sizes.zip9.after - round(bits / 8)
+        file = self.sizes.file.after - sum(tensor.bytes - count for tensor, count in tensors)
+        return Estimate(file, zipped, self.sizes.zip9.before / zipped) if zipped < self.sizes.zip9.after else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,8 @@ from .model.read import Model
 from .model.select import Weight
 from .model.storing.copy import finished
 from .model.storing.storable import storable
+from .model.storing.store import require_movable
+from .model.verify import Span
 from .packing.sizes import compressed_size
 from .result import Strategy
 from .scoring import Scorer
@@ -86,7 +88,7 @@ def _calibrated(
         seed=config.seed,
         threads=config.threads,
         progress=progress,
-        stored=stores(model, config),
+        stored=to_store(model, weights.values(), config),
     )
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
@@ -103,9 +105,16 @@ def _calibrated(
     return Strategy(f"searched on {basis}", found)
 
 
-def stores(model: Model, config: Config) -> Callable[[Weight], bool]:
-    """Says which weights are to become int8 codes."""
-    return lambda weight: config.store == "int8" and storable(model, weight) is None
+def to_store(model: Model, weights: Iterable[Weight], config: Config) -> frozenset[Span]:
+    """The places of the weights that are to become int8 codes.
+
+    Raises ModelError, before any work is done, if the model's parts could not be moved in the end.
+    """
+    if config.store == "same":
+        return frozenset()
+    chosen = [weight for weight in weights if storable(model, weight) is None]
+    require_movable(model, chosen)
+    return frozenset(weight.span for weight in chosen)
 
 
 def _zipped(copy: PatchedCopy) -> int:
@@ -156,7 +165,7 @@ def _without_running(
     if config.clusters is not None and config.store == "same":
         cluster_weights(model, weights, copy, config.clusters, config, progress)
     else:
-        cluster_blind(model, weights, copy, config.threads, stores(model, config), config.clusters)
+        cluster_blind(model, weights, copy, config.threads, to_store(model, weights, config), config.clusters)
     if config.clusters is not None:
         return Strategy(f"k-means on the weights alone ({cause})")
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")

@@ -76,18 +76,18 @@ def expected_dump(before: bytes, stored: Sequence[Stored]) -> dict[str, Any]:
     _raise_runtime(model, after, RUNTIMES[version])
     code = _dequantize_code(after, version)
     added: dict[int, list[dict[str, Any]]] = {}
-    for one in stored:
-        for tensor in one.weight.tensors:
-            graph = after["subgraphs"][tensor.subgraph]
-            float_tensor = graph["tensors"][tensor.index]
-            int8_tensor = deepcopy(float_tensor) | {"type": INT8, "quantization": _quantization(one)}
-            if tensor.type == "FLOAT16":
-                graph["tensors"][tensor.index] = int8_tensor
-                continue
-            float_tensor["buffer"] = 0
-            graph["tensors"].append(int8_tensor | {"name": float_tensor["name"] + b"_int8"})
-            operator = _operator(code, len(graph["tensors"]) - 1, tensor.index)
-            added.setdefault(tensor.subgraph, []).append(operator)
+    pairs = ((one, tensor) for one in stored for tensor in one.weight.tensors)
+    for one, tensor in sorted(pairs, key=lambda pair: pair[1].index):
+        graph = after["subgraphs"][tensor.subgraph]
+        float_tensor = graph["tensors"][tensor.index]
+        int8_tensor = deepcopy(float_tensor) | {"type": INT8, "quantization": _quantization(one)}
+        if tensor.type == "FLOAT16":
+            graph["tensors"][tensor.index] = int8_tensor
+            continue
+        float_tensor["buffer"] = 0
+        graph["tensors"].append(int8_tensor | {"name": float_tensor["name"] + b"_int8"})
+        operator = _operator(code, len(graph["tensors"]) - 1, tensor.index)
+        added.setdefault(tensor.subgraph, []).append(operator)
     for subgraph, operators in added.items():
         graph = after["subgraphs"][subgraph]
         graph["operators"] = operators + graph["operators"]

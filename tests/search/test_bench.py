@@ -54,7 +54,7 @@ def samples_of(process: InterpreterProcess, path: Path, count: int = 30) -> dict
 def bench_of(process: InterpreterProcess, path: Path, copy: PatchedCopy, model: Model) -> Bench:
     weights = dict(enumerate(select(model)[0]))
     samples = samples_of(process, path)
-    return calibrate(process, samples, model, weights, path, copy, seed=0, threads=1, progress=no_progress)
+    return calibrate(process, samples, model, weights, path, copy, seed=0, threads=1, progress=no_progress, stored=())
 
 
 @pytest.fixture(params=[DIGITS, INT8], ids=["digits", "int8"])

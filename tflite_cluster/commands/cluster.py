@@ -84,6 +84,7 @@ measured. 0 may mean "not checked" unless a target is set.
     default=True,
     help="Do not measure compressed sizes, which takes longer than clustering.",
 )
+@click.option("--benchmark", is_flag=True, help="Measure how fast both models run, and how much memory they take.")
 @click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
 @limit_options
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")

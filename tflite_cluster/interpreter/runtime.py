@@ -175,7 +175,7 @@ def _names(tensors: list[dict[str, Any]]) -> list[str]:
 
 
 def _open_interpreter(path: Path, kernels: Kernels, threads: int, preserve_all_tensors: bool) -> _Interpreter:
-    module = _runtime_module()
+    module = runtime_module()
     with _refusals_as_failures():
         interpreter = module.Interpreter(
             model_path=str(path),
@@ -186,7 +186,7 @@ def _open_interpreter(path: Path, kernels: Kernels, threads: int, preserve_all_t
     return cast(_Interpreter, interpreter)
 
 
-def _runtime_module() -> Any:
+def runtime_module() -> Any:
     """Import the interpreter late: it costs a quarter of a second, TensorFlow's copy of it several."""
     reasons: list[str] = []
     for name in ("ai_edge_litert.interpreter", "tensorflow.lite.python.interpreter"):

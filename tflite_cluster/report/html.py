@@ -14,9 +14,10 @@ from ..files import write_text
 from ..histograms import Histogram
 from ..result import Result, SizePair, Sizes, TensorResult
 from ..search.points import Search
-from .findings import decibels, fidelity_lines
+from .findings import Line, decibels, fidelity_lines
 from .json import to_json
 from .names import printable
+from .storing import benchmark_line, estimate_line, type_words
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -80,11 +81,21 @@ def to_html(result: Result, histograms: Sequence[Histogram], written: bool) -> s
         source=printable(result.source),
         outcome=_outcome(result, written),
         keys=_keys(result),
-        verdict=[(line.strip(), _TONES.get(style, "")) for line, style in fidelity_lines(result.fidelity)],
+        verdict=[(line.strip(), _TONES.get(style, "")) for line, style in _findings(result)],
         sections=_sections(result, histograms, written),
         tool=f"tflite-cluster {__version__}",
     )
     return page.encode("utf-8", "replace").decode("utf-8")  # a name may hold half of a surrogate pair
+
+
+def _findings(result: Result) -> list[Line]:
+    """The verdict, speed and memory if they were measured, and what storing codes would give."""
+    lines = list(fidelity_lines(result.fidelity))
+    if result.benchmark is not None:
+        lines.append((benchmark_line(result.benchmark), ""))
+    if result.if_stored is not None:
+        lines.append((estimate_line(result.if_stored), ""))
+    return lines
 
 
 def _outcome(result: Result, written: bool) -> str:
@@ -176,7 +187,7 @@ def _layers(weights: Sequence[TensorResult]) -> _Section:
             f"{number}",
             printable(tensor.name),
             printable(tensor.operator),
-            tensor.type.lower(),
+            type_words(tensor),
             "×".join(map(str, tensor.shape)),
             "" if tensor.values_before is None else f"{tensor.values_before:,} → {tensor.values_after:,}",
             decibels(tensor.sqnr),

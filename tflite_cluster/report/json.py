@@ -32,6 +32,8 @@ def to_json(result: Result, written: bool) -> dict[str, Any]:
         "strategy": _strategy(result.strategy),
         "tensors": [_tensor(number, tensor, result.strategy.search) for number, tensor in enumerate(result.tensors)],
         "fidelity": fidelity_json(result.fidelity),
+        "benchmark": None if result.benchmark is None else dataclasses.asdict(result.benchmark),
+        "if_stored_as_int8": None if result.if_stored is None else dataclasses.asdict(result.if_stored),
     }
     return {name: plain(part) for name, part in report.items()}
 
@@ -113,6 +115,7 @@ def _tensor(number: int, tensor: TensorResult, search: Search | None) -> dict[st
         "bytes": tensor.bytes,
         "clustered": tensor.clustered,
         "reason": tensor.reason,
+        "bits_as_int8": tensor.bits_as_codes,
         "stored": None if tensor.stored is None else dataclasses.asdict(tensor.stored),
         "keeps_type": tensor.keeps_type,
         "values": _before_and_after(tensor.values_before, tensor.values_after),

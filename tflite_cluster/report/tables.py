@@ -27,6 +27,7 @@ _LEFT: Final = {
     "Type",
     "Shape",
     "Left alone because",
+    "Keeps its type because",
     "For example",
     "Packed",
     "Weights of",

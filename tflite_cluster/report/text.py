@@ -11,6 +11,7 @@ from rich.text import Text
 from ..result import Result, SizePair, Strategy, TensorResult
 from .findings import decibels, fidelity_lines
 from .names import printable
+from .storing import benchmark_line, estimate_line, type_words
 from .tables import PIPE_WIDTH, hanging, print_parts, table, tensor_table
 
 _LEAST_NAME: Final = 20
@@ -32,20 +33,27 @@ def print_result(result: Result, written: bool) -> None:
 def render(result: Result, written: bool, width: int = PIPE_WIDTH) -> list[Table | Text]:
     """The parts of the report in order, for a terminal of `width` columns."""
     clustered = [tensor for tensor in result.tensors if tensor.clustered]
-    others = [tensor for tensor in result.tensors if tensor.reason is not None]
+    others = [(tensor.reason, tensor) for tensor in result.tensors if tensor.reason is not None]
+    kept = [(tensor.keeps_type, tensor) for tensor in result.tensors if tensor.keeps_type is not None]
     biases = sum(tensor.role == "bias" for tensor in result.tensors)
     parts: list[Table | Text] = []
     if clustered:
         parts += [_tensor_table(clustered, width), Text()]
     if others:
-        parts += [_reasons(others, width), Text()]
+        parts += [_reasons("Left alone because", others, width), Text()]
+    if kept:
+        parts += [_reasons("Keeps its type because", kept, width), Text()]
     if result.sizes is not None:
         parts += [_size_table(result), Text()]
     weights = sum(tensor.role == "weight" for tensor in result.tensors)
     lines = [(_strategy_line(result.strategy, weights), "")] if weights else []
     if biases:
         lines.append((f"{biases} {'bias' if biases == 1 else 'biases'} shifted to make up for mean errors", ""))
+    if result.if_stored is not None:
+        lines.append((estimate_line(result.if_stored), ""))
     lines += fidelity_lines(result.fidelity)
+    if result.benchmark is not None:
+        lines.append((benchmark_line(result.benchmark), ""))
     if result.destination is not None and written:
         lines.append((f"{printable(result.source)} → {printable(str(result.destination))}", ""))
     return parts + [Text(hanging(line, width), style) for line, style in lines]
@@ -74,7 +82,7 @@ def _tensor_row(tensor: TensorResult, width: int) -> dict[str, str]:
     cells = (
         printable(tensor.name),
         printable(tensor.operator, _MOST_OPERATORS if width < PIPE_WIDTH else None),
-        _type(tensor),
+        type_words(tensor),
         "×".join(map(str, tensor.shape)),
         f"{tensor.values_before} → {tensor.values_after}",
         decibels(tensor.sqnr),
@@ -83,25 +91,18 @@ def _tensor_row(tensor: TensorResult, width: int) -> dict[str, str]:
     return dict(zip(_COLUMNS, cells, strict=True))
 
 
-def _type(tensor: TensorResult) -> str:
-    """The type, and what it is stored as instead."""
-    if tensor.stored is None:
-        return tensor.type.lower()
-    scales = "1 scale" if tensor.stored.scales == 1 else f"{tensor.stored.scales} scales"
-    return f"{tensor.type.lower()} → {tensor.stored.type.lower()}, {scales}"
-
-
-def _reasons(tensors: list[TensorResult], width: int) -> Table:
+def _reasons(title: str, tensors: list[tuple[str, TensorResult]], width: int) -> Table:
+    """How many tensors there are for each reason."""
     by_reason: dict[str, list[TensorResult]] = defaultdict(list)
-    for tensor in tensors:
-        by_reason[tensor.reason or ""].append(tensor)
+    for reason, tensor in tensors:
+        by_reason[reason].append(tensor)
     rows = []
     for reason, group in sorted(by_reason.items(), key=lambda item: -sum(tensor.bytes for tensor in item[1])):
         total = sum(tensor.bytes for tensor in group)
         name = max(group, key=lambda tensor: tensor.bytes).name
         example = printable(name, _LEAST_NAME if width < PIPE_WIDTH else None)
         rows.append((printable(reason), f"{len(group)}", f"{total:,}", example))
-    return table(("Left alone because", "Constants", "Bytes", "For example"), rows, wrapped="Left alone because")
+    return table((title, "Constants", "Bytes", "For example"), rows, wrapped=title)
 
 
 def _size_table(result: Result) -> Table:

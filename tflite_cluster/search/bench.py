@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..model.layers import find_layer
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight
+from ..model.verify import Span
 from .allocation import price_at_sqnr
 from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Trust, make_job
 from .effort import Effort
@@ -24,7 +25,6 @@ from .judge import Chosen, Judge
 from .quality import Quality
 
 Progress = Callable[[str, int, int], None]
-Stores = Callable[[Weight], bool]
 
 _KEPT_ASIDE: Final = 0.2
 _LEAST_KEPT_ASIDE: Final = 40
@@ -97,12 +97,12 @@ def calibrate(
     seed: int,
     threads: int,
     progress: Progress,
-    stored: Stores,
+    stored: Container[Span],
 ) -> Bench:
     """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
 
-    stored: says of a weight whether it is to be stored as int8 codes. Raises InterpreterFailure if the original cannot
-    be run on the samples.
+    stored: the places of the weights that are to be stored as int8 codes. Raises InterpreterFailure if the original
+    cannot be run on the samples.
     """
     layers = {number: layer for number, weight in weights.items() if (layer := find_layer(model, weight))}
     effort = Effort.of(model, [(weights[number], layer) for number, layer in layers.items()])
@@ -120,7 +120,7 @@ def calibrate(
                 moments.pop(number, None),
                 observer.count,
                 trust,
-                stored=stored(weights[number]),
+                stored=weights[number].span in stored,
             ),
             weights,
         )
@@ -130,13 +130,18 @@ def calibrate(
 
 
 def cluster_blind(
-    model: Model, weights: Sequence[Weight], copy: PatchedCopy, threads: int, stored: Stores, clusters: int | None
+    model: Model,
+    weights: Sequence[Weight],
+    copy: PatchedCopy,
+    threads: int,
+    stored: Container[Span],
+    clusters: int | None,
 ) -> None:
     """Cluster without running the model: to a number of values, or so that all keep the same ratio of signal to noise.
 
     stored: as for `calibrate`.
     """
-    jobs = [make_job(model, weight, None, None, 0, SYNTHETIC, stored=stored(weight)) for weight in weights]
+    jobs = [make_job(model, weight, None, None, 0, SYNTHETIC, stored=weight.span in stored) for weight in weights]
     clusterer = Clusterer(model, copy, threads)
     if clusters is not None:
         clusterer.apply_count(_with_more(jobs, clusters), clusters)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..read import Model, Operator, Quantization, Subgraph, Tensor
 from ..verify import Span
-from .store import RUNTIME_VERSION, Stored
+from .store import RUNTIME_VERSION, STORED_SUFFIX, Stored
 
 
 def find_difference(before: Model, after: Model, stored: Mapping[Span, Stored]) -> str | None:
@@ -56,7 +56,7 @@ def _in_subgraph(before: Model, old: Subgraph, new: Subgraph, stored: Mapping[Sp
     for index in made:
         tensor = old.tensors[index]
         unnamed = _as_codes(tensor, stored[before.buffers[tensor.buffer]])
-        expected.append(replace(unnamed, index=made[index], name=f"{tensor.name}_int8"))
+        expected.append(replace(unnamed, index=made[index], name=tensor.name + STORED_SUFFIX))
     if len(expected) != len(new.tensors):
         yield f"subgraph {old.index} has {len(new.tensors)} tensors instead of {len(expected)}"
         return

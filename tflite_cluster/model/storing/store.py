@@ -38,6 +38,10 @@ _RUNTIMES: Final = {2: "1.14.0", 5: "2.7.0"}
 """Version of DEQUANTIZE -> the first runtime that has it: 2 takes int8 with one scale, 5 a scale per channel."""
 
 
+STORED_SUFFIX: Final = "_int8"
+"""What is put behind the name of a float32 tensor to name its codes."""
+
+
 @dataclass(frozen=True)
 class Stored:
     """A weight and the codes that will stand for it: real value = scale x code.
@@ -80,6 +84,23 @@ def write_stored(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase
         _write(model, stored, file)
     except ModelError as error:
         raise ModelError(f"{model.label}: {error}") from None
+
+
+def require_movable(model: Model, weights: Sequence[Weight]) -> None:
+    """Raise ModelError, before any work is done, for a model of which these weights could not be stored in the end."""
+    if weights:
+        nothing = [Stored(weight, np.zeros(weight.tensor.shape, np.int8), np.ones(1, np.float32)) for weight in weights]
+        write_stored(model, nothing, _Nowhere())
+
+
+class _Nowhere(io.BufferedIOBase):
+    """A file that forgets what is written."""
+
+    def write(self, content: object, /) -> int:
+        return len(memoryview(content))  # type: ignore[arg-type]
+
+    def seek(self, *_: int) -> int:
+        return 0
 
 
 def _write(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase) -> None:
@@ -152,7 +173,7 @@ class _Plan:
                 replaced[tensor.index] = self._int8(one, tensor, tables[tensor.index], b"")
                 continue
             operators.append(dequantize(code, len(tables) + len(tensors), tensor.index))
-            tensors.append(self._int8(one, tensor, tables[tensor.index], b"_int8"))
+            tensors.append(self._int8(one, tensor, tables[tensor.index], STORED_SUFFIX.encode()))
             place = field_at(self.data, "Tensor", tables[tensor.index], "buffer")
             assert place is not None
             self._put(place, 0)

@@ -1,0 +1,41 @@
+"""What the child process measures of a model that it runs: called through `InterpreterProcess.call`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from .runtime import Kernels, runtime_module
+from .worker import open_model
+
+
+def time_runs(
+    path: Path, key: str | None, sample: Mapping[str, npt.NDArray[Any]], threads: int, seconds: float
+) -> float:
+    """Seconds that one run takes, in the mean over as many as fit into `seconds`, after one that does not count."""
+    model = open_model(path, Kernels.DEFAULT, threads)
+    model.run(key, sample)
+    begun, runs = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds or not runs:
+        model.run(key, sample)
+        runs += 1
+    return (time.perf_counter() - begun) / runs
+
+
+def peak_memory() -> int | None:
+    """The most bytes of memory that this process has had since it began, mapped files included; None on Windows.
+
+    The interpreter's library is loaded for that, so that it counts before any model is opened too.
+    """
+    runtime_module()
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tflite_cluster.config import Config
 from tflite_cluster.fidelity.verdict import Accuracy, Fidelity, NoiseFloor, OutputFidelity, judge
-from tflite_cluster.result import Result, SizePair, Sizes, SpanWritten, Strategy, TensorResult
+from tflite_cluster.result import Benchmark, CodesWritten, Result, SizePair, Sizes, SpanWritten, Strategy, TensorResult
 from tflite_cluster.search.points import Point, Search
 from tflite_cluster.search.quality import Quality
 
@@ -96,7 +96,36 @@ def with_fidelity(fidelity: Fidelity, **gates: float) -> Result:
     return replace(DONE, config=Config(clusters=32, **gates), fidelity=judge(fidelity, **gates))  # type: ignore[arg-type]
 
 
+STORED = (
+    replace(
+        CLUSTERED[0], bits_after=4.71, values_after=41, stored=CodesWritten("INT8", 1),
+    ),
+    TensorResult(
+        "model/depthwise/kernel", "DEPTHWISE_CONV_2D", "FLOAT32", (1, 3, 3, 64), 2304, None,
+        576, 120, 33.1, 29.9, 7.4, SpanWritten(120_000, 122_304), stored=CodesWritten("INT8", 64),
+    ),
+    TensorResult(
+        "model/matmul", "BATCH_MATMUL", "FLOAT32", (64, 192), 49_152, None,
+        12_288, 60, 25.5, 29.8, 8.2, SpanWritten(122_304, 171_456),
+        keeps_type="BATCH_MATMUL would transpose it in every run, and be slower",
+    ),
+)  # fmt: skip
+BENCHMARK = Benchmark(0.0123, 0.01184, 0.96, 10_240_000, 10_260_000, 9, 2)
+
+
 RESULTS = {
+    "stored": replace(
+        DONE,
+        config=Config(store="int8", benchmark=True),
+        tensors=STORED,
+        sizes=replace(SIZES, file=SizePair(182_644, 90_100), zip9=SizePair(166_026, 23_100)),
+        benchmark=BENCHMARK,
+    ),
+    "would_be_stored": replace(
+        DONE,
+        tensors=(replace(CLUSTERED[0], bits_as_codes=4.6), *CLUSTERED[1:]),
+        benchmark=replace(BENCHMARK, threads=1, memory_before=40_000, memory_after=None),
+    ),
     "checked": DONE,
     "searched": replace(
         DONE,

@@ -115,7 +115,7 @@ def _size_table(result: Result) -> Table:
         ("xz", sizes.xz),
     ]
     rows = [
-        (name, f"{pair.before:,}", f"{pair.after:,}", "" if pair is sizes.file else f"{pair.ratio:.2f}")
+        (name, f"{pair.before:,}", f"{pair.after:,}", "" if pair.after == pair.before else f"{pair.ratio:.2f}")
         for name, pair in named
         if pair is not None
     ]

@@ -1,0 +1,171 @@
+"""--store int8, from the command line to the new file: smaller, the same operators, and proof of what it holds."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_models import FOLDER, MODELS
+
+from tflite_cluster import ModelError, cluster
+from tflite_cluster import api as api_module
+from tflite_cluster import proof as proof_module
+from tflite_cluster.cli import main
+from tflite_cluster.model.draft import Draft
+from tflite_cluster.model.patch import PatchedCopy
+from tflite_cluster.model.read import open_model
+from tflite_cluster.model.select import select
+from tflite_cluster.model.storing.storable import storable
+
+DIGITS = Path(__file__).parents[1] / "examples" / "digits.tflite"
+
+
+def operators(path: Path) -> list[str]:
+    return [operator.name for subgraph in open_model(path).subgraphs for operator in subgraph.operators]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.tflite"
+    path.write_bytes(DIGITS.read_bytes())
+    with np.load(DIGITS.with_suffix(".samples.npz")) as samples:
+        np.savez(tmp_path / "in.samples.npz", **{name: values[:100] for name, values in samples.items()})
+    return path
+
+
+def test_the_default_run_with_codes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored, same, report = (source.with_name(name) for name in ("stored.tflite", "same.tflite", "report.json"))
+    assert main([str(source), str(stored), "--store", "int8", "--benchmark", "--report", str(report)]) == 0
+    printed = capsys.readouterr().out
+    assert "float32 → int8, 1 scale" in printed
+    assert "Speed:" in printed
+    assert main([str(source), str(same)]) == 0
+    assert "With --store int8 the file would take about" in capsys.readouterr().out
+    assert stored.stat().st_size < 0.5 * same.stat().st_size
+
+    found = json.loads(report.read_text())
+    kept = [tensor for tensor in found["tensors"] if tensor["keeps_type"]]
+    codes = [tensor for tensor in found["tensors"] if tensor["stored"]]
+    assert len(codes) + len(kept) == sum(tensor["clustered"] for tensor in found["tensors"])
+    assert found["if_stored_as_int8"] is None
+    assert found["benchmark"]["seconds_after"] > 0
+    assert found["sizes"]["file"]["after"] == stored.stat().st_size
+    assert found["fidelity"]["passed"]
+    before, after = operators(source), operators(stored)
+    assert after == ["DEQUANTIZE"] * len(codes) + before
+
+
+@pytest.mark.parametrize("how", [["--clusters", "16"], ["--clusters", "16", "--no-check"], ["--no-check"]])
+def test_without_a_search_too(how: list[str], source: Path) -> None:
+    stored = source.with_name("stored.tflite")
+    assert main([str(source), str(stored), "--store", "int8", "--quiet", *how]) == 0
+    model = open_model(stored)
+    codes = [weight for weight in select(model)[0] if weight.storage.type == "INT8"]
+    assert codes
+    if "--clusters" in how:
+        for weight in codes:
+            values = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+            assert len(np.unique(values)) <= 16
+
+
+@pytest.mark.parametrize("path", [path for path in MODELS if "float" in path.stem], ids=lambda path: path.stem)
+def test_every_float_model_gives_codes_or_reasons(path: Path, tmp_path: Path) -> None:
+    result = cluster(path, tmp_path / "out.tflite", store="int8", clusters=4, force=True, measure=False)
+    model = open_model(path)
+    weights = {weight.tensor.name: weight for weight in select(model)[0]}
+    for tensor in result.tensors:
+        if tensor.clustered and tensor.type in ("FLOAT32", "FLOAT16", "BFLOAT16"):
+            assert (tensor.stored is None) == (storable(model, weights[tensor.name]) is not None)
+            assert (tensor.keeps_type is None) == (tensor.stored is not None)
+    assert result.fidelity.status != "broken"
+
+
+def test_integer_weights_are_not_touched_by_the_option() -> None:
+    one, other = (cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, store=store) for store in ("same", "int8"))
+    assert one.model == other.model
+    assert all(tensor.stored is None and tensor.keeps_type is None for tensor in other.tensors)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_same_input_same_bytes(workers: int, source: Path) -> None:
+    results = [cluster(source, store="int8", workers=each, measure=False) for each in (2, workers)]
+    assert results[0].model == results[1].model
+
+
+def test_a_size_is_that_of_the_new_file(source: Path) -> None:
+    """Far below what float32 words can be zipped to at any use."""
+    stored = source.with_name("stored.tflite")
+    assert main([str(source), str(stored), "--store", "int8", "--max-size", "9x", "--quiet"]) == 0
+
+
+def put(path: Path, position: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(position)
+        file.write(content)
+
+
+def flip_a_code(new: Draft, _: PatchedCopy) -> None:
+    weight = next(weight for weight in select(new.reopen())[0] if weight.storage.type == "INT8")
+    put(new.path, weight.span.start + 7, bytes([new.path.read_bytes()[weight.span.start + 7] ^ 1]))
+
+
+def change_a_scale(new: Draft, copy: PatchedCopy) -> None:
+    content = new.path.read_bytes()
+    scale = next(iter(copy.stored.values())).scale[:1].tobytes()
+    put(new.path, content.index(scale), struct.pack("<f", 0.5))
+
+
+def rename_an_output(new: Draft, copy: PatchedCopy) -> None:
+    name = next(iter(copy.model.subgraphs)).tensors[0].name.encode()
+    put(new.path, new.path.read_bytes().index(name), b"Q")
+
+
+def change_another_constant(new: Draft, copy: PatchedCopy) -> None:
+    model = copy.model
+    used = {weight.span for weight in select(model)[0]}
+    span = next(span for span in model.buffers if span.size and span not in used)
+    content = bytes(model.data[span.start : span.stop])
+    put(new.path, new.path.read_bytes().index(content), bytes([content[0] ^ 0x40]))
+
+
+DAMAGES = [flip_a_code, change_a_scale, rename_an_output, change_another_constant]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=[damage.__name__ for damage in DAMAGES])
+def test_damage_to_the_new_file_is_seen(damage, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    def prove_stored(copy: PatchedCopy, new: Draft) -> None:
+        new.flush()
+        damage(new, copy)
+        proof_module.prove_stored(copy, new)
+
+    monkeypatch.setattr(api_module, "prove_stored", prove_stored)
+    destination = source.with_name("out.tflite")
+    with pytest.raises(ModelError, match=r"in\.tflite: .*; nothing was written"):
+        cluster(source, destination, clusters=8, check=False, measure=False, store="int8")
+    assert not destination.exists()
+
+
+def test_what_cannot_be_moved_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not after minutes of work."""
+    source = tmp_path / "zip64.tflite"
+    end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, 46, 0xFFFFFFFF, 0)
+    source.write_bytes(DIGITS.read_bytes() + bytes(46) + end)
+    monkeypatch.setattr("tflite_cluster.strategy.calibrate", lambda *_: pytest.fail("work was done"))
+    with pytest.raises(ModelError, match=r"zip64\.tflite: the zip appended to it"):
+        cluster(source, tmp_path / "out.tflite", store="int8")
+    assert not (tmp_path / "out.tflite").exists()
+
+
+def test_speed_needs_runs(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(source), str(source.with_name("out.tflite")), "--benchmark", "--no-check"]) == 2
+    assert "benchmark needs the model to be run" in capsys.readouterr().err
+    assert main([str(source), str(source.with_name("out.tflite")), "--store", "int4"]) == 2
+
+
+def test_codes_and_channels_contradict_each_other(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--store", "int8", "--granularity", "axis", "--clusters", "8"]
+    assert main([str(source), str(source.with_name("out.tflite")), *options]) == 2
+    assert "leave --granularity at 'tensor'" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from .model.patch import PatchedCopy
 from .model.read import Model
 from .model.select import Weight, select
 from .model.source import is_still
+from .model.storing.copy import StoredCopy
 from .model.storing.same import find_difference
 from .model.verify import Span
 from .result import Result
@@ -37,7 +38,7 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
     for stored in copy.stored.values():
         if result.config.clusters is not None and len(set(stored.codes.tobytes())) > result.config.clusters:
             raise ModelError(
-                f"{new.label}: tensor '{stored.weight.tensor.name}' holds more codes than the "
+                f"{new.label}: tensor '{stored.name}' holds more codes than the "
                 f"{result.config.clusters} that are asked for; nothing was written"
             )
 
@@ -50,9 +51,9 @@ def prove_stored(copy: PatchedCopy, new: Draft) -> None:
     was there; all other tensors, operators with their options, inputs, outputs and signatures are the same. Raises
     ModelError if not.
     """
-    if not copy.stored:
+    if not isinstance(new, StoredCopy):
         return
-    difference = find_difference(copy.reopen(), new.reopen(), copy.stored)
+    difference = find_difference(copy.reopen(), new.reopen(), new.stored)
     if difference is not None:
         raise ModelError(f"the new {copy.model.label}: {difference}; nothing was written")
 

@@ -36,7 +36,7 @@ def finely(model: Model, weight: Weight, *, per_channel: bool) -> Stored:
     others = tuple(other for other in range(real.ndim) if other != axis)
     largest = abs(real).max(axis=others, keepdims=True)
     scale = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
-    return Stored(weight, np.rint(real / scale).astype(np.int8), scale.reshape(-1), axis)
+    return Stored.of(weight, np.rint(real / scale).astype(np.int8), scale.reshape(-1), axis)
 
 
 def unpacked(one: Stored) -> np.ndarray:
@@ -56,9 +56,10 @@ def patched_model(model: Model, stored: Sequence[Stored]) -> bytes:
     """The model with the same values in its float weights."""
     data = bytearray(model.data)
     for one in stored:
-        span = one.weight.span
+        span = one.span
         codes = unpacked(one).reshape(-1)
-        data[span.start : span.stop] = one.weight.storage.encode(codes, model.data[span.start : span.stop])
+        kind = "<f2" if one.tensors[0].type == "FLOAT16" else "<f4"
+        data[span.start : span.stop] = codes.astype(kind).tobytes()
     return bytes(data)
 
 
@@ -68,7 +69,7 @@ def expected_dump(before: bytes, stored: Sequence[Stored]) -> dict[str, Any]:
     if not stored:
         return after
     version = max(2 if len(one.scale) == 1 else 5 for one in stored)
-    spans = {one.weight.span: one for one in stored}
+    spans = {one.span: one for one in stored}
     for index, span in enumerate(model.buffers):
         if span in spans:
             codes, outside = spans[span].codes.tobytes(), after["buffers"][index]["outside"]
@@ -76,7 +77,7 @@ def expected_dump(before: bytes, stored: Sequence[Stored]) -> dict[str, Any]:
     _raise_runtime(model, after, RUNTIMES[version])
     code = _dequantize_code(after, version)
     added: dict[int, list[dict[str, Any]]] = {}
-    pairs = ((one, tensor) for one in stored for tensor in one.weight.tensors)
+    pairs = ((one, tensor) for one in stored for tensor in one.tensors)
     for one, tensor in sorted(pairs, key=lambda pair: pair[1].index):
         graph = after["subgraphs"][tensor.subgraph]
         float_tensor = graph["tensors"][tensor.index]

@@ -189,13 +189,14 @@ _BUILDERS: Final = {
     "BATCH_MATMUL": _batch_matmul,
 }
 
-_BIAS_OPERANDS: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2}
+BIAS_OPERANDS: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2}
+"""Which operand is the bias, of operators for which one may make up for mean errors."""
 
 
 def _bias(model: Model, layer: Layer) -> Bias | None:
     """The bias operand, if it is a plain constant of known type that nothing else shares."""
     operator, rows = layer.operator, layer.rows.groups
-    operand = _BIAS_OPERANDS.get(operator.name)
+    operand = BIAS_OPERANDS.get(operator.name)
     if operand is None or operand >= len(operator.inputs) or operator.inputs[operand] < 0:
         return None
     tensor = _tensor(model, operator, operand)

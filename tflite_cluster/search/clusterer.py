@@ -170,7 +170,7 @@ def _to_count(job: Job, clusters: int) -> Priced | OnGrid:
 def _stored(job: Job, found: OnGrid) -> Stored:
     shape = job.weight.tensor.shape
     axis = None if len(found.scale) == 1 else job.weight.users[0].axis % len(shape)
-    return Stored(job.weight, as_flat(found.codes, job.rows).reshape(shape), found.scale, axis)
+    return Stored.of(job.weight, as_flat(found.codes, job.rows).reshape(shape), found.scale, axis)
 
 
 def shifted_bias(model: Model, bias: Bias, shift: Array) -> memoryview:

@@ -9,6 +9,8 @@ from typing import cast
 
 from ..draft import Draft
 from ..patch import PatchedCopy
+from ..select import select
+from .biases import exact_biases
 from .store import write_stored
 
 
@@ -20,7 +22,10 @@ class StoredCopy(Draft):
         self._copy = copy
 
     def _fill(self) -> None:
-        write_stored(self._copy.reopen(), list(self._copy.stored.values()), cast(io.BufferedIOBase, self._file))
+        model = self._copy.reopen()
+        weights = [weight for weight in select(model)[0] if weight.span in self._copy.stored]
+        self.stored = exact_biases(model, weights) | self._copy.stored
+        write_stored(model, list(self.stored.values()), cast(io.BufferedIOBase, self._file))
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def _differences(before: Model, after: Model, stored: Mapping[Span, Stored]) -> 
         before.forget(old)
         after.forget(new)
         if not same and before.metadata.get(number) != RUNTIME_VERSION:
-            what = "buffer" if codes is None else f"tensor '{codes.weight.tensor.name}': the codes in buffer"
+            what = "buffer" if codes is None else f"tensor '{codes.name}': the codes in buffer"
             yield f"{what} {number} is not what was written"
     for one, other in zip(before.subgraphs, after.subgraphs, strict=True):
         yield from _in_subgraph(before, one, other, stored)

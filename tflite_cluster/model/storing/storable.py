@@ -6,6 +6,7 @@ from typing import Final
 
 from ..read import Model, Tensor
 from ..select import User, Weight, is_adjoint
+from .biases import float16_bias, is_exact
 from .references import has_unknown_fields, root, tables_of, target_at
 
 _METADATA: Final = {
@@ -66,8 +67,9 @@ def _of_tensor(model: Model, weight: Weight, tensor: Tensor) -> str | None:
     if largest and tensor.type == "FLOAT32" and any(user.operator.name in _TABLES for user in weight.users):
         return "few of its rows are read at a time, and all of them would be unpacked into memory"
     if tensor.type == "FLOAT16":
-        if any(user.operator.name == "CONV_2D" for user in weight.users):
-            return "beside a float16 bias, XNNPACK would leave the convolution to slower kernels"
+        biases = [bias for user in weight.users if (bias := float16_bias(model, user)) is not None]
+        if not all(is_exact(model, bias) for bias in biases):
+            return "beside a float16 bias that stays so, XNNPACK would leave the operator to slower kernels"
         return _of_float16(model, tensor, readers)
     between = sorted(readers - {user.operator.name for user in weight.users})
     return f"{', '.join(between)} changes its type before it is used" if between else None

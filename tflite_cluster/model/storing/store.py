@@ -44,20 +44,22 @@ STORED_SUFFIX: Final = "_int8"
 
 @dataclass(frozen=True)
 class Stored:
-    """A weight and the codes that will stand for it: real value = scale x code.
+    """A constant at a place in the file, of which all tensors are given, and the codes that will stand for it:
+    real value = scale x code.
 
-    codes: of the tensor's shape. scale: float32 (1,), or one for each index of `axis`.
+    codes: of the tensors' shape. scale: float32 (1,), or one for each index of `axis`.
     """
 
-    weight: Weight
+    span: Span
+    tensors: tuple[Tensor, ...]
     codes: npt.NDArray[np.int8]
     scale: npt.NDArray[np.float32]
     axis: int | None = None
 
     def __post_init__(self) -> None:
-        shape = self.weight.tensor.shape
+        shape = self.tensors[0].shape
         if self.codes.dtype != np.int8 or self.codes.shape != shape:
-            raise ValueError(f"codes of {self.weight.tensor.name} must be int8 of shape {shape}")
+            raise ValueError(f"codes of {self.name} must be int8 of shape {shape}")
         if self.scale.shape != ((1,) if self.axis is None else (shape[self.axis],)):
             raise ValueError(f"{len(self.scale)} scales along axis {self.axis} do not fit the shape {shape}")
 
@@ -68,6 +70,18 @@ class Stored:
         behind = self.codes.ndim - axis - 1
         scale = self.scale if self.axis is None else self.scale.reshape(-1, *[1] * behind)
         return self.codes * scale
+
+    @classmethod
+    def of(
+        cls, weight: Weight, codes: npt.NDArray[np.int8], scale: npt.NDArray[np.float32], axis: int | None = None
+    ) -> Stored:
+        """A weight and its codes."""
+        return cls(weight.span, weight.tensors, codes, scale, axis)
+
+    @property
+    def name(self) -> str:
+        """The name of the first tensor."""
+        return self.tensors[0].name
 
     @property
     def version(self) -> int:
@@ -89,7 +103,8 @@ def write_stored(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase
 def require_movable(model: Model, weights: Sequence[Weight]) -> None:
     """Raise ModelError, before any work is done, for a model of which these weights could not be stored in the end."""
     if weights:
-        nothing = [Stored(weight, np.zeros(weight.tensor.shape, np.int8), np.ones(1, np.float32)) for weight in weights]
+        one = np.ones(1, np.float32)
+        nothing = [Stored.of(weight, np.zeros(weight.tensor.shape, np.int8), one) for weight in weights]
         write_stored(model, nothing, _Nowhere())
 
 
@@ -132,7 +147,7 @@ class _Plan:
         """Codes in the place of float bytes, and cuts of whole multiples of the alignment behind them."""
         lengths = dict[Span, int]()
         for one in stored:
-            span = one.weight.span
+            span = one.span
             cut = (span.size - one.codes.size) // self.alignment * self.alignment
             kept = np.zeros(span.size - cut, np.int8)
             kept[: one.codes.size] = one.codes.reshape(-1)
@@ -157,7 +172,7 @@ class _Plan:
         code = self._dequantize_code(version)
         by_subgraph = defaultdict[int, list[tuple[Stored, Tensor]]](list)
         for one in stored:
-            for tensor in one.weight.tensors:
+            for tensor in one.tensors:
                 by_subgraph[tensor.subgraph].append((one, tensor))
         for subgraph, members in by_subgraph.items():
             self._extend_subgraph(subgraph, sorted(members, key=lambda member: member[1].index), code)

@@ -1,0 +1,84 @@
+"""Float16 biases as int8 codes that stand for exactly the same values.
+
+XNNPACK leaves an operator to slower kernels if its weights are unpacked from int8 and its bias from float16. Codes of
+64 and -64 with a scale of their own for each element are exact, and the scales zip as the float16 values do: they have
+the same leading bits, and zeros behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+
+from ..layers import BIAS_OPERANDS
+from ..read import Model, Tensor
+from ..select import User, Weight
+from ..verify import Span
+from .references import has_unknown_fields, root, tables_of, target_at
+from .store import Stored
+
+_BIASES: Final = BIAS_OPERANDS | {"TRANSPOSE_CONV": 3}
+_CODE: Final = 64
+"""A power of two, by which to divide a float32 is exact."""
+
+
+def float16_bias(model: Model, user: User) -> Tensor | None:
+    """The float16 constant from which the bias of an operator is unpacked; None if it has no such bias."""
+    operator = user.operator
+    operand = _BIASES.get(operator.name, len(operator.inputs))
+    if operand >= len(operator.inputs):
+        return None
+    subgraph = model.subgraphs[operator.subgraph]
+    for other in subgraph.operators:
+        if other.name == "DEQUANTIZE" and operator.inputs[operand] in other.outputs:
+            source = subgraph.tensors[other.inputs[0]]
+            return source if source.type == "FLOAT16" and model.buffers[source.buffer].size else None
+    return None
+
+
+def is_exact(model: Model, bias: Tensor) -> bool:
+    """Whether a bias can become codes: all that use its bytes must take them, and its values must be finite."""
+    span = model.buffers[bias.buffer]
+    if any(model.buffers[index] == span for index in model.metadata):
+        return False
+    values = np.frombuffer(model.data[span.start : span.stop], "<f2")
+    return bool(np.isfinite(values).all()) and all(
+        _fits(model, tensor, len(values)) for tensor in _holders(model, span)
+    )
+
+
+def _holders(model: Model, span: Span) -> list[Tensor]:
+    return [tensor for tensor in model.tensors if model.buffers[tensor.buffer] == span]
+
+
+def _fits(model: Model, tensor: Tensor, length: int) -> bool:
+    subgraph = model.subgraphs[tensor.subgraph]
+    readers = {operator.name for operator in subgraph.operators if tensor.index in operator.inputs}
+    data = model.data
+    table = tables_of(data, target_at(data, "Model", root(data), "subgraphs"))[tensor.subgraph]
+    place = tables_of(data, target_at(data, "SubGraph", table, "tensors"))[tensor.index]
+    return (
+        tensor.type == "FLOAT16"
+        and tensor.shape == (length,)
+        and not tensor.is_sparse
+        and readers <= {"DEQUANTIZE"}
+        and tensor.index not in (*subgraph.inputs, *subgraph.outputs)
+        and not has_unknown_fields(data, "Tensor", place)
+    )
+
+
+def exact_biases(model: Model, weights: Iterable[Weight]) -> dict[Span, Stored]:
+    """The codes of the float16 biases beside these weights, which are `storable`, by place."""
+    found: dict[Span, Stored] = {}
+    for weight in weights:
+        for user in weight.users:
+            bias = float16_bias(model, user)
+            if bias is not None and model.buffers[bias.buffer] not in found:
+                span = model.buffers[bias.buffer]
+                values = np.frombuffer(model.data[span.start : span.stop], "<f2").astype(np.float32)
+                scale = np.where(values == 0, np.float32(1), np.abs(values) / np.float32(_CODE))
+                codes = (np.sign(values) * _CODE).astype(np.int8)
+                found[span] = Stored(span, tuple(_holders(model, span)), codes, scale, axis=0)
+    return found

@@ -19,6 +19,8 @@ from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.storable import storable
+from tflite_cluster.search.allocation import price_at_sqnr
+from tflite_cluster.search.clusterer import SYNTHETIC, Clusterer, make_job
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits.tflite"
 
@@ -169,3 +171,21 @@ def test_codes_and_channels_contradict_each_other(source: Path, capsys: pytest.C
     options = ["--store", "int8", "--granularity", "axis", "--clusters", "8"]
     assert main([str(source), str(source.with_name("out.tflite")), *options]) == 2
     assert "leave --granularity at 'tensor'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("sqnr", "as_codes"), [(20, True), (75, False)])
+def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: bool, source: Path) -> None:
+    """Where 255 steps from the largest to the smallest are too coarse for what a bit may cost."""
+    model = open_model(source)
+    weight = max(select(model)[0], key=lambda weight: weight.span.size)
+    job = make_job(model, weight, None, None, 0, SYNTHETIC, stored=True)
+    with PatchedCopy(model, source.with_name("out.tflite")) as copy:
+        Clusterer(model, copy, threads=1).apply(job, price_at_sqnr(job, sqnr))
+        assert (weight.span in copy.stored) is as_codes
+
+
+def test_a_float_weight_that_could_be_stored_says_why_not(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tflite_cluster.search.bench._BLIND_SQNR", 75.0)
+    result = cluster(source, store="int8", check=False, force=True)
+    reasons = {tensor.keeps_type for tensor in result.tensors if tensor.clustered and tensor.stored is None}
+    assert reasons == {"its values are too far apart for 255 codes"}

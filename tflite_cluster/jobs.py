@@ -37,6 +37,8 @@ _AT_ONCE: Final = 128 << 20
 _CODES: Final = 255
 """How many different int8 codes there are with a counterpart."""
 
+_TOO_FAR_APART: Final = "its values are too far apart for 255 codes"
+
 
 def no_progress(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
@@ -131,7 +133,7 @@ def _describe(model: Model, weight: Weight, content: bytes, stored: Stored | Non
     tensor = _tensor(weight, None, compared, *_bits(weight, raw, content, config))
     keeps = storable(model, weight) if weight.storage.is_float else None
     if config.store == "int8":
-        return replace(tensor, keeps_type=keeps)
+        return replace(tensor, keeps_type=(keeps or _TOO_FAR_APART) if weight.storage.is_float else None)
     if keeps is not None or not config.measure or compared.values_after > _CODES:
         return tensor
     return replace(tensor, bits_as_codes=deflated_bits(_as_codes(weight, content), weight.count))

@@ -42,6 +42,13 @@ SYNTHETIC: Final = Trust(observations_per_sample=4, floor=0.1, shifts_biases=Fal
 """Made-up inputs have means of their own, so that a bias fitted to them can ruin a model."""
 
 
+_FLOAT_BITS: Final = 1.9
+"""Bits that deflate spends on a float32 word beyond the entropy of the words."""
+
+_SCALE_BITS: Final = 32
+"""Bits of a scale, if it is not that of other channels too."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A weight with all that clustering it takes.
@@ -158,9 +165,16 @@ class Clusterer:
 
 
 def _at_price(job: Job, price: float) -> Priced | OnGrid:
+    """On a grid if it is to be stored as codes, unless its channels are too far apart for those to be worth it."""
     if job.channels is None:
         return cluster_at_price(job.matrix, price)
-    return grid_at_price(job.matrix, price, job.channels)
+    grid = grid_at_price(job.matrix, price, job.channels)
+    if len(grid.scale) == 1:
+        return grid
+    free = cluster_at_price(job.matrix, price)
+    count, scales = job.matrix.codes.size, len(np.unique(grid.scale))
+    words, codes = count * (free.entropy + _FLOAT_BITS), count * grid.entropy + scales * _SCALE_BITS
+    return free if free.error + price * words < grid.error + price * codes else grid
 
 
 def _to_count(job: Job, clusters: int) -> Priced | OnGrid:

@@ -14,7 +14,7 @@ from PIL import Image
 from tflite_cluster.cli import main
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("choosing-a-target.md", "compare.md", "inspect.md", "samples.md")
+NAMES = ("choosing-a-target.md", "compare.md", "inspect.md", "samples.md", "storing-as-int8.md")
 DOCUMENTS = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in NAMES}
 COMMANDS = [
     line

@@ -14,7 +14,7 @@ from PIL import Image
 from tflite_cluster.cli import main
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("choosing-a-target.md", "compare.md", "inspect.md", "samples.md", "storing-as-int8.md")
+NAMES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 DOCUMENTS = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in NAMES}
 COMMANDS = [
     line
@@ -22,6 +22,7 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", text, re.S)
     for line in block.splitlines()
 ]
+TROUBLES = re.findall(r"```text\n\$ (.*?)\n(.*?)```", DOCUMENTS["troubleshooting.md"], re.S)
 SAMPLES = 30
 
 
@@ -56,6 +57,26 @@ def test_command(command: str, workplace: Path, capsys: pytest.CaptureFixture[st
     assert (workplace / "smaller.tflite").is_file() == clusters
     if clusters and ("labels." in command or "mine" in command):
         assert "30 labelled samples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "said"), TROUBLES)
+def test_trouble(command: str, said: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fixtures = ROOT / "tests" / "fixtures"
+    shutil.copy(fixtures / "custom_operator_float32.tflite", workplace / "custom.tflite")
+    shutil.copy(fixtures / "four_values_float32.tflite", workplace / "few.tflite")
+    (workplace / "page.tflite").write_bytes(b"<!DOCTYPE html>" * 100)
+    (workplace / "cut.tflite").write_bytes((workplace / "model.tflite").read_bytes()[:50_000])
+    np.savez("misfit.npz", x=np.zeros((3, 5), np.float32))
+    with np.load("samples.npz") as samples:
+        np.savez("from_one.npz", x=samples["x"], y=samples["y"] + 1)
+    code = main(shlex.split(command)[1:])
+    output = capsys.readouterr()
+    assert said.rstrip("\n") in output.out + output.err
+    assert (code != 0) == ("error" in said)
+
+
+def test_there_are_troubles() -> None:
+    assert len(TROUBLES) == 9
 
 
 def test_there_are_commands() -> None:

@@ -10,6 +10,7 @@ no wheels for every system). A finding is written to crash-… (or timeout-…, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import shutil
 import sys
@@ -31,6 +32,8 @@ with atheris.instrument_imports(include=["tflite_cluster.model", "tflite_cluster
     from tflite_cluster.model.layers import find_layer, real_rows
     from tflite_cluster.model.read import open_model
     from tflite_cluster.model.select import select
+    from tflite_cluster.model.storing.storable import storable
+    from tflite_cluster.model.storing.store import require_movable
 
 from mutations import MUTATIONS  # noqa: E402
 
@@ -55,6 +58,8 @@ def read(data: bytes) -> None:
         layer = find_layer(model, weight)
         if layer is not None:
             real_rows(model, weight, layer.rows)
+    with contextlib.suppress(TfliteClusterError):
+        require_movable(model, [weight for weight in weights if storable(model, weight) is None])
 
 
 def mutate(data: bytes, longest: int, seed: int) -> bytes:

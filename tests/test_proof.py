@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fixture_models import FOLDER
 
@@ -15,6 +16,7 @@ from tflite_cluster import api as api_module
 from tflite_cluster import proof as proof_module
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model
+from tflite_cluster.model.verify import Span
 
 SOURCE = FOLDER / "fully_connected_float32.tflite"
 Damage = Callable[[PatchedCopy, Result], Result | None]
@@ -53,6 +55,18 @@ def another_value(copy: PatchedCopy, result: Result) -> None:
     put(copy, start_of_weight(result) + 400, struct.pack("<f", 0.123456))
 
 
+def a_value_outside_the_codebook(copy: PatchedCopy, result: Result) -> None:
+    """In place of one of the codebook, wherever that stands: the count stays the same."""
+    span = result.spans[0]
+    values = np.frombuffer(copy.read_span(Span(span.start, span.stop)), "<f4")
+    put(copy, span.start, np.where(values == values[0], np.float32(0.123456), values).tobytes())
+
+
+def values_of_the_codebook_elsewhere(copy: PatchedCopy, result: Result) -> None:
+    span = result.spans[0]
+    put(copy, span.start, np.frombuffer(copy.read_span(Span(span.start, span.stop)), "<f4")[::-1].tobytes())
+
+
 def one_value_less(copy: PatchedCopy, result: Result) -> None:
     span = result.spans[0]
     put(copy, span.start, bytes(span.stop - span.start))
@@ -71,6 +85,8 @@ DAMAGES: list[tuple[Damage, str]] = [
     (at_the_end, "differs from it at byte"),
     (longer, "has another length"),
     (another_value, r"tensor 'MatMul' holds 9 values, and 8 were written"),
+    (a_value_outside_the_codebook, r"tensor 'MatMul' holds other values than were written"),
+    (values_of_the_codebook_elsewhere, r"tensor 'MatMul' holds other values than were written"),
     (one_value_less, r"tensor 'MatMul' holds 1 values, and 8 were written"),
     (a_span_not_reported, "differs from it at byte"),
     (more_than_asked_for, r"holds 8 values, and 4 are asked for"),

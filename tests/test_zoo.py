@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tflite_cluster import cluster
+from tflite_cluster.cli import main
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 
@@ -49,6 +50,13 @@ def test_a_real_model_changes_in_its_weights_only(path: Path, tmp_path: Path) ->
         weight = stored[tensor.span.start]
         written = memoryview(after)[tensor.span.start : tensor.span.stop]
         assert len(np.unique(weight.storage.decode(written, weight.count))) <= CLUSTERS
+
+    assert main(["diff", str(path), str(destination)]) == 0
+    name = next(iter(stored.values())).tensor.name.encode()
+    changed = after.copy()
+    changed[path.read_bytes().index(name)] ^= 1  # a letter of it: no weight, and no bias, which diff lets pass
+    changed.tofile(tmp_path / "changed.tflite")
+    assert main(["diff", str(path), str(tmp_path / "changed.tflite")]) == 99
 
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(destination) as new:

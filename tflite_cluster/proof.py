@@ -21,7 +21,8 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
     """See that the result is true of the new file, and that the input is still what it was.
 
     Outside the reported spans no byte differs; the new file is safe to read, with the same weights at the same places;
-    each holds as many values as the result says, and no more than were asked for. Raises ModelError if not.
+    each holds the very values that clustering put on its codebook, as many as the result says, and no more than were
+    asked for. Raises ModelError if not.
     """
     if source is not None and not is_still(source, model.data):
         raise ModelError(f"{model.label}: changed while it was read; nothing was written: run it again")
@@ -35,6 +36,13 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
             weight = weights[Span(tensor.span.start, tensor.span.stop)]
             most = result.config.clusters if result.config.granularity == "tensor" else None
             _check_values(new, weight, tensor.values_after or 0, most)
+        if tensor.span is not None:
+            span = Span(tensor.span.start, tensor.span.stop)
+            if not copy.was_written(span, new.data[span.start : span.stop]):
+                raise ModelError(
+                    f"{new.label}: tensor '{tensor.name}' holds other values than were written; nothing was written"
+                )
+            new.forget(span)
     for stored in copy.stored.values():
         if result.config.clusters is not None and len(set(stored.codes.tobytes())) > result.config.clusters:
             raise ModelError(

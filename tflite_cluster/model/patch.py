@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Iterable
@@ -24,12 +25,20 @@ class Content:
     stored: Stored | None
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A digest of what was written to a span, and the codes that are to stand for it."""
+
+    digest: bytes
+    stored: Stored | None
+
+
 class PatchedCopy(Draft):
     """A copy of the model, of the same length, in which spans are written and restored."""
 
     def __init__(self, model: Model, destination: Path) -> None:
         super().__init__(model, destination)
-        self._spans: dict[Span, Stored | None] = {}
+        self._spans: dict[Span, _Written] = {}
         self._version = time.time_ns()
 
     def _fill(self) -> None:
@@ -48,7 +57,7 @@ class PatchedCopy(Draft):
         with self._new.writing():
             self._file.seek(span.start)
             self._file.write(content)
-        self._spans[span] = stored
+        self._spans[span] = _Written(_digest(content), stored)
 
     @property
     def spans(self) -> frozenset[Span]:
@@ -58,16 +67,21 @@ class PatchedCopy(Draft):
     @property
     def stored(self) -> dict[Span, Stored]:
         """The codes that are to stand for what was written, where there are any, in the order of the file."""
-        return {span: stored for span, stored in sorted(self._spans.items()) if stored is not None}
+        spans = ((span, self._spans[span].stored) for span in sorted(self._spans))
+        return {span: stored for span, stored in spans if stored is not None}
 
     def read_span(self, span: Span) -> bytes:
         """The bytes of a span as they now are."""
         self._file.seek(span.start)
         return self._file.read(span.size)
 
+    def was_written(self, span: Span, content: memoryview) -> bool:
+        """Whether a span was written, and last with this content."""
+        return span in self._spans and self._spans[span].digest == _digest(content)
+
     def contents(self) -> dict[Span, Content]:
         """What the written spans hold, to be put back later."""
-        return {span: Content(self.read_span(span), stored) for span, stored in self._spans.items()}
+        return {span: Content(self.read_span(span), written.stored) for span, written in self._spans.items()}
 
     def put_back(self, contents: dict[Span, Content]) -> None:
         """Make the file what it was when it had these contents."""
@@ -112,3 +126,7 @@ class PatchedCopy(Draft):
                     f"{self._model.label}: the new file differs from it at byte {begin} or soon after, "
                     "where nothing was to change; nothing was written"
                 )
+
+
+def _digest(content: memoryview) -> bytes:
+    return hashlib.blake2b(content).digest()

@@ -43,11 +43,13 @@ def contents(folder: Path = Path()) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KB, which the model does not fit on."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of 64 KB, which the model does not fit on, or of as many as the test says."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], capture_output=True, check=False)
+    size = getattr(request, "param", 64)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", disk]
+    mounted = subprocess.run(command, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
     try:
@@ -62,6 +64,17 @@ def test_a_full_disk(small_disk: Path, capsys: Captured) -> None:
     message = capsys.readouterr().err
     assert message.endswith("out.tflite cannot be written: No space left on device; nothing was changed\n")
     assert message.count("\n") == 1
+    assert contents(small_disk) == {"out.tflite": b"old"}
+
+
+@pytest.mark.parametrize("small_disk", [192], indirect=True)
+def test_a_full_disk_for_the_codes(small_disk: Path, capsys: Captured) -> None:
+    """There is room for a copy, and none for the file with codes that is made of it."""
+    (small_disk / "out.tflite").write_bytes(b"old")
+    assert main(["in.tflite", str(small_disk / "out.tflite"), *COMMAND[2:]]) == 0
+    (small_disk / "out.tflite").write_bytes(b"old")
+    assert main(["in.tflite", str(small_disk / "out.tflite"), *COMMAND[2:], "--store", "int8"]) == 1
+    assert "out.tflite cannot be written: No space left on device; nothing was changed" in capsys.readouterr().err
     assert contents(small_disk) == {"out.tflite": b"old"}
 
 
@@ -118,6 +131,8 @@ STAGES = [
     ("Searching", "SIGINT"),
     ("Measuring", "SIGHUP"),  # by name: Windows does not have it
     ("check", "SIGTERM"),
+    ("check --store int8", "SIGTERM"),
+    ("Measuring --store int8", "SIGINT"),
 ]
 
 
@@ -129,7 +144,7 @@ def test_stopped_at_any_stage(stage: str, stop: str) -> None:
     script = """
 import os, sys, signal
 from tflite_cluster import cli, api
-stage, number = sys.argv[1], int(sys.argv[2])
+(stage, *options), number = sys.argv[1].split(), int(sys.argv[2])
 if number != signal.SIGINT:
     signal.signal(number, signal.SIG_DFL)  # these tests may themselves run under nohup, which is respected
 real = api.cluster
@@ -141,7 +156,7 @@ def cluster(*arguments, progress, **settings):
         os.kill(os.getpid(), number)
     return real(*arguments, progress=told, **settings)
 api.cluster = cluster
-sys.exit(cli.main(["in.tflite", "out.tflite", "--force"]))
+sys.exit(cli.main(["in.tflite", "out.tflite", "--force", *options]))
 """
     done = subprocess.run(
         [sys.executable, "-c", script, stage, str(int(signal.Signals[stop]))],

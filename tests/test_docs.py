@@ -101,3 +101,11 @@ def test_python_of_choosing_a_target(capsys: pytest.CaptureFixture[str]) -> None
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", DOCUMENTS[name]):
         assert target.startswith("https://") or (ROOT / "docs" / target).exists(), target
+
+
+def test_every_failure_has_a_test() -> None:
+    """Those that the table names."""
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", DOCUMENTS["safety.md"]))
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in tests} == set()

@@ -11,7 +11,6 @@ from .quality import Quality
 
 _STRIDE: Final = 2.5
 _RANGE: Final = 1e4
-_CLOSE_ENOUGH: Final = 1.2
 _MOST_VISITS: Final = 12
 
 
@@ -42,8 +41,8 @@ class Search:
     prices: dict[int, float]
 
 
-def furthest(is_good: Callable[[float], bool], first: float) -> float | None:
-    """The largest position found to be good, within a fifth; None if none is.
+def furthest(is_good: Callable[[float], bool], first: float, close: float) -> float | None:
+    """The largest position found to be good, up to a factor of `close`; None if none is.
 
     Strides away from `first`, then halves the interval, both on a logarithmic scale.
     """
@@ -57,7 +56,7 @@ def furthest(is_good: Callable[[float], bool], first: float) -> float | None:
             position = bad / _STRIDE
         elif math.isinf(bad):
             position = good * _STRIDE
-        elif bad / good <= _CLOSE_ENOUGH:
+        elif bad / good <= close:
             break
         else:
             position = math.sqrt(good * bad)

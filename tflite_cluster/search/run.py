@@ -17,7 +17,11 @@ _STEP: Final = 1.25
 _MOST_STEPS: Final = 4
 """Ratio between multipliers that are tried in order, and how many."""
 
-_SLIGHTLY: Final = 1.1
+_CLOSE: Final = 1.2
+_CLOSE_IN_SIZE: Final = 1.03
+"""Up to which factor the multiplier is found; a size, unlike a fidelity, is known for certain."""
+
+_SLIGHTLY: Final = 1.03, 1.1
 """How much further to go where clustering in order makes a zip that no longer fits."""
 
 _HEAVIEST: Final = 256 << 20
@@ -28,7 +32,7 @@ def search(bench: Bench, is_good: Callable[[Point], bool]) -> Search:
     """Find the cheapest candidate that is good and leave it in the copy; if none is, the last one tried."""
 
     def visit(curve: Curve) -> Point | None:
-        multiplier = furthest(lambda at: is_good(curve.visit(at)), _FIRST)
+        multiplier = furthest(lambda at: is_good(curve.visit(at)), _FIRST, _CLOSE)
         return None if multiplier is None else _further(curve, curve.come_back(multiplier), is_good)
 
     return _search(bench, visit)
@@ -42,11 +46,11 @@ def search_size(bench: Bench, fits: Callable[[], bool]) -> Search:
             curve.visit(1 / inverse)
             return fits()
 
-        inverse = furthest(is_good, 1 / _FIRST)
+        inverse = furthest(is_good, 1 / _FIRST, _CLOSE_IN_SIZE)
         if inverse is None:
             return None
         best = curve.come_back(1 / inverse)
-        return _in_order(curve, best, (1.0, _SLIGHTLY), lambda _: fits())
+        return _in_order(curve, best, (1.0, *_SLIGHTLY), lambda _: fits())
 
     return _search(bench, visit)
 

@@ -206,7 +206,7 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
         assert curve.bench.copy.spans > {job.weight.span for job in jobs}, "biases are shifted with real data"
         raise InterpreterFailure("it crashes")
 
-    def look(*arguments: Any) -> None:
+    def look(*arguments: Any, **_: Any) -> None:
         (copy,) = (each for each in arguments if isinstance(each, PatchedCopy))
         before.append(copy.read() == path.read_bytes() and not copy.spans)
 

@@ -52,7 +52,7 @@ def test_the_default_is_what_a_run_chooses_and_the_rest_lies_around_it() -> None
     assert curve.zip_bytes == run.sizes.zip9.before
     assert len(curve.points) == 4
     assert all(one.zip_bytes >= other.zip_bytes for one, other in pairwise(curve.points))
-    assert curve.points[0].quality.sqnr > curve.points[-1].quality.sqnr + 3
+    assert curve.points[0].quality.contrast > curve.points[-1].quality.contrast + 3
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(sweep_json(curve), allow_nan=False)))
 
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
         ModelError,
         NotSmallerError,
         OutputError,
+        RecipeError,
         TfliteClusterError,
     )
     from .inspection import Inspection, inspect
     from .limits import Violation, check_limits
+    from .recipe.read import load_recipe
     from .result import Result
     from .sweeping import Sweep, sweep
 
@@ -36,6 +38,7 @@ __all__ = [
     "ModelError",
     "NotSmallerError",
     "OutputError",
+    "RecipeError",
     "Result",
     "Sweep",
     "TfliteClusterError",
@@ -46,6 +49,7 @@ __all__ = [
     "compare",
     "diff",
     "inspect",
+    "load_recipe",
     "sweep",
 ]
 
@@ -62,6 +66,7 @@ _HOMES = {
     "check_limits": "limits",
     "diff": "difference",
     "inspect": "inspection",
+    "load_recipe": "recipe.read",
     "sweep": "sweeping",
 }
 

@@ -57,7 +57,7 @@ def _complain(error: TfliteClusterError) -> int:
     """Say what went wrong, in a form that steers no terminal, and return the exit code."""
     from .report.names import printable
 
-    message = _with_options(str(error)) if isinstance(error, ConfigError) else str(error)
+    message = _with_options(str(error)) if type(error) is ConfigError else str(error)
     click.echo(f"tflite-cluster: error: {printable(message)}", err=True)
     system_failed = isinstance(error, OutputError) and isinstance(error.__cause__, OSError)
     return 1 if system_failed else error.exit_code

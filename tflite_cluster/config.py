@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 from .errors import ConfigError
+from .rules import Chosen, Rule, find_rule
 from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
@@ -38,6 +39,10 @@ class Config:
     model unpacks by itself: the file is then shorter, and zips smaller still."""
     keep: Sequence[str] = ()
     """Patterns, such as "*/logits/*", of the names of weight tensors that are left as they are."""
+    rules: Sequence[Rule] = ()
+    """What a recipe says of some of the weights, by operator or by name."""
+    chosen: Chosen | None = None
+    """What a search chose before, in a recipe, to be done again without a search."""
     data: Data | None = None
     """Samples to calibrate and check on: a path (.npz, .npy, a folder of .npy, of images or of .wav), an array, arrays
     by input name, or a function that yields samples, itself or as "module:function"."""
@@ -118,6 +123,8 @@ class Config:
             raise ConfigError("granularity 'axis' needs a number of clusters")
         if self.granularity == "axis" and self.store != "same":
             raise ConfigError("store 'int8' has codes for a whole tensor: leave granularity at 'tensor'")
+        if self.chosen is not None and (self.clusters is not None or self.granularity == "axis"):
+            raise ConfigError("a recipe's chosen prices are for a search: leave out clusters and granularity")
         if self.max_size is not None and (self.clusters is not None or self.has_gates):
             raise ConfigError("max_size asks for the best fidelity within a size: leave out clusters and gates")
         if self.max_size is not None:
@@ -139,9 +146,15 @@ class Config:
             return None
         return (float(value),) if isinstance(value, int | float) else tuple(map(float, value))
 
-    def keeps(self, name: str) -> bool:
-        """Whether a weight tensor of that name is left as it is."""
-        return any(fnmatchcase(name, pattern) for pattern in self.keep)
+    def keeps(self, name: str, operators: Collection[str]) -> bool:
+        """Whether a weight tensor of that name, used by those operators, is left as it is."""
+        rule = find_rule(self.rules, name, operators)
+        return any(fnmatchcase(name, pattern) for pattern in self.keep) or (rule is not None and rule.clusters is None)
+
+    def most_values(self, name: str, operators: Collection[str]) -> int | None:
+        """Most distinct values of such a weight tensor, by its rule or else for all; None if there is no limit."""
+        rule = find_rule(self.rules, name, operators)
+        return self.clusters if rule is None or rule.clusters is None else rule.clusters
 
     @property
     def has_gates(self) -> bool:
@@ -168,6 +181,8 @@ class Settings(TypedDict, total=False):
     granularity: Granularity
     store: Store
     keep: Sequence[str]
+    rules: Sequence[Rule]
+    chosen: Chosen | None
     data: Data | None
     labels: str | Path | None
     mean: float | Sequence[float] | None

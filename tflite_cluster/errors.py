@@ -26,6 +26,10 @@ class ModelError(TfliteClusterError):
     exit_code = 3
 
 
+class RecipeError(ConfigError):
+    """A recipe that cannot be read, or says what no recipe can."""
+
+
 class DataError(TfliteClusterError):
     """The samples cannot be read or do not fit the model's inputs."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import tempfile
@@ -19,6 +20,15 @@ except ImportError:  # on Windows, where a file that is open cannot be removed
 
 _PREFIX: Final = ".tflite-cluster-"
 _SUFFIX: Final = ".tmp"
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal; raises OSError if it cannot be read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class NewFile:

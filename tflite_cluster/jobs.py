@@ -45,11 +45,13 @@ def no_progress(stage: str, done: int, total: int) -> None:
 
 
 def cluster_weights(
-    model: Model, weights: Sequence[Weight], copy: PatchedCopy, clusters: int, config: Config, progress: Progress
+    model: Model, weights: Sequence[Weight], copy: PatchedCopy, config: Config, progress: Progress
 ) -> None:
-    """Cluster all weights by k-means, several at a time, and write those that changed into the copy."""
-    per_channel = config.granularity == "axis"
-    jobs = ((weight.span.size, partial(_cluster_weight, model, weight, clusters, per_channel)) for weight in weights)
+    """Cluster all weights by k-means, several at a time, and write those that changed into the copy.
+
+    config: with a number of values for each of them.
+    """
+    jobs = ((weight.span.size, partial(_cluster_weight, model, weight, config)) for weight in weights)
     for number, (weight, content) in enumerate(zip(weights, _in_order(jobs, config.threads), strict=True)):
         if content is not None:
             copy.write(weight.span, content)
@@ -112,10 +114,12 @@ def _constant(
     )
 
 
-def _cluster_weight(model: Model, weight: Weight, clusters: int, per_channel: bool) -> memoryview | None:
+def _cluster_weight(model: Model, weight: Weight, config: Config) -> memoryview | None:
     raw = model.data[weight.span.start : weight.span.stop]
     codes = weight.storage.decode(raw, weight.count)
-    clustered = cluster_tensor(codes, _problem(weight), clusters, per_channel)
+    clusters = config.most_values(weight.tensor.name, weight.operators)
+    assert clusters is not None
+    clustered = cluster_tensor(codes, _problem(weight), clusters, config.granularity == "axis")
     return weight.storage.encode(clustered.codes, raw) if clustered.noise else None
 
 
@@ -174,12 +178,13 @@ def distinct_values(model: Model, weight: Weight) -> int:
 
 
 def _why_unchanged(weight: Weight, compared: Clustered, config: Config) -> str:
-    if config.keeps(weight.tensor.name):
+    if config.keeps(weight.tensor.name, weight.operators):
         return "it was to be kept"
+    clusters = config.most_values(weight.tensor.name, weight.operators)
     if config.granularity == "axis":
-        return f"each of its channels has no more than {config.clusters} distinct values"
-    if config.clusters is not None and compared.values_before <= config.clusters:
-        return f"it has no more than {config.clusters} distinct values"
+        return f"each of its channels has no more than {clusters} distinct values"
+    if clusters is not None and compared.values_before <= clusters:
+        return f"it has no more than {clusters} distinct values"
     return "it has a single value" if compared.values_before == 1 else "as it is, it is worth its bits"
 
 
@@ -203,7 +208,7 @@ def _tensor(
 ) -> TensorResult:
     return TensorResult(
         name=weight.tensor.name,
-        operator=", ".join(sorted({user.operator.name for user in weight.users})),
+        operator=", ".join(sorted(weight.operators)),
         type=weight.tensor.type,
         shape=weight.tensor.shape,
         bytes=weight.span.size,

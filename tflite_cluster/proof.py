@@ -34,7 +34,8 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
     for tensor in result.tensors:
         if tensor.clustered and tensor.span is not None and tensor.stored is None:
             weight = weights[Span(tensor.span.start, tensor.span.stop)]
-            most = result.config.clusters if result.config.granularity == "tensor" else None
+            per_tensor = result.config.granularity == "tensor"
+            most = result.config.most_values(tensor.name, weight.operators) if per_tensor else None
             _check_values(new, weight, tensor.values_after or 0, most)
         if tensor.span is not None:
             span = Span(tensor.span.start, tensor.span.stop)
@@ -44,10 +45,11 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
                 )
             new.forget(span)
     for stored in copy.stored.values():
-        if result.config.clusters is not None and len(set(stored.codes.tobytes())) > result.config.clusters:
+        most = result.config.most_values(stored.name, weights[stored.span].operators)
+        if most is not None and len(set(stored.codes.tobytes())) > most:
             raise ModelError(
-                f"{new.label}: tensor '{stored.name}' holds more codes than the "
-                f"{result.config.clusters} that are asked for; nothing was written"
+                f"{new.label}: tensor '{stored.name}' holds more codes than the {most} that are asked for; "
+                "nothing was written"
             )
 
 

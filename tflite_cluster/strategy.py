@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -22,11 +23,12 @@ from .model.storing.store import require_movable
 from .model.verify import Span
 from .packing.sizes import compressed_size
 from .result import Strategy
+from .rules import Chosen
 from .scoring import Scorer
 from .search.bench import Bench, calibrate, cluster_blind
 from .search.points import Point
 from .search.quality import Quality
-from .search.run import search, search_size
+from .search.run import repeat, search, search_size
 from .session import Session
 
 _RISK: Final = 0.3
@@ -54,7 +56,7 @@ def cluster_model(
     usable = usable_weights(model, weights, config)
     blind = isinstance(session, str) and config.clusters is not None and config.store == "same"
     if config.granularity == "axis" or blind:
-        cluster_weights(model, list(usable.values()), copy, config.clusters or 0, config, progress)
+        cluster_weights(model, list(usable.values()), copy, config, progress)
         return Strategy("k-means on the weights alone")
     if not usable:
         return Strategy("no weight that could be clustered")
@@ -89,11 +91,15 @@ def _calibrated(
         threads=config.threads,
         progress=progress,
         stored=to_store(model, weights.values(), config),
+        clusters=fixed_counts(weights.values(), config),
     )
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
-        bench.to_count(config.clusters)
+        bench.to_count()
         return Strategy(f"calibrated on {basis}")
+    if config.chosen is not None:
+        found = repeat(bench, _prices(model, bench, config.chosen), config.chosen.in_order)
+        return Strategy(f"as a search on {basis} chose before", found)
     if config.max_size is not None:
         most = config.size_limit(compressed_size(original, "zip9"))
         found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
@@ -103,6 +109,21 @@ def _calibrated(
             bench.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
     return Strategy(f"searched on {basis}", found)
+
+
+def _prices(model: Model, bench: Bench, chosen: Chosen) -> dict[int, float]:
+    """The prices of a recipe; raises ConfigError if they are not for this model, or for other weights of it."""
+    if hashlib.sha256(model.data).hexdigest() != chosen.model:
+        raise ConfigError(f"{model.label}: the recipe's prices were chosen for another model: leave out its [chosen]")
+    if chosen.prices.keys() != bench.jobs.keys():
+        raise ConfigError(f"{model.label}: the recipe's prices are not for the same weights: leave out its [chosen]")
+    return {number: chosen.prices[number] for number in bench.jobs}
+
+
+def fixed_counts(weights: Iterable[Weight], config: Config) -> dict[Span, int]:
+    """Most distinct values of the weights of which that is fixed, by place."""
+    counts = ((weight.span, config.most_values(weight.tensor.name, weight.operators)) for weight in weights)
+    return {span: count for span, count in counts if count is not None}
 
 
 def to_store(model: Model, weights: Iterable[Weight], config: Config) -> frozenset[Span]:
@@ -132,12 +153,12 @@ def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[
     # Integer activations are rounded anew by any change at all. That costs nothing: the original is as far off from
     # what it was made of. Variances add, and risk grows with variance, so that what rounding does comes on top.
     risk = _RISK + (bench.floor.risk or 0.0)
-    sqnr = min(_SQNR_SYNTHETIC if bench.synthetic else _SQNR, bench.floor.sqnr)
+    contrast = min(_SQNR_SYNTHETIC if bench.synthetic else _SQNR, bench.floor.contrast)
     weight_sqnr = _synthetic_sqnr(bench) if bench.synthetic else -math.inf
 
     def is_good(point: Point) -> bool:
         quality = point.quality
-        holds = quality.sqnr >= sqnr if quality.risk is None else quality.risk <= risk
+        holds = quality.contrast >= contrast if quality.risk is None else quality.risk <= risk
         return holds and point.weight_sqnr >= weight_sqnr
 
     return is_good
@@ -163,20 +184,35 @@ def _without_running(
     model: Model, weights: Sequence[Weight], copy: PatchedCopy, cause: str, config: Config, progress: Progress
 ) -> Strategy:
     if config.clusters is not None and config.store == "same":
-        cluster_weights(model, weights, copy, config.clusters, config, progress)
+        cluster_weights(model, weights, copy, config, progress)
     else:
-        cluster_blind(model, weights, copy, config.threads, to_store(model, weights, config), config.clusters)
+        cluster_blind(
+            model,
+            weights,
+            copy,
+            config.threads,
+            stored=to_store(model, weights, config),
+            clusters=fixed_counts(weights, config),
+        )
     if config.clusters is not None:
         return Strategy(f"k-means on the weights alone ({cause})")
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")
 
 
 def usable_weights(model: Model, weights: Sequence[Weight], config: Config) -> dict[int, Weight]:
-    """The weights to cluster, by their number; raises ConfigError if a pattern to keep fits no weight at all."""
+    """The weights to cluster, by their number; raises ConfigError if a pattern or a rule fits no weight at all."""
+    for rule in config.rules:
+        if not any(rule.fits(weight.tensor.name, weight.operators) for weight in weights):
+            what = "operator" if rule.by_operator else "name"
+            raise ConfigError(f"recipe: {what} {rule.pattern!r} fits no weight of {model.label}: inspect lists them")
     for pattern in config.keep:
         if not any(fnmatchcase(weight.tensor.name, pattern) for weight in weights):
             raise ConfigError(f"keep: {pattern!r} fits no weight of {model.label}: inspect lists their names")
-    wanted = {number: weight for number, weight in enumerate(weights) if not config.keeps(weight.tensor.name)}
+    wanted = {
+        number: weight
+        for number, weight in enumerate(weights)
+        if not config.keeps(weight.tensor.name, weight.operators)
+    }
     return {number: weight for number, weight in wanted.items() if _is_usable(model, weight)}
 
 

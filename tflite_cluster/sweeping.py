@@ -25,7 +25,7 @@ from .search.points import Point
 from .search.quality import Quality
 from .search.run import search
 from .session import open_session
-from .strategy import criterion, to_store, usable_weights
+from .strategy import criterion, fixed_counts, to_store, usable_weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -114,6 +114,7 @@ def sweep(
                 bench = calibrate(
                     session.process, session.samples, model, weights, original, copy,
                     seed=seed, threads=threads, progress=progress, stored=to_store(model, weights.values(), config),
+                    clusters=fixed_counts(weights.values(), config),
                 )  # fmt: skip
                 found = search(bench, criterion(config, bench, session.scorer))
                 zipped = compressed_size(original, "zip9")

@@ -54,7 +54,8 @@ def samples_of(process: InterpreterProcess, path: Path, count: int = 30) -> dict
 def bench_of(process: InterpreterProcess, path: Path, copy: PatchedCopy, model: Model) -> Bench:
     weights = dict(enumerate(select(model)[0]))
     samples = samples_of(process, path)
-    return calibrate(process, samples, model, weights, path, copy, seed=0, threads=1, progress=no_progress, stored=())
+    how = {"seed": 0, "threads": 1, "progress": no_progress, "stored": (), "clusters": {}}
+    return calibrate(process, samples, model, weights, path, copy, **how)  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=[DIGITS, INT8], ids=["digits", "int8"])

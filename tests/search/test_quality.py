@@ -85,20 +85,30 @@ def test_errors_on_samples_that_were_seen_do_not_hide_the_risk() -> None:
     assert (compare(before, fitted).risk or 0) < 0.7 * (everywhere or 0)
 
 
-def test_sqnr_is_relative_to_how_much_an_output_varies() -> None:
+def test_contrast_is_relative_to_how_much_an_output_varies() -> None:
     generator = np.random.default_rng(0)
     before = 100 + generator.standard_normal((500, 20))
     after = before + 0.1 * generator.standard_normal(before.shape)
     quality = compare(before, after, logits=False)
-    assert quality.sqnr == pytest.approx(20, abs=0.3)
+    assert quality.contrast == pytest.approx(20, abs=0.3)
+    assert quality.sqnr == pytest.approx(60, abs=0.3)
     assert quality.distortion == pytest.approx(0.01, rel=0.1)
 
 
 def test_an_output_that_never_varies_is_compared_by_its_size() -> None:
     before = np.full((10, 3), 5.0)
-    assert compare(before, before * 1.01, logits=False).sqnr == pytest.approx(40, abs=0.1)
+    quality = compare(before, before * 1.01, logits=False)
+    assert (quality.contrast, quality.sqnr) == pytest.approx((40, 40), abs=0.1)
     zero = np.zeros((10, 3))
-    assert compare(zero, zero + 0.1, logits=False).sqnr == pytest.approx(20)
+    assert compare(zero, zero + 0.1, logits=False).contrast == pytest.approx(20)
+    assert compare(zero, zero + 0.1, logits=False).sqnr == -math.inf
+    assert compare(zero, zero, logits=False).sqnr == math.inf
+
+
+def test_sqnr_of_scores_is_that_of_the_probabilities() -> None:
+    before, after = scores(), scores() + 0.3 * scores(seed=1)
+    p, q = softmax(before), softmax(after)
+    assert compare(before, after).sqnr == pytest.approx(10 * math.log10(np.sum(p**2) / np.sum((p - q) ** 2)))
 
 
 def test_the_worst_output_counts_and_distortions_are_averaged() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from .. import __version__
 from ..config import Config
@@ -16,6 +17,8 @@ from .options import MODEL, keep_option, limit_options, sample_options, store_op
 if TYPE_CHECKING:
     from ..result import Result
 
+
+_TARGETS: Final = {"clusters", "granularity", "max_size", "min_agreement", "min_sqnr", "max_drop"}
 
 _EPILOG = """
 \b
@@ -86,10 +89,34 @@ measured. 0 may mean "not checked" unless a target is set.
 )
 @click.option("--benchmark", is_flag=True, help="Measure how fast both models run, and how much memory they take.")
 @click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
+@click.option(
+    "--recipe",
+    metavar="FILE.toml",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Take settings from a recipe; what is given here goes before it.",
+)
+@click.option(
+    "--save-recipe",
+    "saved",
+    metavar="FILE.toml",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write down this run, and what its search chose, as a recipe that repeats it.",
+)
 @limit_options
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(__version__, prog_name="tflite-cluster")
-def command(source: Path, destination: Path, report: Path | None, quiet: bool, **settings: Any) -> int:
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    source: Path,
+    destination: Path,
+    report: Path | None,
+    recipe: Path | None,
+    saved: Path | None,
+    quiet: bool,
+    **settings: Any,
+) -> int:
     """Cluster the weights of a .tflite model, so that it zips several times smaller.
 
     OUT.tflite has the length of IN.tflite, unless --store int8 makes it shorter; only weights change, and the
@@ -98,8 +125,15 @@ def command(source: Path, destination: Path, report: Path | None, quiet: bool, *
     from ..api import cluster
     from ..report.progress import progress_bar
 
-    if report is not None:
-        _check_report(report, source, destination, settings["force"])
+    for option, path in (("report", report), ("save-recipe", saved)):
+        if path is not None:
+            _check_written(option, path, source, destination, settings["force"])
+    if report is not None and _is_page(report):
+        from ..report.html import require_html
+
+        require_html()
+    if recipe is not None:
+        settings = _with_recipe(context, recipe, settings)
     try:
         with progress_bar(quiet) as progress:
             result = cluster(source, destination, progress=progress, xz=report is not None, **settings)
@@ -107,26 +141,40 @@ def command(source: Path, destination: Path, report: Path | None, quiet: bool, *
     except (FidelityError, NotSmallerError) as error:
         result, failure = error.result, error
     _publish(result, source, report, quiet, written=failure is None)
+    if saved is not None and failure is None:
+        from ..recipe.write import save_recipe
+
+        save_recipe(result, source, saved)
     if failure is not None:
         raise _in_short(failure, report, quiet)
     return 0
 
 
-def _check_report(report: Path, source: Path, destination: Path, force: bool) -> None:
-    """Refuse, before any work is done, a report that cannot be written or would destroy something."""
-    if str(report) == "-":
-        raise OutputError("--report takes the name of a file, not -")
-    check_name(report)
-    if report.resolve() in (source.resolve(), destination.resolve()):
-        raise OutputError(f"{report} is a model of this run: give the report another name")
-    if not report.parent.is_dir():
-        raise OutputError(f"the folder {report.parent} does not exist: create it first")
-    if report.is_file() and not force:
-        raise OutputError(f"{report} exists: use --force to replace it")
-    if _is_page(report):
-        from ..report.html import require_html
+def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with those of a recipe in place of defaults; a target given here replaces what it chose."""
+    from ..recipe.read import load_recipe
 
-        require_html()
+    given = {name for name in settings if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    read = load_recipe(recipe)
+    replaced = given | ({"chosen"} if given & _TARGETS else set())
+    if "max_size" in given:
+        replaced |= _TARGETS
+    elif given & _TARGETS:
+        replaced |= {"max_size"}
+    return {**settings, **{name: value for name, value in read.items() if name not in replaced}}
+
+
+def _check_written(option: str, path: Path, source: Path, destination: Path, force: bool) -> None:
+    """Refuse, before any work is done, a file that cannot be written or would destroy something."""
+    if str(path) == "-":
+        raise OutputError(f"--{option} takes the name of a file, not -")
+    check_name(path)
+    if path.resolve() in (source.resolve(), destination.resolve()):
+        raise OutputError(f"{path} is a model of this run: give --{option} another name")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist: create it first")
+    if path.is_file() and not force:
+        raise OutputError(f"{path} exists: use --force to replace it")
 
 
 def _is_page(report: Path) -> bool:

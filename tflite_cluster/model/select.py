@@ -97,6 +97,11 @@ class Weight:
     """Elements by output channel; a single group where storage does not show the channels (sparse)."""
 
     @property
+    def operators(self) -> frozenset[str]:
+        """The names of the operators that use it."""
+        return frozenset(user.operator.name for user in self.users)
+
+    @property
     def tensor(self) -> Tensor:
         """The first tensor that names these bytes."""
         return self.tensors[0]

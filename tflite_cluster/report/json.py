@@ -51,6 +51,8 @@ def _config(config: Config) -> dict[str, Any]:
     if config.labels is not None:
         settings["labels"] = str(config.labels)
     settings["mean"], settings["std"] = config.numbers("mean"), config.numbers("std")
+    settings["rules"] = [dataclasses.asdict(rule) for rule in config.rules]
+    settings["chosen"] = config.chosen is not None
     if callable(config.metric):
         settings["metric"] = getattr(config.metric, "__name__", "a function")
     return settings

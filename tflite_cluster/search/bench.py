@@ -69,9 +69,9 @@ class Bench:
         for job in self.jobs.values():
             self.clusterer.restore(job)
 
-    def to_count(self, clusters: int) -> None:
-        """Cluster all tensors to a fixed number of values in the copy."""
-        self.clusterer.apply_count(_with_more(self.jobs.values(), clusters), clusters)
+    def to_count(self) -> None:
+        """Cluster all tensors to their fixed number of values in the copy."""
+        self.clusterer.apply_count(_with_more(self.jobs.values()))
 
     def judge_few(self) -> Quality:
         """How far the copy is from the original, on the samples for sensitivities."""
@@ -98,10 +98,12 @@ def calibrate(
     threads: int,
     progress: Progress,
     stored: Container[Span],
+    clusters: Mapping[Span, int],
 ) -> Bench:
     """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
 
-    stored: the places of the weights that are to be stored as int8 codes. Raises InterpreterFailure if the original
+    stored: the places of the weights that are to be stored as int8 codes. clusters: most distinct values of those of
+    which that is fixed, by place. Raises InterpreterFailure if the original
     cannot be run on the samples.
     """
     layers = {number: layer for number, weight in weights.items() if (layer := find_layer(model, weight))}
@@ -121,6 +123,7 @@ def calibrate(
                 observer.count,
                 trust,
                 stored=weights[number].span in stored,
+                clusters=clusters.get(weights[number].span),
             ),
             weights,
         )
@@ -135,23 +138,27 @@ def cluster_blind(
     copy: PatchedCopy,
     threads: int,
     stored: Container[Span],
-    clusters: int | None,
+    clusters: Mapping[Span, int],
 ) -> None:
     """Cluster without running the model: to a number of values, or so that all keep the same ratio of signal to noise.
 
-    stored: as for `calibrate`.
+    stored, clusters: as for `calibrate`.
     """
-    jobs = [make_job(model, weight, None, None, 0, SYNTHETIC, stored=weight.span in stored) for weight in weights]
+    jobs = [
+        make_job(
+            model, weight, None, None, 0, SYNTHETIC, stored=weight.span in stored, clusters=clusters.get(weight.span)
+        )
+        for weight in weights
+    ]
     clusterer = Clusterer(model, copy, threads)
-    if clusters is not None:
-        clusterer.apply_count(_with_more(jobs, clusters), clusters)
-    else:
-        clusterer.apply_all(jobs, [price_at_sqnr(job, _BLIND_SQNR) for job in jobs])
+    clusterer.apply_count(_with_more(job for job in jobs if job.clusters is not None))
+    free = [job for job in jobs if job.clusters is None]
+    clusterer.apply_all(free, [price_at_sqnr(job, _BLIND_SQNR) for job in free])
 
 
-def _with_more(jobs: Iterable[Job], clusters: int) -> list[Job]:
+def _with_more(jobs: Iterable[Job]) -> list[Job]:
     """Those with more values than asked for, and those that become codes whatever they hold."""
-    return [job for job in jobs if job.channels is not None or len(job.matrix.histogram) > clusters]
+    return [job for job in jobs if job.channels is not None or len(job.matrix.histogram) > (job.clusters or 0)]
 
 
 def split_samples(samples: Mapping[str | None, Samples], seed: int, most: int, few: int) -> Split:

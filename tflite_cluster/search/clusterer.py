@@ -54,6 +54,7 @@ class Job:
     """A weight with all that clustering it takes.
 
     channels: for a weight that is to be stored as codes on a grid, how many equal runs of rows may have a scale.
+    clusters: most distinct values, if that is fixed.
     """
 
     weight: Weight
@@ -61,6 +62,7 @@ class Job:
     rows: Groups
     matrix: Matrix
     channels: int | None = None
+    clusters: int | None = None
 
 
 def make_job(
@@ -72,8 +74,12 @@ def make_job(
     trust: Trust,
     *,
     stored: bool = False,
+    clusters: int | None = None,
 ) -> Job:
-    """A weight's job, with feedback if there are moments. samples: how many those come from. stored: as codes."""
+    """A weight's job, with feedback if there are moments.
+
+    samples: how many those come from. stored: whether as codes. clusters: most distinct values, if that is fixed.
+    """
     rows = layer.rows if layer is not None else weight.channels
     raw = model.data[weight.span.start : weight.span.stop]
     codes = as_rows(weight.storage.decode(raw, weight.count), rows)
@@ -88,7 +94,7 @@ def make_job(
         mean = moments.mean if shifts else None
     storage = weight.storage
     matrix = Matrix(codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean)
-    return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None)
+    return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None, clusters)
 
 
 def _scales(weight: Weight, rows: Groups) -> int:
@@ -129,9 +135,9 @@ class Clusterer:
         pairs = list(zip(jobs, prices, strict=True))
         return self._apply([job for job, _ in pairs], [partial(_at_price, price=price) for _, price in pairs])
 
-    def apply_count(self, jobs: Sequence[Job], clusters: int) -> list[Priced]:
-        """Cluster all tensors to a number of values."""
-        return self._apply(jobs, [partial(_to_count, clusters=clusters)] * len(jobs))
+    def apply_count(self, jobs: Sequence[Job]) -> list[Priced]:
+        """Cluster all tensors to their fixed number of values."""
+        return self._apply(jobs, [_to_count] * len(jobs))
 
     def restore(self, job: Job) -> None:
         """Put a tensor and its bias back to what they were."""
@@ -166,6 +172,8 @@ class Clusterer:
 
 def _at_price(job: Job, price: float) -> Priced | OnGrid:
     """On a grid if it is to be stored as codes, unless its channels are too far apart for those to be worth it."""
+    if job.clusters is not None:
+        return _to_count(job)
     if job.channels is None:
         return cluster_at_price(job.matrix, price)
     grid = grid_at_price(job.matrix, price, job.channels)
@@ -177,8 +185,11 @@ def _at_price(job: Job, price: float) -> Priced | OnGrid:
     return free if free.error + price * words < grid.error + price * codes else grid
 
 
-def _to_count(job: Job, clusters: int) -> Priced | OnGrid:
-    return cluster_to_count(job.matrix, clusters) if job.channels is None else grid_of_count(job.matrix, clusters)
+def _to_count(job: Job) -> Priced | OnGrid:
+    assert job.clusters is not None
+    if job.channels is None:
+        return cluster_to_count(job.matrix, job.clusters)
+    return grid_of_count(job.matrix, job.clusters)
 
 
 def _stored(job: Job, found: OnGrid) -> Stored:

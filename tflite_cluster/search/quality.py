@@ -21,8 +21,9 @@ class Quality:
 
     distortion: KL divergence in nats for class scores, else the squared error relative to the output's variance.
     risk: points of top-1 accuracy that the error is expected to cost, None without class scores.
-    agreement: share of samples with the same top class, likewise. sqnr: dB of the worst output. drop: points of top-1
-    accuracy really lost, where labels are known.
+    agreement: share of samples with the same top class, likewise. sqnr: dB of the worst output, as the final check has
+    it. drop: points of top-1 accuracy really lost, where labels are known. contrast: dB of the worst output's variance
+    to its error, which a large constant part does not raise.
     """
 
     distortion: float
@@ -30,6 +31,7 @@ class Quality:
     agreement: float | None
     sqnr: float
     drop: float | None = None
+    contrast: float = math.inf
 
 
 def compare_outputs(
@@ -48,12 +50,21 @@ def compare_outputs(
     risks: list[float] = []
     agreements: list[float] = []
     sqnrs: list[float] = []
+    contrasts: list[float] = []
     drops: list[float] = []
     for before, after, logits, truth, fresh in zip(original, candidate, is_logits, labels, unseen, strict=True):
         if not np.isfinite(after).all():
-            return Quality(math.inf, math.inf if any(is_logits) else None, 0.0 if any(is_logits) else None, -math.inf)
+            return Quality(
+                math.inf,
+                math.inf if any(is_logits) else None,
+                0.0 if any(is_logits) else None,
+                -math.inf,
+                contrast=-math.inf,
+            )
         relative = _relative_error(before, after)
-        sqnrs.append(-10 * math.log10(relative) if relative > 0 else math.inf)
+        contrasts.append(_decibels(relative))
+        going_out = (np.exp(_log_softmax(values)) for values in (before, after)) if logits else (before, after)
+        sqnrs.append(_sqnr(*going_out))
         if logits and before.shape[1] > 1:
             distortions.append(_divergence(before, after))
             risks.append(_expected_loss(before, after, fresh))
@@ -69,12 +80,25 @@ def compare_outputs(
         agreement=min(agreements) if agreements else None,
         sqnr=min(sqnrs),
         drop=max(drops) if drops else None,
+        contrast=min(contrasts),
     )
 
 
 def _relative_error(before: Array, after: Array) -> float:
     variance = float(np.mean((before - before.mean(0)) ** 2)) or float(np.mean(before**2)) or 1.0
     return float(np.mean((after - before) ** 2)) / variance
+
+
+def _sqnr(before: Array, after: Array) -> float:
+    """dB of all that goes out to its error."""
+    signal, error = float(np.sum(before**2)), float(np.sum((after - before) ** 2))
+    if error == 0:
+        return math.inf
+    return _decibels(error / signal) if signal > 0 else -math.inf
+
+
+def _decibels(relative_error: float) -> float:
+    return -10 * math.log10(relative_error) if relative_error > 0 else math.inf
 
 
 def _log_softmax(logits: Array) -> Array:

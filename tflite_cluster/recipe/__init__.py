@@ -1,0 +1,1 @@
+"""Recipes: settings of a run in a file, to be repeated."""

@@ -1,0 +1,37 @@
+"""The keys of a recipe and their types; schema/recipe.schema.json says the same, and a test holds the two together."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NUMBER: Final = (int, float)
+SETTINGS: Final[dict[str, tuple[type, ...]]] = {
+    "clusters": (int,),
+    "granularity": (str,),
+    "store": (str,),
+    "keep": (list,),
+    "data": (str,),
+    "labels": (str,),
+    "mean": (*NUMBER, list),
+    "std": (*NUMBER, list),
+    "metric": (str,),
+    "check": (bool,),
+    "max-size": (str, int),
+    "min-agreement": NUMBER,
+    "min-sqnr": NUMBER,
+    "max-drop": NUMBER,
+    "seed": (int,),
+}
+"""Settings that decide what the new file holds, by the names of their options."""
+
+TABLES: Final = ("operators", "tensors", "chosen")
+CHOSEN: Final[dict[str, tuple[type, ...]]] = {
+    "model": (str,),
+    "in-order": (bool,),
+    "weights": (list,),
+    "prices": (list,),
+}
+RULE: Final[dict[str, tuple[type, ...]]] = {"clusters": (int,)}
+PATHS: Final = ("data", "labels")
+
+WORDS: Final = {int: "a whole number", float: "a number", str: "text", bool: "true or false", list: "a list"}

@@ -42,6 +42,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "labels.csv").write_text("\n".join(["file,label", *rows]), encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["samples.md"], re.S)
     (tmp_path / "mine.py").write_text(block, encoding="utf-8")
+    (recipe,) = re.findall(r"```toml\n(.*?)```", DOCUMENTS["recipes.md"], re.S)
+    (tmp_path / "recipe.toml").write_text(recipe, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,7 +53,7 @@ def test_command(command: str, workplace: Path, capsys: pytest.CaptureFixture[st
     program, *arguments = shlex.split(command)
     assert program == "tflite-cluster"
     clusters = "smaller.tflite" in arguments
-    if clusters and "--max-drop" not in arguments:
+    if clusters and not {"--max-drop", "--recipe", "--save-recipe"} & set(arguments):
         arguments += ["--clusters", "16"]  # which takes less time than a search
     assert main(arguments) == 0
     assert (workplace / "smaller.tflite").is_file() == clusters
@@ -109,3 +111,10 @@ def test_every_failure_has_a_test() -> None:
     named = set(re.findall(r"`(test_\w+)`", DOCUMENTS["safety.md"]))
     assert len(named) > 20
     assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
+def test_the_recipe_from_python(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["recipes.md"], re.S)
+    exec(block, {})
+    assert "searched on" in capsys.readouterr().out
+    assert (workplace / "smaller.tflite").is_file()

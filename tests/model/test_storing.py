@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import struct
+import time
 import zipfile
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.storable import storable
-from tflite_cluster.model.storing.store import Stored, write_stored
+from tflite_cluster.model.storing.store import Stored, require_movable, write_stored
 
 pytest.importorskip("ai_edge_litert", reason="the dump reads models by LiteRT's own schema")
 from dump import digest, dump, lines
@@ -250,6 +252,32 @@ def test_options_that_lead_out_of_the_file_are_refused() -> None:
     stored = [finely(model, weight, per_channel=True) for weight in storable_weights(model)]
     with pytest.raises(ModelError, match="the given bytes: damaged: the options"):
         stored_model(model, stored)
+
+
+def test_options_that_share_a_vtable_too_long_for_them_are_refused() -> None:
+    """Each operator would take as long as the vtable is: hundreds of millions of steps for 200 KB."""
+    ints = lambda *values: np.array(values, np.int32)  # noqa: E731
+    tensors = [{"shape": ints(1, 60)}, {"shape": ints(50, 60), "buffer": 1}, {"shape": ints(1, 50)}]
+    options = {"builtin_options_type": 8, "builtin_options": (8, {"keep_num_dims": True})}
+    unknown = [{"inputs": ints(2), "outputs": ints(2), **deepcopy(options)} for _ in range(3000)]
+    operators = [{"inputs": ints(0, 1), "outputs": ints(2)}, *unknown]
+    graph = {"tensors": tensors, "operators": operators, "inputs": ints(0), "outputs": ints(2)}
+    code = {"deprecated_builtin_code": 9, "builtin_code": 9}
+    weights = {"data": np.ones(3000, np.float32).tobytes()}
+    crafted = craft({"operator_codes": [code], "subgraphs": [graph], "version": 3, "buffers": [{}, weights]})
+    data = bytearray(crafted.ljust(len(crafted) + 3 & ~3, b"\0"))
+    subgraph = tflite.Model.GetRootAs(data, 0).Subgraphs(0)
+    for index in range(1, 3001):
+        table = subgraph.Operators(index)
+        place = table.BuiltinOptions().Pos
+        struct.pack_into("<i", data, place, place - len(data))
+        data[table._tab.Pos + table._tab.Offset(10)] = 25  # a kind that is not verified, as nothing opens it
+    data += struct.pack("<HH", 65534, 4) + b"\4\0" * 32765 + bytes(70_000)
+    model = open_model(bytes(data))
+    began = time.process_time()
+    with pytest.raises(ModelError, match="more fields than there is room for"):
+        require_movable(model, storable_weights(model))
+    assert time.process_time() - began < 5
 
 
 def test_hostile_files_are_stored_or_refused() -> None:

@@ -92,6 +92,11 @@ def _present(data: memoryview, position: int) -> Iterator[tuple[int, int]]:
             yield slot, position + offset
 
 
+_LEAST_FIELDS: Final = 1 << 16
+_FIELDS_PER_BYTE: Final = 4
+"""Bytes of vtables that are walked at most, in all, for each byte of the file: tables may share a vtable."""
+
+
 class _Search:
     def __init__(self, data: memoryview) -> None:
         self.data = data
@@ -99,6 +104,8 @@ class _Search:
         self.perhaps_tables: list[tuple[int, int]] = []
         self.pending: list[tuple[str, int]] = []
         self.seen: set[int] = set()
+        self.left = _LEAST_FIELDS + _FIELDS_PER_BYTE * len(data)
+        self.furthest: dict[int, int] = {}
 
     def run(self) -> References:
         self._reference(0, ROOT)
@@ -110,6 +117,7 @@ class _Search:
             if name == _UNKNOWN and not self._is_readable(position):
                 raise ModelError("damaged: the options of an operator reach outside the file")
             self.vtables.extend((position, position - _I32(self.data, position)[0]))
+            self._spend(position)
             for slot, place in _present(self.data, position):
                 if name == _UNKNOWN or slot not in _SLOTS[name]:
                     self._doubt(place)
@@ -122,6 +130,13 @@ class _Search:
             np.frombuffer(pairs, np.int64).reshape(-1, 2) for pairs in (self.forward, self.vtables, self.doubtful)
         )
         return References(forward, vtables, doubtful)
+
+    def _spend(self, table: int) -> None:
+        """Bound the work by the length of the file: many tables may share a long vtable, one that lies."""
+        vtable = table - _I32(self.data, table)[0]
+        self.left -= _U16(self.data, vtable)[0]
+        if self.left < 0:
+            raise ModelError("damaged: its tables have more fields than there is room for")
 
     def _known(self, name: str, position: int) -> None:
         places = dict(_present(self.data, position))
@@ -167,4 +182,7 @@ class _Search:
         length, extent = _U16(self.data, vtable)[0], _U16(self.data, vtable + 2)[0]
         if length < 4 or length % 2 or extent < 4 or vtable + length > size:
             return False
-        return all(place < size for _, place in _present(self.data, table))
+        if vtable not in self.furthest:
+            offsets = np.frombuffer(self.data, "<u2", (length - 4) // 2, vtable + 4)
+            self.furthest[vtable] = int(offsets.max(initial=0))
+        return table + self.furthest[vtable] < size

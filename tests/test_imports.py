@@ -96,7 +96,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "result",
         "units",
     },
-    "cli": {"errors", "report"},
+    "completion": set(),
+    "cli": {"completion", "errors", "report"},
 }
 """Part of the package -> the parts that it may use besides itself."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -15,6 +16,9 @@ from .errors import ConfigError, OutputError, TfliteClusterError
 
 _COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "sweep")
 """Modules in `commands` that are called by their name as the first word; without one, a model is clustered."""
+
+_COMPLETE = "_TFLITE_CLUSTER_COMPLETE"
+"""Variable of the environment by which a shell asks for completion."""
 
 _SETTINGS = (
     "clusters|granularity|keep|points|max_size|max_zip|max_values|min_agreement|min_sqnr|max_drop"
@@ -45,12 +49,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if _COMPLETE in os.environ:
+        from .completion import Program
+
+        Program(_COMMANDS, _load).main(prog_name="tflite-cluster", complete_var=_COMPLETE)
     name, program = "cluster", "tflite-cluster"
     if arguments and arguments[0] in _COMMANDS:
         name = arguments.pop(0)
         program = f"{program} {name}"
+    return int(_load(name).main(args=arguments, prog_name=program, standalone_mode=False) or 0)
+
+
+def _load(name: str) -> click.Command:
     command: click.Command = import_module(f".commands.{name}", __package__).command
-    return int(command.main(args=arguments, prog_name=program, standalone_mode=False) or 0)
+    return command
 
 
 def _complain(error: TfliteClusterError) -> int:

@@ -103,6 +103,7 @@ measured. 0 may mean "not checked" unless a target is set.
     help="Write down this run, and what its search chose, as a recipe that repeats it.",
 )
 @limit_options
+@click.option("--log-json", is_flag=True, help="Write each stage and the outcome to standard error, as lines of JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(__version__, prog_name="tflite-cluster")
 @click.pass_context
@@ -114,6 +115,7 @@ def command(
     report: Path | None,
     recipe: Path | None,
     saved: Path | None,
+    log_json: bool,
     quiet: bool,
     **settings: Any,
 ) -> int:
@@ -123,7 +125,7 @@ def command(
     interpreter checks that both models compute the same.
     """
     from ..api import cluster
-    from ..report.progress import progress_bar
+    from ..report.progress import log_line, progress_bar, progress_lines
 
     for option, path in (("report", report), ("save-recipe", saved)):
         if path is not None:
@@ -135,7 +137,7 @@ def command(
     if recipe is not None:
         settings = _with_recipe(context, recipe, settings)
     try:
-        with progress_bar(quiet) as progress:
+        with progress_lines() if log_json else progress_bar(quiet) as progress:
             result = cluster(source, destination, progress=progress, xz=report is not None, **settings)
         failure = None
     except (FidelityError, NotSmallerError) as error:
@@ -145,6 +147,13 @@ def command(
         from ..recipe.write import save_recipe
 
         save_recipe(result, source, saved)
+    if log_json:
+        log_line(
+            outcome="failed" if failure else "done",
+            source=result.source,
+            zip9_ratio=None if result.sizes is None else round(result.sizes.zip9.ratio, 4),
+            passed=result.fidelity.passed,
+        )
     if failure is not None:
         raise _in_short(failure, report, quiet)
     return 0

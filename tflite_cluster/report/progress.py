@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Final
 
 from ..jobs import Progress, no_progress
 
 _PATIENCE: Final = 1.0
+
+
+@contextmanager
+def progress_lines() -> Iterator[Progress]:
+    """Give a function (stage, done, total) that writes a line of JSON to standard error as each stage begins and ends."""
+    seen: set[str] = set()
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if stage not in seen or done >= total:
+            seen.add(stage)
+            log_line(stage=stage, done=done, total=total)
+
+    yield tell
+
+
+def log_line(**content: object) -> None:
+    """Write a line of JSON to standard error, with the time in UTC."""
+    time_now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    print(json.dumps({"time": time_now, **content}), file=sys.stderr, flush=True)
 
 
 @contextmanager

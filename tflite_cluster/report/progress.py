@@ -17,7 +17,7 @@ _PATIENCE: Final = 1.0
 
 @contextmanager
 def progress_lines() -> Iterator[Progress]:
-    """Give a function (stage, done, total) that writes a line of JSON to standard error as each stage begins and ends."""
+    """Give a function (stage, done, total) that writes a line of JSON to standard error as a stage begins and ends."""
     seen: set[str] = set()
 
     def tell(stage: str, done: int, total: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from .. import __version__
 from ..comparison import Comparison
 from .findings import decibels, fidelity_lines
 from .json import fidelity_json, plain
@@ -20,6 +21,7 @@ def print_comparison(found: Comparison) -> None:
     rows = [(layer.operator, printable(layer.tensor), decibels(layer.sqnr), f"{max(layer.added, 0.0):.3g}")
             for layer in found.layers]  # fmt: skip
     lines = fidelity_lines(found.fidelity)
+    lines += [(printable(note), "yellow") for note in found.notes]
     if found.worst is not None:
         lines.append((f"The error grows most in {found.worst.operator} '{printable(found.worst.tensor)}'.", ""))
     parts: list[Table | Text] = (
@@ -32,8 +34,10 @@ def comparison_json(found: Comparison) -> dict[str, Any]:
     """The same as JSON types; `null` stands for a ratio that is infinite."""
     return {
         "format": 1,
+        "tool": f"tflite-cluster {__version__}",
         "first": found.first,
         "second": found.second,
         "fidelity": plain(fidelity_json(found.fidelity)),
+        "notes": list(found.notes),
         "layers": [plain(dataclasses.asdict(layer)) for layer in found.layers],
     }

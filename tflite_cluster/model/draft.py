@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -40,7 +41,7 @@ def _check_replaceable(destination: Path, force: bool) -> None:
         raise OutputError(f"the folder {destination.parent} does not exist: create it first")
 
 
-class Draft:
+class Draft(ABC):
     """The new file while it is made, at `path`, beside its destination; gone at the end unless committed.
 
     Use it as a context manager. Raises OutputError when it cannot be written.
@@ -66,9 +67,9 @@ class Draft:
     ) -> None:
         self._new.discard()
 
+    @abstractmethod
     def _fill(self) -> None:
         """Write what the file holds at the beginning."""
-        raise NotImplementedError
 
     @property
     def path(self) -> Path:

@@ -33,5 +33,14 @@ CHOSEN: Final[dict[str, tuple[type, ...]]] = {
 }
 RULE: Final[dict[str, tuple[type, ...]]] = {"clusters": (int,)}
 PATHS: Final = ("data", "labels")
+ITEMS: Final[dict[str, tuple[type, ...]]] = {
+    "keep": (str,),
+    "mean": NUMBER,
+    "std": NUMBER,
+    "weights": (int,),
+    "prices": NUMBER,
+}
+"""What lists hold."""
 
 WORDS: Final = {int: "a whole number", float: "a number", str: "text", bool: "true or false", list: "a list"}
+ITEM_WORDS: Final = {(str,): "texts", (int,): "whole numbers", NUMBER: "numbers"}

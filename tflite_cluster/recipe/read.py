@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..errors import RecipeError
 from ..rules import Chosen, Rule
-from .keys import CHOSEN, PATHS, RULE, SETTINGS, TABLES, WORDS
+from .keys import CHOSEN, ITEM_WORDS, ITEMS, PATHS, RULE, SETTINGS, TABLES, WORDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,9 +79,8 @@ def _chosen(value: Mapping[str, Any]) -> Chosen:
     if missing:
         raise RecipeError(f"chosen lacks {', '.join(sorted(missing))}: save the recipe anew")
     weights, prices = value["weights"], value["prices"]
-    fit = len(weights) == len(prices) and all(isinstance(number, int) for number in weights)
-    if not fit or not all(isinstance(price, float) and price > 0 for price in prices):
-        raise RecipeError("chosen: weights must be whole numbers, and prices a positive number for each")
+    if len(weights) != len(prices) or not all(0 < price < math.inf for price in prices):
+        raise RecipeError("chosen: prices must be a positive number for each of the weights")
     return Chosen(value["model"], value["in-order"], dict(zip(weights, prices, strict=True)))
 
 
@@ -91,6 +91,9 @@ def _check(table: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], wher
         if type(value) not in known[key]:
             wanted = " or ".join(WORDS.get(kind, "a table") for kind in known[key])
             raise RecipeError(f"{where}{key} must be {wanted}, not {value!r}")
+        items = ITEMS.get(key)
+        if isinstance(value, list) and items is not None and not all(type(item) in items for item in value):
+            raise RecipeError(f"{where}{key} must be a list of {ITEM_WORDS[items]}, not {value!r}")
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -25,6 +26,7 @@ from tflite_cluster.errors import ModelError
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
+from tflite_cluster.model.storing.archive import archive_edits
 from tflite_cluster.model.storing.storable import storable
 from tflite_cluster.model.storing.store import Stored, require_movable, write_stored
 
@@ -143,6 +145,24 @@ def test_an_appended_archive_is_still_found(absolute: bool) -> None:
             (local,) = struct.unpack_from("<I", after, directory + 42)
             assert after[local : local + 4] == b"PK\x03\x04"
             directory += 46 + sum(struct.unpack_from("<3H", after, directory + 28))
+
+
+PIECES = [b"PK\x05\x06", b"PK\x01\x02", b"PK\x03\x04", bytes(8), bytes(22), bytes(42)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    pieces=st.lists(st.sampled_from(PIECES) | st.binary(max_size=6), max_size=8),
+    numbers=st.tuples(st.integers(0, 3), st.integers(0, 200), st.integers(0, 400)),
+    tail=st.integers(0, 24),
+)
+def test_a_hostile_archive_is_refused_or_passed_over(
+    pieces: list[bytes], numbers: tuple[int, int, int], tail: int
+) -> None:
+    """Whatever stands behind a model, also the beginning of an end."""
+    data = b"".join(pieces) + b"PK\x05\x06" + bytes(6) + struct.pack("<HII", *numbers) + bytes(2)
+    with contextlib.suppress(ModelError):
+        archive_edits(memoryview(data[: len(data) - tail]), lambda position: position)
 
 
 def test_alignment_above_the_usual_is_kept() -> None:

@@ -23,7 +23,11 @@ def archive_edits(data: memoryview, moved: Callable[[int], int]) -> dict[int, me
     """
     start = max(0, len(data) - _END_SIZE - _LONGEST_COMMENT)
     end = start + bytes(data[start:]).rfind(_END)
-    if end < start or end + _END_SIZE + struct.unpack_from("<H", data, end + 20)[0] != len(data):
+    if (
+        end < start
+        or end + _END_SIZE > len(data)
+        or end + _END_SIZE + struct.unpack_from("<H", data, end + 20)[0] != len(data)
+    ):
         return {}
     count, size, offset = struct.unpack_from("<HII", data, end + 10)
     directory = end - size
@@ -33,7 +37,7 @@ def archive_edits(data: memoryview, moved: Callable[[int], int]) -> dict[int, me
         return {}
     edits = {end + 16: _u32(moved(directory))}
     for _ in range(count):
-        if data[directory : directory + 4] != _ENTRY:
+        if directory + _ENTRY_SIZE > end or data[directory : directory + 4] != _ENTRY:
             raise ModelError("damaged: the directory of the zip appended to it is not what it says")
         (local,) = struct.unpack_from("<I", data, directory + 42)
         if data[local : local + 4] != _LOCAL:

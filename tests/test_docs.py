@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tflite_cluster
 from tflite_cluster.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +104,19 @@ def test_python_of_choosing_a_target(capsys: pytest.CaptureFixture[str]) -> None
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", DOCUMENTS[name]):
         assert target.startswith("https://") or (ROOT / "docs" / target).exists(), target
+
+
+def test_it_is_installed_as_the_readme_says() -> None:
+    """Whose command CI runs."""
+    install, activate = re.findall(r"```text\n(.*?)\n```", DOCUMENTS["index.md"], re.S)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith(f"{install} && ") for line in readme)
+    assert activate in readme
+
+
+def test_all_public_names_are_described() -> None:
+    described = re.findall(r"^::: tflite_cluster\.(\w+)$", DOCUMENTS["python-api.md"], re.M)
+    assert sorted(described) == sorted(set(tflite_cluster.__all__) - {"__version__"})
 
 
 def test_every_failure_has_a_test() -> None:

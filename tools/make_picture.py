@@ -16,7 +16,7 @@ LAYER = "dense"
 BINS = 96
 PANEL_WIDTH, PANEL_HEIGHT, BASE = 340, 120, 170
 STYLE = """
-text { font: 14px system-ui, sans-serif; fill: #24292f }
+text { font: 18px system-ui, sans-serif; fill: #24292f }
 .title { font-weight: 600 }
 .bar { fill: #0969da }
 .size { fill: #8250df }

@@ -66,6 +66,47 @@ def test_the_hook_is_given_all_models_at_once(capsys: Captured) -> None:
     assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["model.tflite", "second.tflite"]
 
 
+def test_a_model_that_cannot_be_read_hides_no_other(capsys: Captured) -> None:
+    Path("nested").mkdir()
+    Path("nested/cut.tflite").write_bytes(DIGITS.read_bytes()[:50_000])
+    assert main(["check", "--max-zip", "10KB", "nested/cut.tflite", "model.tflite"]) == 3
+    unreadable, broken = capsys.readouterr().err.splitlines()
+    assert unreadable.startswith("tflite-cluster: error: ")
+    assert "cut.tflite" in unreadable
+    assert broken.startswith("model.tflite: max-zip: ")
+    assert main(["check", "--max-zip", "10KB", "model.tflite", "nested/cut.tflite"]) == 3
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
+def test_the_hook_in_a_repository(folder: Path) -> None:
+    """By pre-commit itself, but for installing: the program on the path is taken."""
+    pytest.importorskip("pre_commit", reason="needs pre-commit")
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    repository = folder / "repository"
+    (repository / "models").mkdir(parents=True)
+    shutil.copy(DIGITS, repository / "models" / "model.tflite")
+    (repository / "notes.txt").write_text("no model")
+
+    def commit_with(*limits: str) -> subprocess.CompletedProcess[str]:
+        hooks = [hook | {"language": "system", "args": [*limits]}]
+        settings = yaml.safe_dump({"repos": [{"repo": "local", "hooks": hooks}]})
+        (repository / ".pre-commit-config.yaml").write_text(settings)
+        variables = os.environ | {"PRE_COMMIT_HOME": str(folder / "pre-commit"), "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "pre_commit", "run", "--all-files"]
+        subprocess.run(["git", "add", "--all"], cwd=repository, check=True)
+        return subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=False)
+
+    subprocess.run(["git", "init", "--quiet"], cwd=repository, check=True)
+    held = commit_with("--max-zip", "1.5MB")
+    assert held.returncode == 0, held.stdout + held.stderr
+    assert "Passed" in held.stdout
+    broken = commit_with("--max-zip", "10KB")
+    assert broken.returncode == 1
+    assert "models/model.tflite: max-zip: the zip takes" in broken.stdout
+    assert "- exit code: 99" in broken.stdout
+    assert "notes.txt" not in broken.stdout
+
+
 def action_step(number: int, inputs: dict[str, str], **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a step of the action as the runner does: its variables filled in, its script in bash."""
     step = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"][number]
@@ -91,7 +132,7 @@ def test_the_action(folder: Path) -> None:
     (programs / "python").symlink_to(sys.executable)
     results = folder / "results.txt"
     variables = {"RUNNER_TEMP": str(folder), "GITHUB_OUTPUT": str(results)}
-    inputs["options"] += " --clusters 16"
+    inputs["options"] += "\n--clusters 16\n"
     done = action_step(1, inputs, **variables)
     assert done.returncode == 0, done.stderr
     assert Path("smaller.tflite").stat().st_size == DIGITS.stat().st_size
@@ -99,6 +140,15 @@ def test_the_action(folder: Path) -> None:
     report = json.loads(Path(written["report"]).read_text())
     assert float(written["ratio"]) == round(report["sizes"]["zip9"]["ratio"], 2)
     assert {f"steps.cluster.outputs.{name}" in action["outputs"][name]["value"] for name in written} == {True}
+
+    assert report["config"]["clusters"] == 16, "what stands in a second line counts as well"
+    inputs["options"] = "--clusters 2 --data samples.npz --min-agreement 100"
+    assert action_step(1, inputs, **variables).returncode == 99
+    missed = results.read_text().splitlines()[-1].removeprefix("report=")
+    assert missed != written["report"]
+    assert json.loads(Path(missed).read_text())["written"] is False
+    inputs["options"] = "--clusters 16 --no-check --no-sizes"
+    assert action_step(1, inputs, **variables).returncode == 0
 
     inputs |= {"model": "$(touch harm)", "options": "--clusters 16; touch harm"}
     assert action_step(1, inputs, **variables).returncode != 0
@@ -138,6 +188,18 @@ def test_lines_for_logs(capsys: Captured) -> None:
     *lines, message = capsys.readouterr().err.splitlines()
     assert json.loads(lines[-1])["outcome"] == "failed"
     assert message.startswith("tflite-cluster: error: ")
+    assert main(["missing.tflite", "other.tflite", "--log-json"]) == 3
+    line, message = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["outcome"] == "failed"
+    assert json.loads(line)["error"] in message
+
+
+def test_lines_for_logs_are_as_described(capsys: Captured) -> None:
+    *_, stage, outcome = (json.loads(line) for line in block("json").splitlines())
+    assert main(["model.tflite", "out.tflite", "--clusters", "8", "--log-json", "--quiet"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert {tuple(line) for line in lines[:-1]} == {tuple(stage)}
+    assert tuple(lines[-1]) == tuple(outcome)
 
 
 @pytest.mark.parametrize(("variables", "colours"), [({}, True), ({"NO_COLOR": "1"}, False)])

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..errors import ModelError
+
 _MISSED = 99
 
 
@@ -16,14 +18,21 @@ _MISSED = 99
 def command(sources: tuple[Path, ...], max_zip: str | None, max_values: int | None) -> int:
     """Say whether models keep limits, without running them: a gate for pipelines.
 
-    Exit codes: 0 all limits hold; 99 one does not, with a line for each; 3 the model cannot be read or is not safe.
+    Exit codes: 0 all limits hold; 99 one does not, with a line for each; 3 a model cannot be read or is not safe,
+    whatever the others do.
     """
     from ..limits import check_limits
     from ..report.names import printable
 
-    failed = False
+    code = 0
     for source in sources:
-        for violation in check_limits(source, max_zip=max_zip, max_values=max_values):
-            click.echo(printable(f"{source.name}: {violation.limit_name}: {violation.why}"), err=True)
-            failed = True
-    return _MISSED if failed else 0
+        try:
+            violations = check_limits(source, max_zip=max_zip, max_values=max_values)
+        except ModelError as error:  # the others are looked at all the same
+            click.echo(printable(f"tflite-cluster: error: {error}"), err=True)
+            code = error.exit_code
+            continue
+        for violation in violations:
+            click.echo(printable(f"{source}: {violation.limit_name}: {violation.why}"), err=True)
+            code = code or _MISSED
+    return code

@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from .. import __version__
 from ..config import Config
-from ..errors import FidelityError, NotSmallerError, OutputError
+from ..errors import FidelityError, NotSmallerError, OutputError, TfliteClusterError
 from ..files import check_name
 from .options import MODEL, keep_option, limit_options, sample_options, store_option, until_nobody_reads
 
@@ -142,6 +142,10 @@ def command(
         failure = None
     except (FidelityError, NotSmallerError) as error:
         result, failure = error.result, error
+    except TfliteClusterError as error:
+        if log_json:
+            log_line(outcome="failed", source=str(source), error=str(error))
+        raise
     _publish(result, source, report, quiet, written=failure is None)
     if saved is not None and failure is None:
         from ..recipe.write import save_recipe

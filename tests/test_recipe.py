@@ -121,6 +121,8 @@ def test_prices_are_for_one_model_and_its_weights(capsys: Captured) -> None:
     assert "one.tflite: the recipe's prices were chosen for another model" in capsys.readouterr().err
     assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--keep", "*dense*"]) == 2
     assert "the recipe's prices are not for the same weights" in capsys.readouterr().err
+    assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--no-check"]) == 2
+    assert "chosen needs the model to be run" in capsys.readouterr().err
 
 
 def test_paths_count_from_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:

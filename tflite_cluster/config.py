@@ -113,7 +113,7 @@ class Config:
     def _refuse_contradictions(self) -> None:
         if not self.check and (self.has_gates or self.max_size is not None):
             raise ConfigError("min_agreement, min_sqnr, max_drop and max_size need the model to be run; leave check on")
-        for name in ("metric", "benchmark"):
+        for name in ("metric", "benchmark", "chosen"):
             if getattr(self, name) and not self.check:
                 raise ConfigError(f"{name} needs the model to be run; leave check on")
         if self.labels is not None and self.data is None:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from .clustering.assign import Clustered, Problem, cluster_tensor, compare
+from .clustering.grid import LARGEST
 from .clustering.histogram import distinct
 from .config import Config
 from .model.patch import PatchedCopy
@@ -34,10 +35,10 @@ _SMALLEST_MENTIONED: Final = 1024
 _AT_ONCE: Final = 128 << 20
 """Bytes of the tensors that are worked on at the same time, unless a single one has more."""
 
-_CODES: Final = 255
+_CODES: Final = 2 * LARGEST + 1
 """How many different int8 codes there are with a counterpart."""
 
-_TOO_FAR_APART: Final = "its values are too far apart for 255 codes"
+_TOO_FAR_APART: Final = f"its values are too far apart for {_CODES} codes"
 
 
 def no_progress(stage: str, done: int, total: int) -> None:

@@ -107,8 +107,8 @@ class PatchedCopy(Draft):
 
         spans: by default all that were written.
         """
-        start = 0
         self.flush()
+        start = 0
         for span in [*sorted(self._spans if spans is None else spans), Span(self._model.size, self._model.size)]:
             self._check_same(start, span.start)
             start = span.stop

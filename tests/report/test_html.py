@@ -1,20 +1,28 @@
 from __future__ import annotations
 
 import html
+import math
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from results import CLUSTERED, RESULTS, WRITTEN
+from results import CLUSTERED, POINTS, RESULTS, SEARCH, SIZES, WRITTEN
 
 from tflite_cluster.cli import main
+from tflite_cluster.config import Config
 from tflite_cluster.histograms import Histogram, histograms
+from tflite_cluster.report.figures import layer_figure
 from tflite_cluster.report.html import to_html
-from tflite_cluster.result import Result
+from tflite_cluster.result import Result, SizePair, Strategy
+from tflite_cluster.search.points import Search
+from tflite_cluster.search.quality import Quality
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.tflite"
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -36,8 +44,144 @@ def test_every_kind_of_result(kind: str) -> None:
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href|src)="([^"]*)"', page)) <= {f"#{name}" for name in ids}
     assert "mathdefault" not in page
-    assert ("No model was written." in page) == (kind not in WRITTEN)
-    assert page.count("<figure") == page.count('role="img"')
+    assert ("No model was written:" in page) == (kind not in WRITTEN)
+    assert page.count("<svg") == page.count('role="img"')
+
+
+class Heard(HTMLParser):
+    """What those who do not see the page get to know of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.language = ""
+        self.headings: list[int] = []
+        self.open: list[tuple[str, dict[str, str | None]]] = []
+        self.summaries: list[str] = []
+        self.captions: list[str] = []
+        self.tables = self.rows = self.heads_of_rows = self.figures = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        outside = [(name, more) for name, more in self.open if more.get("role") == "img"]
+        if tag == "html":
+            self.language = given["lang"] or ""
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "svg":
+            self.figures += 1
+            assert given["aria-hidden"] == "true"
+            ((_, img),) = outside
+            assert len(img["aria-label"] or "") > 20
+        if tag == "th":
+            assert given["scope"] in ("col", "row")
+            self.heads_of_rows += given["scope"] == "row"
+        self.rows += tag == "tr"
+        self.tables += tag == "table"
+        if tag == "summary":
+            self.summaries.append("")
+        if tag == "caption":
+            self.captions.append("")
+        if tag not in ("meta", "wbr", "br"):
+            self.open.append((tag, given))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        tags = [tag for tag, _ in self.open]
+        if "summary" in tags:
+            self.summaries[-1] += data
+        if "caption" in tags:
+            self.captions[-1] += data
+
+
+@pytest.mark.parametrize("kind", RESULTS)
+def test_what_a_screen_reader_gets(kind: str) -> None:
+    other = replace(HISTOGRAM, name="another")
+    heard = Heard()
+    heard.feed(to_html(RESULTS[kind], [HISTOGRAM, other], kind in WRITTEN))
+    assert heard.language == "en"
+    assert heard.headings[:2] == [1, 2]
+    assert heard.headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(heard.headings))
+    assert heard.figures >= 2
+    assert len(heard.captions) == heard.tables
+    assert all(heard.captions)
+    assert heard.rows == heard.heads_of_rows + heard.tables
+    assert len(set(heard.summaries)) == len(heard.summaries) >= heard.figures
+
+
+def luminance(color: str) -> float:
+    """As WCAG defines it."""
+    shares = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_contrast(scheme: int) -> None:
+    """Text stands out by 4.5 from the paper and from cards, and lines of figures by 3, as WCAG 2 asks for."""
+    style = to_html(RESULTS["checked"], [], True)
+    root = re.findall(r":root \{(.*?)\}", style, re.S)[scheme]
+    colors = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", root))
+    for name, least in (
+        *((text, 4.5) for text in ("ink", "good", "warn", "bad")),
+        *((line, 3.0) for line in ("before", "after", "mark", "faint")),
+    ):
+        for ground in ("paper", "card"):
+            one, other = sorted((luminance(colors[name]), luminance(colors[ground])))
+            assert (other + 0.05) / (one + 0.05) >= least, (name, ground)
+
+
+def drawn(search: Search, **settings: Any) -> str:
+    """The section about the search."""
+    result = replace(RESULTS["searched"], config=Config(**settings), strategy=Strategy("searched", search))
+    page = to_html(result, [], True)
+    return page[page.index('id="search"') : page.index('id="layers"')]
+
+
+@pytest.mark.parametrize(
+    ("settings", "label", "asked"),
+    [
+        ({}, "points at risk", False),
+        ({"max_drop": 0.5}, "points at risk", True),
+        ({"max_drop": 0.5, "metric": "a:b"}, "points at risk", False),
+        ({"min_agreement": 98}, "percent of agreement", True),
+        ({"min_sqnr": 20}, "SQNR in dB", True),
+    ],
+)
+def test_the_search_is_drawn_by_what_it_is_judged_by(settings: dict[str, Any], label: str, asked: bool) -> None:
+    section = drawn(SEARCH, **settings)
+    assert f"weights against {label}" in section
+    assert section.count(label) > 2
+    assert ("asked for" in section) == asked
+
+
+def test_nothing_is_drawn_where_nothing_differs() -> None:
+    exact = tuple(replace(point, quality=Quality(0.0, None, None, math.inf)) for point in POINTS)
+    section = drawn(replace(SEARCH, points=exact, chosen=exact[0]))
+    assert "<svg" not in section
+    assert "0.5, chosen" in section
+    unknown = tuple(replace(tensor, sqnr=math.inf, bits_before=None, bits_after=None) for tensor in CLUSTERED)
+    page = to_html(replace(RESULTS["checked"], tensors=unknown, sizes=None), [], False)
+    assert "<svg" not in page
+
+
+@pytest.mark.parametrize("count", [1, 2, 50])
+def test_tensors_are_counted_in_whole_numbers(count: int) -> None:
+    picture = layer_figure(CLUSTERED[:1] * count)
+    assert picture is not None
+    axis = picture[picture.index('"layers-matplotlib.axis_3"') : picture.index('"layers-matplotlib.axis_4"')]
+    ticks = re.findall(r">(\d+(?:\.\d+)?)</text>", axis)
+    assert ticks
+    assert all("." not in tick and 0 <= int(tick) <= count for tick in ticks)
+
+
+def test_a_model_that_zips_no_smaller_is_not_called_smaller() -> None:
+    page = to_html(replace(RESULTS["checked"], sizes=replace(SIZES, zip9=SizePair(1000, 1000))), [], False)
+    assert "<dd>no smaller</dd>" in page
+    assert "would not zip smaller" in page
 
 
 def test_names_are_only_text() -> None:

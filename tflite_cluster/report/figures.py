@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from ..result import SizePair, TensorResult
-from ..search.points import Point, Search
+from ..search.points import Search
 
 if TYPE_CHECKING:
     from ..histograms import Histogram
@@ -64,7 +65,7 @@ def size_figure(pairs: Sequence[tuple[str, SizePair]]) -> str:
         for shift, color, label in ((-0.2, _BEFORE, "before"), (0.2, _AFTER, "after")):
             kilobytes = [getattr(pair, label) / 1000 for _, pair in pairs]
             bars = axes.barh([place + shift for place in places], kilobytes, 0.38, color=color, label=label)
-            axes.bar_label(bars, [f"{size:,.0f}" if size >= 10 else f"{size:.2g}" for size in kilobytes], padding=3)
+            axes.bar_label(bars, [_kilobytes(size) for size in kilobytes], padding=3)
         axes.set_yticks(places, [name for name, _ in pairs])
         axes.set_xlabel("kB")
         axes.invert_yaxis()
@@ -74,66 +75,98 @@ def size_figure(pairs: Sequence[tuple[str, SizePair]]) -> str:
     return _svg("sizes", draw, 0.75 + 0.55 * len(pairs))
 
 
-def curve_figure(search: Search) -> str:
-    """Points visited: bits per weight against distortion, that chosen marked."""
+def _kilobytes(size: float) -> str:
+    if size >= 10:
+        return f"{size:,.0f}"
+    return f"{size:.1f}" if size >= 1 else f"{size:.2g}"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What the points of a search are judged by: one value for each, which is not finite where it cannot be drawn."""
+
+    label: str
+    values: tuple[float, ...]
+    limit: float | None = None
+    """What was asked for."""
+    logarithmic: bool = False
+
+
+def curve_figure(search: Search, measure: Measure) -> str | None:
+    """Bits per weight against what the points are judged by, that chosen marked; None if none can be drawn."""
+    drawn = [(point, value) for point, value in zip(search.points, measure.values, strict=True) if math.isfinite(value)]
+    if not drawn:
+        return None
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         for in_order, mark, label in ((False, "o", "all layers at once"), (True, "D", "in order")):
-            points = [point for point in search.points if point.in_order == in_order and _drawable(point)]
-            if points:
-                bits, distortion = [point.bits for point in points], [point.quality.distortion for point in points]
-                axes.plot(bits, distortion, mark, color=_BEFORE, markersize=6, label=label)
-        chosen = search.chosen
-        if chosen is not None and _drawable(chosen):
+            places = [(point.bits, value) for point, value in drawn if point.in_order == in_order]
+            if places:
+                axes.plot(*zip(*places, strict=True), mark, color=_BEFORE, markersize=6, label=label)
+        chosen = [(point.bits, value) for point, value in drawn if point == search.chosen][:1]
+        if chosen:
             style: dict[str, Any] = {
                 "markerfacecolor": "none",
                 "markeredgecolor": _MARK,
                 "markersize": 13,
                 "markeredgewidth": 2,
             }
-            axes.plot([chosen.bits], [chosen.quality.distortion], "o", label="chosen", **style)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
+            axes.plot(*zip(*chosen, strict=True), "o", label="chosen", **style)
+        if measure.limit is not None:
+            axes.axhline(measure.limit, color=_MARK, linestyle="--", linewidth=1, label="asked for")
+        if measure.logarithmic:
+            _logarithmic(axes, [value for _, value in drawn])
+        axes.margins(0.08)
         axes.grid(True)
         axes.set_xlabel("entropy in bits per weight")
-        axes.set_ylabel("distortion")
+        axes.set_ylabel(measure.label)
         _legend(figure, axes)
 
     return _svg("curve", draw, 3.1)
 
 
-def _drawable(point: Point) -> bool:
-    return math.isfinite(point.quality.distortion) and point.quality.distortion > 0
+def _logarithmic(axes: Any, values: Sequence[float]) -> None:
+    """Numbers at 1, 2 and 5 of each decade, or at the decades alone where there are many."""
+    axes.set_yscale("log")
+    subs = (1, 2, 5) if max(values) < 100 * min(values) else (1,)
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(ticker.NullLocator())
 
 
-def layer_figure(tensors: Sequence[TensorResult]) -> str:
-    """Bits per weight before and after, and SQNR, of the weights in the order of the file."""
+def layer_figure(tensors: Sequence[TensorResult]) -> str | None:
+    """Bits per weight before and after, and SQNR, of the weights in the order of the file; None if nothing is known."""
+    sqnrs = [_finite(tensor.sqnr) for tensor in tensors]
+    bits = {name: [_finite(getattr(tensor, f"bits_{name}")) for tensor in tensors] for name in ("before", "after")}
+    has_sqnrs, has_bits = (not all(map(math.isnan, values)) for values in (sqnrs, bits["after"]))
+    if not has_sqnrs and not has_bits:
+        return None
 
     def draw(figure: Figure) -> None:
         numbers = range(1, len(tensors) + 1)
-        measured = any(tensor.bits_after is not None for tensor in tensors)
-        panels = figure.subplots(1 + measured, 1, sharex=True, squeeze=False)[:, 0]
-        size = 6 if len(tensors) <= 40 else 3
-        if measured:
-            for color, label in ((_BEFORE, "before"), (_AFTER, "after")):
-                bits = [getattr(tensor, f"bits_{label}") for tensor in tensors]
-                heights = [math.nan if value is None else value for value in bits]
-                panels[0].plot(numbers, heights, "o-", color=color, markersize=size, linewidth=1, label=label)
-            panels[0].set_ylabel("bits per weight")
-            panels[0].set_ylim(bottom=0)
-            panels[0].grid(True, axis="y")
-            _legend(figure, panels[0])
-        sqnrs = [_finite(tensor.sqnr) for tensor in tensors]
-        panels[-1].plot(numbers, sqnrs, "o-", color=_AFTER, markersize=size, linewidth=1)
-        panels[-1].set_ylabel("SQNR in dB")
+        panels = list(figure.subplots(has_bits + has_sqnrs, 1, sharex=True, squeeze=False)[:, 0])
         panels[-1].set_xlabel("weight, by its number in the table")
-        panels[-1].xaxis.get_major_locator().set_params(integer=True)
-        panels[-1].grid(True, axis="y")
+        panels[-1].set_xlim(0.5, len(tensors) + 0.5)
+        panels[-1].xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True, min_n_ticks=1))
+        style = {"markersize": 6 if len(tensors) <= 40 else 3, "linewidth": 1}
+        if has_bits:
+            axes = panels.pop(0)
+            for name, color, mark in (("before", _BEFORE, "s-"), ("after", _AFTER, "o-")):
+                axes.plot(numbers, bits[name], mark, color=color, label=name, **style)
+            axes.set_ylabel("bits per weight")
+            axes.margins(y=0.1)
+            axes.set_ylim(bottom=0)
+            axes.grid(True, axis="y")
+            _legend(figure, axes)
+        if has_sqnrs:
+            axes = panels.pop(0)
+            axes.plot(numbers, sqnrs, "o-", color=_AFTER, **style)
+            axes.margins(y=0.1)
+            axes.set_ylabel("SQNR in dB")
+            axes.grid(True, axis="y")
 
-    return _svg("layers", draw, 4.4)
+    return _svg("layers", draw, 0.6 + 1.9 * (has_bits + has_sqnrs))
 
 
 def _finite(value: float | None) -> float:

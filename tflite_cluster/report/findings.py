@@ -59,10 +59,10 @@ def _accuracy_line(accuracy: Accuracy) -> str:
         before, after = (round(share * accuracy.samples) for share in (accuracy.before, accuracy.after))
         counts = f"{before} → {after} of {accuracy.samples}, "
     shares = f"{100 * accuracy.before:.2f} % → {100 * accuracy.after:.2f} %"
-    return f"top-1 accuracy {shares} ({counts}{_change(accuracy.change_points)})"
+    return f"top-1 accuracy {shares} ({counts}{change_in_words(accuracy.change_points)})"
 
 
-def _change(points: float) -> str:
+def change_in_words(points: float) -> str:
     """A change of accuracy; one that rounds to nothing has no sign."""
     return "no change" if abs(points) < 0.005 else f"{points:+.2f} points"
 

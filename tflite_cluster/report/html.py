@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .. import __version__
+from ..config import Config
 from ..errors import ConfigError
 from ..files import write_text
 from ..histograms import Histogram
 from ..result import Result, SizePair, Sizes, TensorResult
 from ..search.points import Search
-from .findings import Line, decibels, fidelity_lines
+from .findings import Line, change_in_words, decibels, fidelity_lines
 from .json import to_json
 from .names import printable
 from .storing import benchmark_line, estimate_line, type_words
@@ -22,7 +25,9 @@ from .storing import benchmark_line, estimate_line, type_words
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-_TONES: Final = {"green": "good", "bold red": "bad", "yellow": "bad"}
+    from .figures import Measure
+
+_TONES: Final = {"green": "good", "bold red": "bad", "yellow": "warn"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class _Figure:
     title: str
     words: str
     """What can be seen in it, also for those who do not see it."""
-    svg: Markup
+    svg: Markup | None
+    """None where there is nothing to draw: then the table has to do."""
     table: _Table
     heading: bool = False
 
@@ -77,9 +83,11 @@ def to_html(result: Result, histograms: Sequence[Histogram], written: bool) -> s
     environment = Environment(
         loader=PackageLoader("tflite_cluster.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["breakable"] = _breakable
     page = environment.get_template("page.html").render(
         source=printable(result.source),
         outcome=_outcome(result, written),
+        refused=not written,
         keys=_keys(result),
         verdict=[(line.strip(), _TONES.get(style, "")) for line, style in _findings(result)],
         sections=_sections(result, histograms, written),
@@ -100,7 +108,8 @@ def _findings(result: Result) -> list[Line]:
 
 def _outcome(result: Result, written: bool) -> str:
     if not written:
-        return "No model was written."
+        why = "it would not zip smaller" if result.fidelity.passed else "what is asked for does not hold"
+        return f"No model was written: {why}. The figures are those of the candidate that was refused."
     return "" if result.destination is None else f"Written: {printable(str(result.destination))}"
 
 
@@ -108,9 +117,9 @@ def _keys(result: Result) -> list[tuple[str, str]]:
     keys = []
     if result.sizes is not None:
         zip9 = result.sizes.zip9
-        keys.append(("zip -9", f"{zip9.ratio:.2f} times smaller"))
+        keys.append(("zip -9", f"{zip9.ratio:.2f} times smaller" if zip9.after < zip9.before else "no smaller"))
     if result.fidelity.accuracy is not None:
-        keys.append(("Change of top-1 accuracy", f"{result.fidelity.accuracy.change_points:+.2f} points"))
+        keys.append(("Change of top-1 accuracy", change_in_words(result.fidelity.accuracy.change_points)))
     agreements = [output.agreement for output in result.fidelity.outputs if output.agreement is not None]
     if agreements:
         keys.append(("Agreement", f"{100 * min(agreements):.2f} %"))
@@ -125,7 +134,7 @@ def _sections(result: Result, histograms: Sequence[Histogram], written: bool) ->
     search = result.strategy.search
     found = [
         _sizes(result.sizes) if result.sizes is not None else None,
-        _curve(search, result.strategy.words) if search is not None and search.points else None,
+        _curve(search, result.config, result.strategy.words) if search is not None and search.points else None,
         _layers(weights) if weights else None,
         _weights(histograms) if histograms else None,
         _left_alone(result.tensors),
@@ -152,12 +161,13 @@ def _sizes(sizes: Sizes) -> _Section:
     return _Section("sizes", "Sizes", figures=(_Figure("Sizes", words, _safe(size_figure(pairs)), table),))
 
 
-def _curve(search: Search, how: str) -> _Section:
+def _curve(search: Search, config: Config, how: str) -> _Section:
     from .figures import curve_figure
 
+    chosen = None if search.chosen is None else search.points.index(search.chosen)
     rows = [
         (
-            f"{point.multiplier:.3g}",
+            f"{point.multiplier:.3g}" + (", chosen" if number == chosen else ""),
             "yes" if point.in_order else "no",
             f"{point.bits:.2f}",
             f"{point.quality.distortion:.3g}",
@@ -165,18 +175,32 @@ def _curve(search: Search, how: str) -> _Section:
             "" if point.quality.agreement is None else f"{100 * point.quality.agreement:.2f}",
             decibels(point.quality.sqnr),
         )
-        for point in search.points
+        for number, point in enumerate(search.points)
     ]
-    chosen = None if search.chosen is None else search.points.index(search.chosen)
     columns = ("Multiplier", "In order", "Bits/weight", "Distortion", "Risk, points", "Agreement %", "SQNR dB")
     table = _Table("Points visited, in that order; the chosen one is bold", columns, rows, (), chosen)
-    words = f"{len(rows)} candidates: the entropy of their weights against the distortion of their outputs. "
+    measure = _measure(search, config)
+    words = f"{_count(len(rows), 'candidate')}: the entropy of their weights against {measure.label}. "
     if search.chosen is None:
         words += "None is good enough."
     else:
         words += f"Chosen: {search.chosen.bits:.2f} bits per weight at multiplier {search.chosen.multiplier:.3g}."
-    drawn = _Figure("Rate and distortion", words, _safe(curve_figure(search)), table)
+    drawn = _Figure("Rate and distortion", words, _safe(curve_figure(search, measure)), table)
     return _Section("search", "Search", printable(how), (drawn,))
+
+
+def _measure(search: Search, config: Config) -> Measure:
+    """What the candidates are judged by: the first of the gates, else accuracy at risk where classes are named."""
+    from .figures import Measure
+
+    qualities = [point.quality for point in search.points]
+    if config.min_agreement is not None:
+        shares = (math.nan if quality.agreement is None else 100 * quality.agreement for quality in qualities)
+        return Measure("percent of agreement", tuple(shares), config.min_agreement)
+    if config.min_sqnr is not None or any(quality.risk is None for quality in qualities):
+        return Measure("SQNR in dB", tuple(quality.sqnr for quality in qualities), config.min_sqnr)
+    limit = config.max_drop if config.metric is None else None
+    return Measure("points at risk", tuple(quality.risk or math.nan for quality in qualities), limit, True)
 
 
 def _layers(weights: Sequence[TensorResult]) -> _Section:
@@ -198,7 +222,11 @@ def _layers(weights: Sequence[TensorResult]) -> _Section:
     columns = ("Number", "Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight")
     table = _Table("Weights in the order of the file", columns, rows, (1, 2, 3, 4))
     changed = sum(tensor.clustered for tensor in weights)
-    words = f"Bits that deflate spends on each weight, and SQNR, of {len(weights)} tensors; {changed} of them changed."
+    words = (
+        f"Bits that deflate spends on each weight, and SQNR, of {_count(len(weights), 'tensor')}; {changed} changed."
+    )
+    if changed < len(weights):
+        words += " Those without a dot were left alone."
     return _Section("layers", "Layers", figures=(_Figure("Layers", words, _safe(layer_figure(weights)), table),))
 
 
@@ -246,8 +274,19 @@ def _settings(result: Result, written: bool) -> _Section:
     return _Section("settings", "Settings", tables=(_Table("Settings of the run", ("Setting", "Value"), rows, (0, 1)),))
 
 
-def _safe(svg: str) -> Markup:
+def _count(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _safe(svg: str | None) -> Markup | None:
     """Drawn by this package, with no names from a file in it."""
     from markupsafe import Markup
 
-    return Markup(svg)
+    return None if svg is None else Markup(svg)
+
+
+def _breakable(text: str) -> Markup:
+    """Text whose lines may break behind what separates the parts of a name."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?<=[/_.;:])", text))

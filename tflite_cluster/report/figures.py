@@ -90,6 +90,7 @@ class Measure:
     limit: float | None = None
     """What was asked for."""
     logarithmic: bool = False
+    """Whether values of different magnitude are to be told apart."""
 
 
 def curve_figure(search: Search, measure: Measure) -> str | None:
@@ -127,7 +128,9 @@ def curve_figure(search: Search, measure: Measure) -> str | None:
 
 
 def _logarithmic(axes: Any, values: Sequence[float]) -> None:
-    """Numbers at 1, 2 and 5 of each decade, or at the decades alone where there are many."""
+    """A logarithmic scale for a decade or more, with numbers at 1, 2 and 5 of each, or at the decades alone."""
+    if max(values) < 10 * min(values):
+        return
     axes.set_yscale("log")
     subs = (1, 2, 5) if max(values) < 100 * min(values) else (1,)
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
@@ -155,8 +158,7 @@ def layer_figure(tensors: Sequence[TensorResult]) -> str | None:
             for name, color, mark in (("before", _BEFORE, "s-"), ("after", _AFTER, "o-")):
                 axes.plot(numbers, bits[name], mark, color=color, label=name, **style)
             axes.set_ylabel("bits per weight")
-            axes.margins(y=0.1)
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, 1.1 * max(value for values in bits.values() for value in values if math.isfinite(value)))
             axes.grid(True, axis="y")
             _legend(figure, axes)
         if has_sqnrs:

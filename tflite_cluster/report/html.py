@@ -225,9 +225,10 @@ def _layers(weights: Sequence[TensorResult]) -> _Section:
     words = (
         f"Bits that deflate spends on each weight, and SQNR, of {_count(len(weights), 'tensor')}; {changed} changed."
     )
-    if changed < len(weights):
+    drawn = _safe(layer_figure(weights))
+    if drawn is not None and changed < len(weights):
         words += " Those without a dot were left alone."
-    return _Section("layers", "Layers", figures=(_Figure("Layers", words, _safe(layer_figure(weights)), table),))
+    return _Section("layers", "Layers", figures=(_Figure("Layers", words, drawn, table),))
 
 
 def _weights(histograms: Sequence[Histogram]) -> _Section:
@@ -289,4 +290,4 @@ def _breakable(text: str) -> Markup:
     """Text whose lines may break behind what separates the parts of a name."""
     from markupsafe import Markup
 
-    return Markup("<wbr>").join(re.split(r"(?<=[/_.;:])", text))
+    return Markup("<wbr>").join(re.split(r"(?<=[/;:])", text))

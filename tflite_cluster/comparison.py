@@ -1,4 +1,4 @@
-"""Two models of the same graph on the same samples: how far their outputs agree, and where on the way they part."""
+"""Two models on the same samples: how far their outputs agree, and where on the way they part."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .calibration.gather import batches, probe_of
-from .calibration.moments import observe
+from .calibration.moments import Probe, observe
+from .calibration.samples import Samples
 from .config import Config, Settings
 from .errors import ConfigError, InterpreterFailure
 from .fidelity.verdict import Fidelity
 from .files import as_file
 from .interpreter.runtime import Kernels
 from .jobs import Progress, no_progress
-from .model.read import Model, Operator, Subgraph, Tensor, open_model
+from .model.read import Model, Operator, Subgraph, open_model
 from .session import Session, open_session
 from .verification import check
 
@@ -29,15 +31,22 @@ if TYPE_CHECKING:
 _SAMPLES: Final = 16
 """Samples on which the layers are compared; the outputs are compared on all."""
 
-_OF_CLUSTERING: Final = ("clusters", "granularity", "store", "keep", "rules", "chosen", "max_size", "benchmark")
-
 _REAL: Final = frozenset({"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16"})
+
+
+_WITHOUT_EFFECT: Final = (
+    *("clusters", "granularity", "store", "keep", "rules", "chosen", "max_size"),
+    *("benchmark", "force", "measure", "xz"),
+)
+"""Settings of clustering and writing, of which a comparison does neither."""
 
 
 @dataclass(frozen=True)
 class LayerComparison:
     """The first output of one operator in both models."""
 
+    signature: str | None
+    """The signature that runs it; None in a model without signatures."""
     operator: str
     tensor: str
     sqnr: float
@@ -72,86 +81,128 @@ def compare(
 ) -> Comparison:
     """Run both models on the same samples and compare what they compute; nothing is written.
 
-    first, second: .tflite files, or their content. settings: the fields of Config; gates are judged, in `fidelity`.
-    Layers are compared where both models have an output of the same name and shape. Raises ConfigError, also on
-    settings of clustering, ModelError and DataError.
+    first, second: .tflite files, or their content. settings: the fields of Config that say which samples to run on,
+    what must hold, and how much the work may take; gates are judged, in `fidelity`. Layers are compared where both
+    models have an output of the same name. Raises ConfigError, ModelError and DataError.
     """
     config = Config(**settings)
-    for name in _OF_CLUSTERING:
-        if getattr(config, name) != getattr(Config, name):
-            raise ConfigError(f"{name} is about clustering, and comparing changes nothing: leave it out")
+    _refuse_what_is_not_compared(config)
     with as_file(first) as one, as_file(second) as other:
         model = open_model(first if isinstance(first, bytes) else one)
         changed = open_model(second if isinstance(second, bytes) else other)
+        layers: list[LayerComparison] = []
+        notes: list[str] = []
         with open_session(model, one, config) as session:
             fidelity = check(session, one, other, config, progress)
-            layers, notes = list[LayerComparison](), list[str]()
             if isinstance(session, Session) and fidelity.status == "checked":
-                for key in session.samples:
+                for key, samples in session.samples.items():
+                    pairs = list(_pairs(_subgraph(model, key), _subgraph(changed, key)))
+                    notes += _missing(model, changed, key, len(pairs))
                     try:
-                        layers += _layers(session, key, (model, changed), (one, other), config.threads)
-                    except _NoLayers as why:
-                        notes.append(f"{_of(key)}no layers are compared: {why}")
-                    except InterpreterFailure as failure:  # to keep all tensors takes more memory than to run
-                        notes.append(f"{_of(key)}the layers cannot be read: {failure.cause}")
+                        sqnr = _compared(session, (one, other), key, samples, pairs, config.threads)
+                    except InterpreterFailure as failure:  # preserving all tensors can take more memory than there is
+                        notes.append(f"{_place(model, key)}the layers cannot be read: {failure.cause}")
+                    else:
+                        layers += _layers(_subgraph(model, key), key, sqnr)
     return Comparison(model.label, changed.label, fidelity, tuple(layers), tuple(notes))
 
 
-def _of(key: str | None) -> str:
-    return "" if key is None else f"{key}: "
-
-
-class _NoLayers(Exception):
-    """Why there are no layers to compare, in words."""
-
-
-def _layers(
-    session: Session, key: str | None, models: tuple[Model, Model], paths: tuple[Path, Path], threads: int
-) -> list[LayerComparison]:
-    """The layers of one signature; raises _NoLayers if the models have none in common."""
-    one, other = (_subgraph(model, key) for model in models)
-    operators = [operator for operator in one.operators if operator.outputs]
-    pairs = {number: pair for number, pair in enumerate(_pairs(operators, one, other)) if pair is not None}
-    if not pairs:
-        raise _NoLayers("no operator's output has the same name and shape in both models")
-    probes = [[probe_of(pair[side]) for pair in pairs.values()] for side in (0, 1)]
-    samples = session.samples[key]
-    signal: dict[int, float] = defaultdict(float)
-    error: dict[int, float] = defaultdict(float)
-    for index in range(min(samples.count, _SAMPLES)):
-        for batch in batches(samples, np.array([index])):
-            before, after = (
-                session.process.call(observe, path, key, batch, each, Kernels.DEFAULT, threads)[0]
-                for path, each in zip(paths, probes, strict=True)
-            )
-            for number, x, y in zip(pairs, before, after, strict=True):
-                if x.shape == y.shape:
-                    signal[number] += float(np.sum(np.square(x, dtype=np.float64)))
-                    error[number] += float(np.sum(np.square(x - y, dtype=np.float64)))
-    sqnr = {operators[number].outputs[0]: _decibels(signal[number], error[number]) for number in signal}
-    return [_layer(operators[number], one.tensors, sqnr) for number in signal]
+def _refuse_what_is_not_compared(config: Config) -> None:
+    config.refuse(_WITHOUT_EFFECT, "a comparison neither clusters nor writes")
+    if not config.check:
+        raise ConfigError("a comparison needs the models to be run; leave check on")
 
 
 def _subgraph(model: Model, key: str | None) -> Subgraph:
+    """What a signature runs."""
     return model.subgraphs[model.signatures[key].subgraph if key in model.signatures else 0]
 
 
-def _pairs(operators: list[Operator], one: Subgraph, other: Subgraph) -> Iterator[tuple[Tensor, Tensor] | None]:
-    """For each operator its first output in both graphs, found by its name; None if there is no such pair."""
-    counts = [Counter(tensor.name for tensor in graph.tensors) for graph in (one, other)]
-    named = {tensor.name: tensor for tensor in other.tensors}
-    for operator in operators:
-        tensor = one.tensors[operator.outputs[0]]
-        match = named.get(tensor.name)
-        alone = all(count[tensor.name] == 1 for count in counts)
-        fits = match is not None and alone and match.shape == tensor.shape and {tensor.type, match.type} <= _REAL
-        yield (tensor, match) if fits and match is not None else None
+def _outputs(subgraph: Subgraph) -> dict[tuple[str, int], int]:
+    """The tensors that the layers give: what comes first of each operator that depends on the inputs of the graph.
+
+    By name, and how many before have the same one.
+    """
+    seen: Counter[str] = Counter()
+    found: dict[tuple[str, int], int] = {}
+    varying = set(subgraph.inputs)
+    for operator in subgraph.operators:
+        if not varying.isdisjoint(operator.inputs):
+            varying.update(operator.outputs)
+        if operator.outputs and operator.outputs[0] in varying:
+            tensor = subgraph.tensors[operator.outputs[0]]
+            if tensor.type in _REAL:
+                found[tensor.name, seen[tensor.name]] = tensor.index
+                seen[tensor.name] += 1
+    return found
 
 
-def _layer(operator: Operator, tensors: tuple[Tensor, ...], sqnr: dict[int, float]) -> LayerComparison:
-    output = operator.outputs[0]
+def _pairs(one: Subgraph, other: Subgraph) -> Iterator[tuple[Probe, Probe]]:
+    """How to read the outputs that both have, in the order in which the first runs them."""
+    counterparts = _outputs(other)
+    for name, index in _outputs(one).items():
+        if name in counterparts:
+            before, after = one.tensors[index], other.tensors[counterparts[name]]
+            if before.shape == after.shape:
+                yield probe_of(before), probe_of(after)
+
+
+def _missing(model: Model, changed: Model, key: str | None, found: int) -> list[str]:
+    """What to say of the outputs that only the first model has, or if it has none."""
+    count = len(_outputs(_subgraph(model, key)))
+    if not count:
+        return [f"{_place(model, key)}there is no layer whose output could be read as numbers"]
+    if found == count:
+        return []
+    lacking = "no layer" if not found else f"only {found} of {count} layers"
+    has = "have" if found > 1 else "has"
+    return [f"{_place(model, key)}{lacking} {has} an output of the same name and shape in {changed.label}"]
+
+
+def _place(model: Model, key: str | None) -> str:
+    """The signature, where there are several, to begin a sentence with."""
+    return f"signature '{key}': " if len(model.signatures) > 1 else ""
+
+
+def _compared(
+    session: Session,
+    paths: tuple[Path, Path],
+    key: str | None,
+    samples: Samples,
+    pairs: list[tuple[Probe, Probe]],
+    threads: int,
+) -> dict[int, float]:
+    """SQNR in dB by tensor of the first model. Raises InterpreterFailure if tensors cannot be read."""
+    signal: dict[int, float] = defaultdict(float)
+    error: dict[int, float] = defaultdict(float)
+    for index in range(min(samples.count, _SAMPLES) if pairs else 0):
+        for batch in batches(samples, np.array([index])):
+            before, after = (
+                session.process.call(observe, path, key, batch, probes, Kernels.DEFAULT, threads)[0]
+                for path, probes in zip(paths, zip(*pairs, strict=True), strict=True)
+            )
+            for (probe, _), x, y in zip(pairs, before, after, strict=True):
+                if x.shape == y.shape:
+                    same = (x == y) | (np.isnan(x) & np.isnan(y))
+                    signal[probe.tensor] += _energy(x[np.isfinite(x)])
+                    error[probe.tensor] += _energy(x[~same] - y[~same])
+    return {index: _decibels(signal[index], error[index]) for index in signal}
+
+
+def _layers(subgraph: Subgraph, key: str | None, sqnr: dict[int, float]) -> Iterator[LayerComparison]:
+    for operator in subgraph.operators:
+        if operator.outputs and operator.outputs[0] in sqnr:
+            yield _layer(operator, key, subgraph.tensors[operator.outputs[0]].name, sqnr)
+
+
+def _layer(operator: Operator, key: str | None, tensor: str, sqnr: dict[int, float]) -> LayerComparison:
+    own = sqnr[operator.outputs[0]]
     inputs = max((_percent(sqnr[index]) for index in operator.inputs if index in sqnr), default=0.0)
-    return LayerComparison(operator.name, tensors[output].name, sqnr[output], _percent(sqnr[output]) - inputs)
+    return LayerComparison(key, operator.name, tensor, own, _percent(own) - inputs)
+
+
+def _energy(values: npt.NDArray[np.float32]) -> float:
+    return float(np.sum(np.square(values, dtype=np.float64)))
 
 
 def _percent(sqnr: float) -> float:
@@ -162,4 +213,4 @@ def _percent(sqnr: float) -> float:
 def _decibels(signal: float, error: float) -> float:
     if error == 0:
         return math.inf
-    return 10 * math.log10(signal / error) if signal > 0 else -math.inf
+    return 10 * math.log10(signal / error) if signal > 0 and math.isfinite(error) else -math.inf

@@ -139,6 +139,12 @@ class Config:
         if not all(map(math.isfinite, (*(mean or ()), *(std or ())))) or 0 in (std or ()):
             raise ConfigError("mean and std must be finite numbers, and std not 0")
 
+    def refuse(self, names: Iterable[str], why: str) -> None:
+        """Raise ConfigError if one of these settings differs from its default, for it would have no effect."""
+        for name in names:
+            if getattr(self, name) != getattr(Config, name):
+                raise ConfigError(f"leave out {name}: {why}")
+
     def numbers(self, name: Literal["mean", "std"]) -> tuple[float, ...] | None:
         """The mean or the deviation of pixels, one number or one for each channel; None if it is not set."""
         value: float | Sequence[float] | None = getattr(self, name)

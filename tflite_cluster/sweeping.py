@@ -164,7 +164,7 @@ def _weighed(bench: Bench, point: Point, zipped: int, *, is_default: bool) -> Sw
 def _refuse_what_has_no_curve(config: Config, points: int) -> None:
     if not 2 <= points <= _MOST_POINTS:
         raise ConfigError(f"points must be between 2 and {_MOST_POINTS}, not {points}")
-    if config.clusters is not None or config.max_size is not None:
-        raise ConfigError("a curve shows all sizes: leave out clusters and max_size")
+    config.refuse(("clusters", "max_size"), "a curve shows all sizes")
+    config.refuse(("force", "measure", "xz"), "a curve is measured, and writes nothing")
     if not config.check:
         raise ConfigError("a curve needs the model to be run; leave check on")

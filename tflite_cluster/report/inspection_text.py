@@ -11,9 +11,8 @@ from rich.text import Text
 
 from ..inspection import InspectedConstant, InspectedWeight, Inspection, Total
 from .names import printable
-from .tables import PIPE_WIDTH, hanging, print_parts, table, tensor_table
+from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
 
-_LEAST_NAME: Final = 20
 _MOST_OPERATORS: Final = 24
 _SMALLEST_MENTIONED: Final = 1024
 """Constants left alone for a reason that holds for less than this many bytes in all share a line."""
@@ -118,7 +117,7 @@ def _reasons(alone: Sequence[InspectedWeight | InspectedConstant], width: int) -
     rows = []
     for reason, group in sorted(by_reason.items(), key=lambda item: (item[0] == "for other reasons", -_bytes(item[1]))):
         name = max(group, key=lambda tensor: tensor.bytes).name
-        example = printable(name, _LEAST_NAME if width < PIPE_WIDTH else None)
+        example = printable(name, LEAST_NAME if width < PIPE_WIDTH else None)
         rows.append((printable(reason), f"{len(group)}", f"{_bytes(group):,}", example))
     return table(("Left alone because", "Constants", "Bytes", "For example"), rows, wrapped="Left alone because")
 

@@ -20,9 +20,12 @@ PIPE_WIDTH: Final = 100_000
 
 _GAP: Final = 2
 _MOST_ROWS: Final = 40
-_LEAST_NAME: Final = 20
+LEAST_NAME: Final = 20
+"""Characters of a tensor's name that a narrow terminal leaves it at least."""
+
 _LEFT: Final = {
     "Tensor",
+    "Signature",
     "Operator",
     "Type",
     "Shape",
@@ -68,28 +71,36 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | 
 def tensor_table(
     columns: Sequence[str], dispensable: Sequence[str], rows: Sequence[dict[str, str]], sizes: Sequence[int], width: int
 ) -> Table:
-    """The largest of the rows, in order, one for each tensor of those sizes, fitted to a width.
+    """The largest of the rows, in order, one for each tensor of those sizes, fitted to a width."""
+    largest = sorted(range(len(rows)), key=lambda index: -sizes[index])[:_MOST_ROWS]
+    shown = [rows[index] for index in sorted(largest)]
+    left = f"… and {len(rows) - len(shown)} smaller ones" if len(rows) > len(shown) else ""
+    return fitted_table(columns, dispensable, shown, width, left)
+
+
+def fitted_table(
+    columns: Sequence[str], dispensable: Sequence[str], rows: Sequence[dict[str, str]], width: int, left: str = ""
+) -> Table:
+    """Rows about tensors, whose names come first, and a line about those that are `left`, fitted to a width.
 
     Names are shortened, and a narrow terminal does without the dispensable columns, the first of them first.
     """
-    largest = sorted(range(len(rows)), key=lambda index: -sizes[index])[:_MOST_ROWS]
-    shown = [dict(rows[index]) for index in sorted(largest)]
     kept = list(columns)
     for column in dispensable:
-        if width - _width_of(kept[1:], shown) >= _LEAST_NAME:
+        if width - _width_of(kept[1:], rows) >= LEAST_NAME:
             break
         kept.remove(column)
-    room = max(_LEAST_NAME, width - _width_of(kept[1:], shown))
-    for row, name in zip(shown, shortened([row["Tensor"] for row in shown], room), strict=True):
-        row["Tensor"] = name
-    if len(rows) > len(shown):
-        shown.append({"Tensor": f"… and {len(rows) - len(shown)} smaller ones"})
-    return table(kept, [[row.get(column, "") for column in kept] for row in shown])
+    room = max(LEAST_NAME, width - _width_of(kept[1:], rows))
+    names = shortened([row["Tensor"] for row in rows], room)
+    body = [[name, *(row[column] for column in kept[1:])] for row, name in zip(rows, names, strict=True)]
+    if left:
+        body.append([left, *("" for _ in kept[1:])])
+    return table(kept, body)
 
 
 def _width_of(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:
     """What the columns take, with the gap before each."""
-    return sum(max(len(column), *(len(row.get(column, "")) for row in rows)) + _GAP for column in columns)
+    return sum(max(len(column), *(len(row[column]) for row in rows)) + _GAP for column in columns)
 
 
 def hanging(line: str, width: int) -> str:

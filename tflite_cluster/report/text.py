@@ -12,9 +12,8 @@ from ..result import Result, SizePair, Strategy, TensorResult
 from .findings import decibels, fidelity_lines
 from .names import printable
 from .storing import benchmark_line, estimate_line, type_words
-from .tables import PIPE_WIDTH, hanging, print_parts, table, tensor_table
+from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
 
-_LEAST_NAME: Final = 20
 _MOST_OPERATORS: Final = 44
 
 _COLUMNS: Final = ("Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight")
@@ -100,7 +99,7 @@ def _reasons(title: str, tensors: list[tuple[str, TensorResult]], width: int) ->
     for reason, group in sorted(by_reason.items(), key=lambda item: -sum(tensor.bytes for tensor in item[1])):
         total = sum(tensor.bytes for tensor in group)
         name = max(group, key=lambda tensor: tensor.bytes).name
-        example = printable(name, _LEAST_NAME if width < PIPE_WIDTH else None)
+        example = printable(name, LEAST_NAME if width < PIPE_WIDTH else None)
         rows.append((printable(reason), f"{len(group)}", f"{total:,}", example))
     return table((title, "Constants", "Bytes", "For example"), rows, wrapped=title)
 

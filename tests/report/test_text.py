@@ -135,6 +135,14 @@ FUSED = "sequential/layers/norm/mul;sequential/layers/conv_{0}/kernel;sequential
         (["MobileNet/fc1/MatMul", *(DEPTHWISE.format(n) for n in (4, 5))], ["fc1/MatMul", "conv_ds_4", "conv_ds_5"]),
         ([FUSED.format(number) for number in range(12)], [f"conv_{number}" for number in range(12)]),
         (["dense/kernel", *(FUSED.format(n) for n in (3, 4))], ["dense/kernel", "conv_3", "conv_4"]),
+        (
+            [
+                f"net/expanded_conv_{n}/{part}/Conv2D;again/net/{n}/{part}"
+                for n in (16, 17)
+                for part in ("project", "expand")
+            ],
+            ["_16/project", "_16/expand", "_17/project", "_17/expand"],
+        ),
         (["a" * 50 + "/x", "a" * 50 + "/y"], ["x", "y"]),
         (["a" * 50] * 2, ["aaa", "aaa"]),
     ],

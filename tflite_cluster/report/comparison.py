@@ -32,7 +32,8 @@ def render_comparison(found: Comparison, width: int = PIPE_WIDTH) -> list[Table 
     lines = [(printable(note[:1].upper() + note[1:]), "yellow") for note in found.notes]
     lines += fidelity_lines(found.fidelity)
     if found.worst is not None:
-        lines.append((f"The error grows most in {found.worst.operator} '{printable(found.worst.tensor)}'.", ""))
+        name = printable(found.worst.tensor, None if width == PIPE_WIDTH else width)
+        lines.append((f"The error grows most in {printable(found.worst.operator)} '{name}'.", ""))
     return parts + [Text(hanging(line, width), style) for line, style in lines]
 
 

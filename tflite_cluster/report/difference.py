@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -13,31 +13,33 @@ from ..difference import Difference, TensorDifference
 from .findings import decibels
 from .json import plain
 from .names import printable
-from .tables import print_parts, table
+from .tables import PIPE_WIDTH, fitted_table, hanging, print_parts, table
 
 FORMAT_VERSION = 1
 
-_COLUMNS = ("Tensor", "Operator", "Type", "Shape", "Offset", "Changed", "Values", "SQNR dB")
+_COLUMNS: Final = ("Tensor", "Operator", "Type", "Shape", "Offset", "Changed", "Values", "SQNR dB")
+_DISPENSABLE: Final = ("Offset", "Shape", "Type", "Operator")
+"""Columns that a narrow terminal does without, in this order."""
 
 
 def print_difference(difference: Difference) -> None:
     """Write it to standard output; raises BrokenPipeError if nobody reads to the end."""
-    print_parts(lambda _: render_difference(difference))
+    print_parts(lambda width: render_difference(difference, width))
 
 
-def render_difference(difference: Difference) -> list[Table | Text]:
-    """The parts of the report in order."""
+def render_difference(difference: Difference, width: int = PIPE_WIDTH) -> list[Table | Text]:
+    """The parts of the report in order, for a terminal of `width` columns."""
     parts: list[Table | Text] = []
     if difference.tensors:
         rows = [_row(tensor) for tensor in difference.tensors]
-        parts += [table(_COLUMNS, rows), Text()]
+        parts += [fitted_table(_COLUMNS, _DISPENSABLE, rows, width), Text()]
     if difference.places:
-        rows = [(f"{place.start:,}", f"{place.changed:,}", printable(place.what)) for place in difference.places]
+        places = [(f"{place.start:,}", f"{place.changed:,}", printable(place.what)) for place in difference.places]
         left = difference.changed_elsewhere - sum(place.changed for place in difference.places)
         if left:
-            rows.append(("…", f"{left:,}", "further on"))
-        parts += [table(("Offset", "Bytes changed", "Where no weight or bias is"), rows), Text()]
-    return [*parts, *(Text(line, style) for line, style in _verdict(difference))]
+            places.append(("…", f"{left:,}", "further on"))
+        parts += [table(("Offset", "Bytes changed", "Where no weight or bias is"), places), Text()]
+    return [*parts, *(Text(hanging(line, width), style) for line, style in _verdict(difference))]
 
 
 def difference_json(difference: Difference) -> dict[str, Any]:
@@ -52,8 +54,8 @@ def difference_json(difference: Difference) -> dict[str, Any]:
     return {name: plain(value) for name, value in report.items()}
 
 
-def _row(tensor: TensorDifference) -> tuple[str, ...]:
-    return (
+def _row(tensor: TensorDifference) -> dict[str, str]:
+    cells = (
         printable(tensor.name),
         printable(tensor.operator) + (" bias" if tensor.role == "bias" else ""),
         tensor.type.lower(),
@@ -63,6 +65,7 @@ def _row(tensor: TensorDifference) -> tuple[str, ...]:
         f"{tensor.distinct_before} → {tensor.distinct_after}",
         "not finite" if tensor.sqnr is None else decibels(tensor.sqnr),
     )
+    return dict(zip(_COLUMNS, cells, strict=True))
 
 
 def _verdict(difference: Difference) -> list[tuple[str, str]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
-_SEPARATORS = "/;"
+_SEPARATORS: Final = "/;"
+_LEAST_PART: Final = 4
 
 
 def printable(name: str, most: int | None = None) -> str:
@@ -20,18 +23,43 @@ def printable(name: str, most: int | None = None) -> str:
 def shortened(names: Sequence[str], most: int) -> list[str]:
     """Printable names of at most `most` characters.
 
-    Where they have to be cut, what all have in common goes first, at either end, then the middle; names that would look
-    the same then lose what those few have in common.
+    Where they have to be cut, a fused name is told by its first, what all have in common goes next, at either end, then
+    the middle. Names that would look the same then lose what those few have in common, or else the middle of each part.
     """
     if all(len(name) <= most for name in names):
         return list(names)
-    short = [printable(name, most) for name in _stripped(names)]
-    for look, count in Counter(short).items():
-        alike = [index for index, each in enumerate(short) if each == look]
-        if count > 1 and len({names[index] for index in alike}) > 1:
-            for index, name in zip(alike, _stripped([names[index] for index in alike]), strict=True):
-                short[index] = printable(name, most)
+    stripped = _stripped(_first_of_fused(names))
+    short = [printable(name, most) for name in stripped]
+    for alike in _alike(short, names):
+        for index, name in zip(alike, _stripped([names[index] for index in alike]), strict=True):
+            short[index] = printable(name, most)
+    for alike in _alike(short, names):
+        for index in alike:
+            short[index] = _squeezed(stripped[index], most)
     return short
+
+
+def _alike(short: Sequence[str], names: Sequence[str]) -> list[list[int]]:
+    """Groups of different names that look the same."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, look in enumerate(short):
+        groups[look].append(index)
+    return [group for group in groups.values() if len({names[index] for index in group}) > 1]
+
+
+def _first_of_fused(names: Sequence[str]) -> list[str]:
+    """The first of the names that converters put together for fused operators, if that tells them apart."""
+    firsts = [name.partition(";")[0] + ("…" if ";" in name else "") for name in names]
+    return firsts if len(set(firsts)) == len(set(names)) else list(names)
+
+
+def _squeezed(name: str, most: int) -> str:
+    """A name whose longest parts are cut in the middle; where the parts are too many, the name as a whole."""
+    parts = re.split(f"([{_SEPARATORS}])", name)
+    for longest in range(most, _LEAST_PART - 1, -1):
+        if sum(min(len(part), longest) for part in parts) <= most:
+            return "".join(printable(part, longest) for part in parts)
+    return printable(name, most)
 
 
 def _stripped(names: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tflite_cluster import __version__
-from tflite_cluster.cli import main
+from tflite_cluster.cli import _COMMANDS, main
 from tflite_cluster.commands.options import byte_count
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +99,7 @@ def test_help(word: str, capsys: Captured) -> None:
         "--min-agreement PERCENT",
         "--max-size SIZE",
         "Exit codes: 0 done",
+        f"Other commands (--help explains each): {', '.join(_COMMANDS)}.",
     ):
         assert part in text
 

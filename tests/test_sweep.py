@@ -79,6 +79,16 @@ def test_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_in_words_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_sweep(MADE)
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()][:3] == [
+        "   Times smaller  Points at risk  Points lost  SQNR dB      Asked for by",
+        "            4.15            0.01         0.25     20.0  --max-size 40000",
+        "→           7.22            0.25         0.25     20.0",
+    ]
+
+
 def test_json_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert main(["sweep", str(INT8), "--points", "2", "--json"]) == 0

@@ -22,7 +22,7 @@ _TARGETS: Final = {"clusters", "granularity", "max_size", "min_agreement", "min_
 
 _EPILOG = """
 \b
-Other commands, each of which explains itself with --help: check, compare, diff, inspect, sweep.
+Other commands (--help explains each): check, compare, diff, inspect, sweep.
 \b
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
 read or is not safe; 98 the output would not zip smaller; 99 a target is missed or cannot be

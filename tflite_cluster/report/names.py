@@ -24,7 +24,8 @@ def shortened(names: Sequence[str], most: int) -> list[str]:
     """Printable names of at most `most` characters.
 
     Where they have to be cut, a fused name is told by its first, what all have in common goes next, at either end, then
-    the middle. Names that would look the same then lose what those few have in common, or else the middle of each part.
+    the middle. Names that would look the same then lose what those few have in common, or else, if that
+    helps, the middle of each part.
     """
     if all(len(name) <= most for name in names):
         return list(names)
@@ -34,8 +35,10 @@ def shortened(names: Sequence[str], most: int) -> list[str]:
         for index, name in zip(alike, _stripped([names[index] for index in alike]), strict=True):
             short[index] = printable(name, most)
     for alike in _alike(short, names):
-        for index in alike:
-            short[index] = _squeezed(stripped[index], most)
+        squeezed = [_squeezed(stripped[index], most) for index in alike]
+        if len(set(squeezed)) == len({names[index] for index in alike}):
+            for index, name in zip(alike, squeezed, strict=True):
+                short[index] = name
     return short
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -12,24 +12,37 @@ from ..sweeping import Sweep, SweepPoint
 from .findings import decibels
 from .json import plain, quality_json
 from .names import printable
-from .tables import print_parts, table
+from .tables import PIPE_WIDTH, fitting, hanging, print_parts, table
 
 FORMAT_VERSION = 1
 
-_COLUMNS = ("", "Zip bytes", "Times smaller", "Bits/weight", "Agreement %", "Points at risk", "Points lost", "SQNR dB")
+_COLUMNS: Final = (
+    "",
+    "Zip bytes",
+    "Times smaller",
+    "Bits/weight",
+    "Agreement %",
+    "Points at risk",
+    "Points lost",
+    "SQNR dB",
+    "Asked for by",
+)
+_DISPENSABLE: Final = ("Bits/weight", "Agreement %", "Zip bytes")
+"""Columns that a narrow terminal does without, in this order."""
 
 
 def print_sweep(sweep: Sweep) -> None:
     """Write it to standard output; raises BrokenPipeError if nobody reads to the end."""
-    print_parts(lambda _: render_sweep(sweep))
+    print_parts(lambda width: render_sweep(sweep, width))
 
 
-def render_sweep(sweep: Sweep) -> list[Table | Text]:
-    """The table, and what it rests on."""
+def render_sweep(sweep: Sweep, width: int = PIPE_WIDTH) -> list[Table | Text]:
+    """The table, and what it rests on, for a terminal of `width` columns."""
     rows = [_row(point) for point in sweep.points]
-    used = [number for number in range(len(_COLUMNS)) if any(row[number] for row in rows)]
-    columns = [*(_COLUMNS[number] for number in used), "Asked for by"]
-    body = [[*(row[number] for number in used), point.options] for row, point in zip(rows, sweep.points, strict=True)]
+    used = [column for column in _COLUMNS if any(row[column] for row in rows)]
+    dispensable = [column for column in _DISPENSABLE if column in used]
+    columns = fitting(used, dispensable, rows, width)
+    body = [[row[column] for column in columns] for row in rows]
     lines = [
         (f"{printable(sweep.source)}: {sweep.zip_bytes:,} bytes zipped; measured on {printable(sweep.basis)}", ""),
         ("→ is the default's choice", "green")
@@ -38,7 +51,7 @@ def render_sweep(sweep: Sweep) -> list[Table | Text]:
     ]
     if sweep.synthetic:
         lines.append(("Synthetic inputs say little about accuracy: give --data to be sure.", "yellow"))
-    return [table(columns, body), Text(), *(Text(line, style) for line, style in lines)]
+    return [table(columns, body), Text(), *(Text(hanging(line, width), style) for line, style in lines)]
 
 
 def sweep_json(sweep: Sweep) -> dict[str, Any]:
@@ -57,9 +70,9 @@ def sweep_json(sweep: Sweep) -> dict[str, Any]:
     return {name: plain(part) for name, part in report.items()}
 
 
-def _row(point: SweepPoint) -> tuple[str, ...]:
+def _row(point: SweepPoint) -> dict[str, str]:
     quality = point.quality
-    return (
+    cells = (
         "→" if point.is_default else "",
         f"{point.zip_bytes:,}",
         f"{point.ratio:.2f}",
@@ -68,7 +81,9 @@ def _row(point: SweepPoint) -> tuple[str, ...]:
         "" if quality.risk is None else f"{quality.risk:.2f}",
         "" if quality.drop is None else f"{quality.drop + 0.0:.2f}",
         decibels(quality.sqnr),
+        point.options,
     )
+    return dict(zip(_COLUMNS, cells, strict=True))
 
 
 def _point(point: SweepPoint) -> dict[str, Any]:

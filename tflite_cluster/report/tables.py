@@ -85,17 +85,25 @@ def fitted_table(
 
     Names are shortened, and a narrow terminal does without the dispensable columns, the first of them first.
     """
-    kept = list(columns)
-    for column in dispensable:
-        if width - _width_of(kept[1:], rows) >= LEAST_NAME:
-            break
-        kept.remove(column)
+    kept = [columns[0], *fitting(columns[1:], dispensable, rows, width - LEAST_NAME)]
     room = max(LEAST_NAME, width - _width_of(kept[1:], rows))
     names = shortened([row["Tensor"] for row in rows], room)
     body = [[name, *(row[column] for column in kept[1:])] for row, name in zip(rows, names, strict=True)]
     if left:
         body.append([left, *("" for _ in kept[1:])])
     return table(kept, body)
+
+
+def fitting(
+    columns: Sequence[str], dispensable: Sequence[str], rows: Sequence[dict[str, str]], width: int
+) -> list[str]:
+    """The columns that fit into a width, if the dispensable ones are left out, the first of them first."""
+    kept = list(columns)
+    for column in dispensable:
+        if _width_of(kept, rows) <= width:
+            break
+        kept.remove(column)
+    return kept
 
 
 def _width_of(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> int:

@@ -158,7 +158,8 @@ def layer_figure(tensors: Sequence[TensorResult]) -> str | None:
             for name, color, mark in (("before", _BEFORE, "s-"), ("after", _AFTER, "o-")):
                 axes.plot(numbers, bits[name], mark, color=color, label=name, **style)
             axes.set_ylabel("bits per weight")
-            axes.set_ylim(0, 1.1 * max(value for values in bits.values() for value in values if math.isfinite(value)))
+            highest = max(value for values in bits.values() for value in values if math.isfinite(value))
+            axes.set_ylim(0, 1.1 * highest or 1)
             axes.grid(True, axis="y")
             _legend(figure, axes)
         if has_sqnrs:

@@ -7,6 +7,7 @@ import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import numpy as np
@@ -16,6 +17,7 @@ from fixture_models import FOLDER
 from tflite_cluster import ConfigError, ModelError, Sweep, cluster, sweep
 from tflite_cluster.cli import main
 from tflite_cluster.report.sweep import print_sweep, sweep_json
+from tflite_cluster.report.sweep_plot import write_plot
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.sweeping import SweepPoint
 
@@ -104,3 +106,27 @@ def test_what_has_no_curve(capsys: pytest.CaptureFixture[str]) -> None:
         sweep(INT8, clusters=8)
     with pytest.raises(ModelError, match="cannot be run: it needs the custom operator NobodyKnowsThis"):
         sweep(FOLDER / "custom_operator_float32.tflite")
+
+
+def test_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "curve.svg"
+    write_plot(MADE, path)
+    first = path.read_bytes()
+    text = "".join(ElementTree.fromstring(first).itertext())
+    assert all(words in text for words in ("model.tflite", "top-1 points lost", "points at risk", "SQNR in dB"))
+    write_plot(MADE, path)
+    assert path.read_bytes() == first
+    command = ["sweep", str(INT8), "--points", "2", "--plot"]
+    assert main([*command, str(path)]) == 2
+    assert "curve.svg exists: use --force to replace it" in capsys.readouterr().err
+    assert main([*command, str(path), "--force"]) == 0
+    assert b"conv_2d_int8" in path.read_bytes()
+    assert main([*command, str(tmp_path / "curve.PNG")]) == 0
+    assert (tmp_path / "curve.PNG").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["curve", "curve.txt", "in.tflite", "missing/curve.svg"])
+def test_a_picture_that_cannot_be_drawn(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", str(INT8), "--plot", str(tmp_path / name)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

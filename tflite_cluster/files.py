@@ -101,11 +101,16 @@ def check_name(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file, or leave what is there; raises OutputError."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file, or leave what is there; raises OutputError."""
     new = NewFile(path)
     try:
         with new.writing():
             assert new.file is not None
-            new.file.write(text.encode("utf-8"))
+            new.file.write(content)
         new.commit()
     finally:
         new.discard()

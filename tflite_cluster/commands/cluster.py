@@ -10,9 +10,16 @@ from click.core import ParameterSource
 
 from .. import __version__
 from ..config import Config
-from ..errors import FidelityError, NotSmallerError, OutputError, TfliteClusterError
-from ..files import check_name
-from .options import MODEL, keep_option, limit_options, sample_options, store_option, until_nobody_reads
+from ..errors import FidelityError, NotSmallerError, TfliteClusterError
+from .options import (
+    MODEL,
+    check_written,
+    keep_option,
+    limit_options,
+    sample_options,
+    store_option,
+    until_nobody_reads,
+)
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -131,7 +138,7 @@ def command(
 
     for option, path in (("report", report), ("save-recipe", saved)):
         if path is not None:
-            _check_written(option, path, source, destination, settings["force"])
+            check_written(option, path, (source, destination), settings["force"])
     if report is not None and _is_page(report):
         from ..report.html import require_html
 
@@ -177,19 +184,6 @@ def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any])
     elif given & _TARGETS:
         replaced |= {"max_size"}
     return {**settings, **{name: value for name, value in read.items() if name not in replaced}}
-
-
-def _check_written(option: str, path: Path, source: Path, destination: Path, force: bool) -> None:
-    """Refuse, before any work is done, a file that cannot be written or would destroy something."""
-    if str(path) == "-":
-        raise OutputError(f"--{option} takes the name of a file, not -")
-    check_name(path)
-    if path.resolve() in (source.resolve(), destination.resolve()):
-        raise OutputError(f"{path} is a model of this run: give --{option} another name")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist: create it first")
-    if path.is_file() and not force:
-        raise OutputError(f"{path} exists: use --force to replace it")
 
 
 def _is_page(report: Path) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import click
 
 from ..config import Config
+from ..errors import OutputError
+from ..files import check_name
 from ..units import parse_bytes
 
 Command: TypeAlias = Callable[..., Any]
@@ -43,6 +45,22 @@ def until_nobody_reads() -> Iterator[None]:
         yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def check_written(option: str, path: Path, models: Iterable[Path], force: bool) -> None:
+    """Refuse, before any work is done, a file that cannot be written or would destroy something.
+
+    Raises OutputError.
+    """
+    if str(path) == "-":
+        raise OutputError(f"--{option} takes the name of a file, not -")
+    check_name(path)
+    if path.resolve() in [model.resolve() for model in models]:
+        raise OutputError(f"{path} is a model of this run: give --{option} another name")
+    if not path.parent.is_dir():
+        raise OutputError(f"the folder {path.parent} does not exist: create it first")
+    if path.is_file() and not force:
+        raise OutputError(f"{path} exists: use --force to replace it")
 
 
 _SAMPLE: Final = (

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..config import Config
-from .options import MODEL, keep_option, limit_options, sample_options, store_option, until_nobody_reads
+from .options import MODEL, check_written, keep_option, limit_options, sample_options, store_option, until_nobody_reads
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -19,19 +19,33 @@ from .options import MODEL, keep_option, limit_options, sample_options, store_op
 @sample_options
 @click.option("--points", metavar="N", type=int, default=8, show_default=True, help="Points besides the default.")
 @click.option("--json", "as_json", is_flag=True, help="Print the curve as JSON instead.")
+@click.option(
+    "--plot",
+    metavar="OUT.svg|OUT.png",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also draw the curve.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing picture.")
 @click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
 @limit_options
-def command(source: Path, points: int, as_json: bool, **settings: Any) -> int:
-    """Show how small a model can get, and what that costs in fidelity; nothing is written.
+def command(source: Path, points: int, as_json: bool, plot: Path | None, force: bool, **settings: Any) -> int:
+    """Show how small a model can get, and what that costs in fidelity; no model is written.
 
     Each line is measured: the file is clustered, zipped, and run on the samples.
     """
     from ..report.progress import progress_bar
     from ..report.sweep import print_sweep, sweep_json
+    from ..report.sweep_plot import require_plot, write_plot
     from ..sweeping import sweep
+
+    if plot is not None:
+        require_plot(plot)
+        check_written("plot", plot, [source], force)
 
     with progress_bar(False) as progress:
         found = sweep(source, points=points, progress=progress, **settings)
+    if plot is not None:
+        write_plot(found, plot)
     with until_nobody_reads():
         if as_json:
             click.echo(json.dumps(sweep_json(found), indent=1, ensure_ascii=True, allow_nan=False))

@@ -191,3 +191,24 @@ def test_corrected_weights_are_the_least_squares_solution(rows: int, parts: int,
         wanted = x[:, part] @ weights[place].T
         best = np.linalg.lstsq(drifted[:, part], wanted, rcond=None)[0].T
         np.testing.assert_allclose(found[place], best, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("parts", "n", "shape"), [(1, 70, (8, 70)), (2, 12, (6, 12)), (6, 12, (6, 12)), (3, 4, (8, 12)), (1, 65, (32, 65))]
+)
+def test_the_error_of_the_output(parts: int, n: int, shape: tuple[int, int]) -> None:
+    """By rows or columns in parts: of so few rows all are measured."""
+    hessian, errors = correlated(parts, n), weights(*shape)
+    if n == shape[1]:
+        whole = [(part, np.s_[part * shape[0] // parts : (part + 1) * shape[0] // parts, :]) for part in range(parts)]
+    else:
+        whole = [(part, np.s_[:, part * n : (part + 1) * n]) for part in range(parts)]
+    expected = sum(float(np.einsum("rn,nm,rm->", errors[at], hessian[part], errors[at])) for part, at in whole)
+    assert Feedback.of(hessian).output_error(errors) == pytest.approx(expected, rel=1e-3)
+
+
+def test_some_rows_stand_for_all_in_the_error_of_the_output() -> None:
+    hessian, errors = correlated(1, 20), weights(100, 20)
+    some = errors[::4]
+    expected = float(np.einsum("rn,nm,rm->", some, hessian[0], some))
+    assert Feedback.of(hessian).output_error(errors) == pytest.approx(expected, rel=1e-3)

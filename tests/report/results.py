@@ -66,7 +66,7 @@ BIASES = tuple(
     for number, at in enumerate((127_000, 128_000))
 )
 POINTS = tuple(
-    Point(multiplier, False, bits, 14.2, Quality(0.01 * multiplier, 0.3 * multiplier, 0.99, 26.0, drop))
+    Point(multiplier, False, bits, 14.2, Quality(0.01 * multiplier, 0.3 * multiplier, 0.99, 26.0, drop), {1: 4.25})
     for multiplier, bits, drop in ((0.5, 3.1, 0.0), (1.25, 2.2, 100 / 360), (0.79057, 2.6, None))
 )
 SEARCH = Search(

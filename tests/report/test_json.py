@@ -85,6 +85,7 @@ def test_a_search_is_told_in_full() -> None:
     assert [tensor["role"] for tensor in tensors] == ["weight", "weight", "bias", "bias"]
     assert [tensor["clustered"] for tensor in tensors] == [True, True, False, False]
     assert [tensor["sensitivity"] for tensor in tensors] == [0.125, 0.5, None, None]
+    assert [tensor["feedback_gain_db"] for tensor in tensors] == [None, 4.25, None, None]
     assert [tensor["price"] for tensor in tensors] == [1e-4, 2e-5, None, None]
     assert check(to_json(RESULTS["search_failed"], False))["strategy"]["search"]["chosen"] is None
     plain = check(to_json(DONE, True))

@@ -6,7 +6,7 @@ with any codebook in place of a uniform grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,12 @@ from .codebook import nearest
 from .histogram import Array
 
 Reals = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float32]
 
 _BLOCK: Final = 64
+
+_ROWS_MEASURED: Final = 32
+"""Rows of each part on which the error of the output is computed: for all of them it costs as much as assignment."""
 
 
 def shrunk(hessian: Array, observations: float, floor: float) -> Array:
@@ -46,7 +50,7 @@ class Feedback:
     """
 
     order: npt.NDArray[np.intp]
-    factor: npt.NDArray[np.float32]
+    factor: Floats
 
     @classmethod
     def of(cls, hessian: Array) -> Feedback:
@@ -70,19 +74,36 @@ class Feedback:
             indices[place] = self._assign_part(part, weights[place], centroids)
         return indices
 
+    def output_error(self, errors: Reals) -> float:
+        """E[|E x|²] for `errors` E (rows, columns) of the weights, of which some rows stand for all.
+
+        With H⁻¹ = Uᵀ U that is the squared sum of E U⁻¹: what is passed on where nothing is made up for.
+        """
+        rows, columns = errors.shape
+        parts, n = self.order.shape
+        if n == columns and parts == rows:
+            work = np.take_along_axis(errors, self.order, 1).astype(np.float32)
+            return float(np.sum(np.square(np.linalg.solve(self.factor.transpose(0, 2, 1), work[..., None]))))
+        total = 0.0
+        for part, place in enumerate(_places(errors.shape, parts, n)):
+            some = errors[place]
+            some = some[:: -(-len(some) // _ROWS_MEASURED)]
+            work = np.ascontiguousarray(some[:, self.order[part]].T, dtype=np.float32)
+            total += _feed_back(work, self.factor[part], lambda values, _: values)
+        return total
+
     def _assign_part(self, part: int, weights: Reals, centroids: Array) -> npt.NDArray[np.intp]:
         order, factor = self.order[part], self.factor[part]
         work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)  # columns first: each step reads one row
         book = centroids.astype(np.float32)
         indices = np.empty(work.shape, np.intp)
-        for start in range(0, len(work), _BLOCK):
-            stop = min(start + _BLOCK, len(work))
-            errors = np.empty((stop - start, work.shape[1]), np.float32)
-            for j in range(start, stop):
-                indices[j] = nearest(work[j], centroids)
-                errors[j - start] = (work[j] - book[indices[j]]) / factor[j, j]
-                work[j + 1 : stop] -= factor[j, j + 1 : stop, None] * errors[j - start]
-            work[stop:] -= factor[start:stop, stop:].T @ errors
+
+        def assign(values: Floats, j: int) -> Floats:
+            indices[j] = nearest(values, centroids)
+            missed: Floats = values - book[indices[j]]
+            return missed
+
+        _feed_back(work, factor, assign)
         result = np.empty(weights.shape, np.intp)
         result[:, order] = indices.T
         return result
@@ -99,6 +120,23 @@ class Feedback:
         result = np.empty_like(indices)
         np.put_along_axis(result, self.order, indices, 1)
         return result
+
+
+def _feed_back(work: Floats, factor: Floats, error_of: Callable[[Floats, int], Floats]) -> float:
+    """Go through the rows of `work` (n, any), and pass on to later ones the error that each turns out to have.
+
+    Returns what is left: the squared error of the output, summed over the columns.
+    """
+    total = 0.0
+    for start in range(0, len(work), _BLOCK):
+        stop = min(start + _BLOCK, len(work))
+        errors = np.empty((stop - start, work.shape[1]), np.float32)
+        for j in range(start, stop):
+            errors[j - start] = error_of(work[j], j) / factor[j, j]
+            work[j + 1 : stop] -= factor[j, j + 1 : stop, None] * errors[j - start]
+        work[stop:] -= factor[start:stop, stop:].T @ errors
+        total += float(np.sum(np.square(errors)))
+    return total
 
 
 def corrected(weights: Array, hessian: Array, cross: Array) -> Array:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .feedback import Feedback
 from .histogram import Array, Histogram
-from .rate import LEAST_SQNR, Matrix, cluster_to_count, mean_change
+from .rate import LEAST_SQNR, Matrix, cluster_to_count, feedback_gain, mean_change
 
 LARGEST: Final = 127
 """Codes reach from -127 to 127: -128 would have no counterpart."""
@@ -35,7 +35,8 @@ class OnGrid:
 
     codes: (rows, columns). scale: (1,), or one for each channel where some channel is widened. entropy: bits per
     weight. error: squared real error of rounding to the nearest, which feedback trades for a smaller one of the output.
-    mean_change: how the mean of each output row changes, (rows,), if known.
+    mean_change: how the mean of each output row changes, (rows,), if known. gain: what feedback saves, in dB of the
+    output's error; None without feedback.
     """
 
     codes: npt.NDArray[np.int8]
@@ -43,6 +44,7 @@ class OnGrid:
     entropy: float
     error: float
     mean_change: Array | None
+    gain: float | None
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
@@ -60,7 +62,7 @@ def grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
         clusters,
     )
     codes = np.rint(found.codes / scale[0]).astype(np.int8)
-    return OnGrid(codes, scale, found.entropy, found.error, found.mean_change)
+    return OnGrid(codes, scale, found.entropy, found.error, found.mean_change, found.gain)
 
 
 def grid_at_price(matrix: Matrix, price: float, channels: int) -> OnGrid:
@@ -81,13 +83,15 @@ def grid_at_price(matrix: Matrix, price: float, channels: int) -> OnGrid:
         if error <= least or price <= least * 1e-12:
             break
         price *= _CHEAPER
+    gain = None
     if matrix.feedback is not None:
-        aim = matrix.codes if matrix.drift is None else matrix.drift.target
+        aim, rounded = matrix.codes if matrix.drift is None else matrix.drift.target, codes * step
         codes = _with_feedback(matrix.feedback, (aim / step).astype(np.float32))
+        gain = feedback_gain(matrix, rounded, codes * step)
     change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
     alike = bool(np.all(scale == scale[0]))
     found = codes.astype(np.int8)
-    return OnGrid(found, scale[:1] if alike else scale, _entropy(found), error, change)
+    return OnGrid(found, scale[:1] if alike else scale, _entropy(found), error, change, gain)
 
 
 def _step(histogram: Histogram, price: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -85,12 +86,14 @@ class Matrix:
 class Priced:
     """A tensor on its codebook: codes (rows, columns), bits per weight by entropy, and the squared real error that the
     codebook makes without feedback. `mean_change` is how the mean of each output row changes, (rows,), if known.
+    `gain` is what feedback saves, in dB of the output's error; None without feedback.
     """
 
     codes: npt.NDArray[Any]
     entropy: float
     error: float
     mean_change: Array | None
+    gain: float | None
 
 
 def cluster_at_price(matrix: Matrix, price: float) -> Priced:
@@ -125,11 +128,29 @@ def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
     """Assign with feedback if there is any. Rows are independent, so that their scales need no care."""
     values = matrix.codes.astype(np.float32) - np.float32(matrix.zero)
     aim = values if matrix.drift is None else matrix.drift.target
-    indices = nearest(aim, centroids) if matrix.feedback is None else matrix.feedback.assign(aim, centroids)
+    book = centroids.astype(np.float32)
+    if matrix.feedback is None:
+        indices, gain = nearest(aim, centroids), None
+    else:
+        indices = matrix.feedback.assign(aim, centroids)
+        gain = feedback_gain(matrix, book[nearest(values, centroids)], book[indices])
     shares = np.bincount(indices.reshape(-1)) / indices.size
     entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
     table = (centroids + matrix.zero).astype(matrix.codes.dtype)
-    return Priced(table[indices], entropy, error, mean_change(matrix, values, centroids.astype(np.float32)[indices]))
+    return Priced(table[indices], entropy, error, mean_change(matrix, values, book[indices]), gain)
+
+
+def feedback_gain(matrix: Matrix, rounded: Reals, assigned: Reals) -> float | None:
+    """dB by which the error of the output is smaller than if all codes were rounded to the nearest; None if unknown.
+
+    rounded, assigned: new codes relative to zero, (rows, columns). Where inputs have drifted, the error is that from
+    what makes the most of them.
+    """
+    assert matrix.feedback is not None
+    aim = matrix.codes - np.float32(matrix.zero) if matrix.drift is None else matrix.drift.target
+    scale = matrix.scale[:, None]
+    before, after = (matrix.feedback.output_error((aim - new) * scale) for new in (rounded, assigned))
+    return 10 * math.log10(before / after) if before > 0 and after > 0 else None
 
 
 def mean_change(matrix: Matrix, before: Reals, after: Reals) -> Array | None:

@@ -135,7 +135,7 @@ def _sections(result: Result, histograms: Sequence[Histogram], written: bool) ->
     found = [
         _sizes(result.sizes) if result.sizes is not None else None,
         _curve(search, result.config, result.strategy.words) if search is not None and search.points else None,
-        _layers(weights) if weights else None,
+        _layers(weights, search) if weights else None,
         _weights(histograms) if histograms else None,
         _left_alone(result.tensors),
         _settings(result, written),
@@ -203,12 +203,14 @@ def _measure(search: Search, config: Config) -> Measure:
     return Measure("points at risk", tuple(quality.risk or math.nan for quality in qualities), limit, True)
 
 
-def _layers(weights: Sequence[TensorResult]) -> _Section:
+def _layers(weights: Sequence[TensorResult], search: Search | None) -> _Section:
     from .figures import layer_figure
 
+    gains = {} if search is None or search.chosen is None else search.chosen.gains
+    sensitivities = {} if search is None else search.sensitivities
     rows = [
         (
-            f"{number}",
+            f"{number + 1}",
             printable(tensor.name),
             printable(tensor.operator),
             type_words(tensor),
@@ -216,10 +218,13 @@ def _layers(weights: Sequence[TensorResult]) -> _Section:
             "" if tensor.values_before is None else f"{tensor.values_before:,} → {tensor.values_after:,}",
             decibels(tensor.sqnr),
             "" if tensor.bits_after is None else f"{tensor.bits_before:.2f} → {tensor.bits_after:.2f}",
+            f"{sensitivities[number]:.3g}" if number in sensitivities else "",
+            decibels(gains.get(number)),
         )
-        for number, tensor in enumerate(weights, start=1)
+        for number, tensor in enumerate(weights)
     ]
-    columns = ("Number", "Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight")
+    columns = ("Number", "Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight", "Sensitivity",
+               "Feedback dB")  # fmt: skip
     table = _Table("Weights in the order of the file", columns, rows, (1, 2, 3, 4))
     changed = sum(tensor.clustered for tensor in weights)
     words = (

@@ -108,6 +108,7 @@ def quality_json(quality: Quality) -> dict[str, float | None]:
 
 def _tensor(number: int, tensor: TensorResult, search: Search | None) -> dict[str, Any]:
     searched = search if tensor.role == "weight" else None
+    chosen = None if searched is None else searched.chosen
     return {
         "name": tensor.name,
         "role": tensor.role,
@@ -124,6 +125,7 @@ def _tensor(number: int, tensor: TensorResult, search: Search | None) -> dict[st
         "sqnr_db": tensor.sqnr,
         "bits_per_weight": _before_and_after(tensor.bits_before, tensor.bits_after),
         "sensitivity": None if searched is None else searched.sensitivities.get(number),
+        "feedback_gain_db": None if chosen is None else chosen.gains.get(number),
         "price": None if searched is None else searched.prices.get(number),
         "span": None if tensor.span is None else dataclasses.asdict(tensor.span),
     }

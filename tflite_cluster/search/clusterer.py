@@ -159,7 +159,7 @@ class Clusterer:
         stored, priced = None, found
         if isinstance(priced, OnGrid):
             stored = _stored(job, priced)
-            priced = Priced(priced.values, priced.entropy, priced.error, priced.mean_change)
+            priced = Priced(priced.values, priced.entropy, priced.error, priced.mean_change, priced.gain)
         span = job.weight.span
         flat = as_flat(priced.codes, job.rows)
         content = job.weight.storage.encode(flat, self._model.data[span.start : span.stop])

@@ -66,6 +66,7 @@ class Curve:
             bits=float(np.average([each.entropy for each in priced.values()], weights=sizes)),
             weight_sqnr=float(np.average(sqnrs, weights=sizes)),
             quality=bench.judge_all(),
+            gains={number: each.gain for number, each in priced.items() if each.gain is not None},
         )
         self.points.append(point)
         bench.progress("Searching", len(self.points), len(self.points) + 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from .quality import Quality
@@ -17,7 +17,8 @@ _MOST_VISITS: Final = 12
 @dataclass(frozen=True)
 class Point:
     """One candidate: multiplier of all prices, whether layers were clustered in the order in which they are run,
-    entropy in bits per weight, SQNR of the weights in dB (in the mean over all of them), and how well it does.
+    entropy in bits per weight, SQNR of the weights in dB (in the mean over all of them), how well it does, and what
+    feedback saved, in dB of the output's error, by the number of each weight that has any.
     """
 
     multiplier: float
@@ -25,6 +26,7 @@ class Point:
     bits: float
     weight_sqnr: float
     quality: Quality
+    gains: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

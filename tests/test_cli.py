@@ -194,7 +194,6 @@ def test_not_smaller(capsys: Captured) -> None:
             "max-drop",
             ["points, and 0.1 may be lost"],
         ),
-        ("conv_2d_float32.tflite out.tflite --max-drop 5", "max-drop", ["cannot be measured", "labels"]),
         ("custom_operator_float32.tflite out.tflite --min-sqnr 1", "min-sqnr", ["cannot be measured", "NobodyKnows"]),
         ("conv_2d_float32.tflite out.tflite --max-size 1%", "max-size", ["smallest zip found takes", "are asked for"]),
         (
@@ -231,6 +230,10 @@ def test_labels_that_count_from_one(capsys: Captured) -> None:
     assert "  labels run to 10, but output_0 has 10 classes, 0 to 9: no accuracy\n" in output
     assert "  gate max-drop FAILS: it cannot be measured\n" in output
     refused(f"{command} --quiet", 99, capsys, "max-drop: it cannot be measured: labels run to 10")
+
+
+def test_a_drop_without_labels_is_refused_before_the_search(capsys: Captured) -> None:
+    refused("conv_2d_float32.tflite out.tflite --max-drop 5", 2, capsys, "--max-drop needs samples and the right class")
 
 
 def test_gates_that_hold() -> None:

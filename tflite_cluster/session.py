@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from .calibration.ranges import guess_range
 from .calibration.samples import Samples
 from .calibration.synthetic import gather_samples
 from .config import Config, Data
-from .errors import DataError, InterpreterFailure
+from .errors import ConfigError, DataError, InterpreterFailure
 from .interpreter import worker
 from .interpreter.interface import ModelInterface
 from .interpreter.process import InterpreterProcess, Limits
@@ -45,7 +45,7 @@ class Session:
 def open_session(model: Model, original: Path, config: Config) -> Iterator[Session | str]:
     """A session, or the reason why the model cannot be run, in words.
 
-    Raises DataError if the user's samples cannot be read or do not fit.
+    Raises DataError if the user's samples cannot be read or do not fit, ConfigError if what is asked for takes labels.
     """
     if not config.check:
         yield "the model is not to be run"
@@ -76,10 +76,17 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                 raise
             yield str(error)
             return
+        _refuse_what_needs_labels(config, samples.values())
         scorer = None
         if config.metric is not None:
             scorer = Scorer(config.metric, original, process, interface, config.threads)
         yield Session(process, interface, samples, scorer)
+
+
+def _refuse_what_needs_labels(config: Config, samples: Iterable[Samples]) -> None:
+    """Before the search, which could end only with a gate that cannot be measured."""
+    if config.max_drop is not None and config.metric is None and all(each.labels is None for each in samples):
+        raise ConfigError("max_drop needs samples and the right class of each: give data with labels, or a metric")
 
 
 def _reading(config: Config) -> Reading:

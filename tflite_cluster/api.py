@@ -64,14 +64,16 @@ def cluster(
             with finished(copy) as new:
                 after = scales.weigh(new.path, _formats(config))
                 tensors = describe_weights(model, weights, copy, config, progress)
+                fidelity = check(session, original, new.path, config, progress)  # while the file is weighed
+                sizes = _sizes(SizePair(model.size, new.size), before, after) if config.measure else None
                 result = Result(
                     source=model.label,
                     destination=Path(destination) if destination is not None else None,
                     config=config,
                     tensors=(*tensors, *describe_constants(model, others, copy)),
                     strategy=strategy,
-                    sizes=_sizes(SizePair(model.size, new.size), before, after) if config.measure else None,
-                    fidelity=check(session, original, new.path, config, progress),
+                    sizes=sizes,
+                    fidelity=fidelity,
                     benchmark=(
                         benchmark(session, original, new.path, config.threads, progress) if config.benchmark else None
                     ),

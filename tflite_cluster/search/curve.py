@@ -48,8 +48,10 @@ class Curve:
 
     def come_back(self, multiplier: float) -> Point:
         """The point of that multiple, all layers at once, with the copy as it was there."""
-        last = self.points[-1]
-        return last if last.multiplier == multiplier and not last.in_order else self.visit(multiplier)
+        (*_, visited) = (point for point in self.points if point.multiplier == multiplier and not point.in_order)
+        if visited is not self.points[-1]:
+            self._all_at_once(multiplier)
+        return visited
 
     def _all_at_once(self, multiplier: float) -> dict[int, Priced]:
         jobs = self.bench.jobs

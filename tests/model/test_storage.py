@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -87,3 +89,30 @@ def test_bfloat16_rounds_half_to_even(values: np.ndarray) -> None:
 def test_a_tie_of_bfloat16_goes_to_the_even_one() -> None:
     ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8])
     assert STORAGES["BFLOAT16"].representable(ties).tolist() == [1, 1 + 2**-6, -1]
+
+
+REALS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(values=arrays(np.float64, st.integers(1, 20), elements=REALS))
+def test_float32_that_packs_well_is_close_by(values: np.ndarray) -> None:
+    packed = STORAGES["FLOAT32"].well_packed(np.sort(values))
+    np.testing.assert_array_equal(packed, packed.astype(np.float32))
+    assert np.all(np.isfinite(packed))
+    assert np.all(np.diff(packed) >= 0)
+    np.testing.assert_allclose(packed, np.sort(values), rtol=2**-8, atol=1e-38)
+    assert np.all(packed[np.sort(values) == 0] == 0)
+    lowest, low, high, _ = packed.astype("<f4").view(np.uint8).reshape(-1, 4).T
+    moved = np.abs(packed) < 3.3e38  # above, the next one up would be infinite
+    assert np.all((low[moved] == 0) & (lowest[moved] == high[moved]))
+
+
+def test_what_packs_well_zips_smaller() -> None:
+    generator = np.random.default_rng(0)
+    book = np.sort(np.append(generator.standard_normal(60), 0.0))
+    chosen = np.clip(np.rint(generator.laplace(0, 8, 100_000) + 30), 0, 60).astype(int)
+    sizes = [
+        len(zlib.compress(values[chosen].astype("<f4").tobytes(), 9))
+        for values in (book, STORAGES["FLOAT32"].well_packed(book))
+    ]
+    assert sizes[1] < 0.995 * sizes[0]

@@ -57,10 +57,11 @@ def grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
     """Put float weights (rows, columns) on the best values for their number, out of 255 with a step between them."""
     scale = _scale(0.0, np.abs(matrix.codes).max(keepdims=True).astype(np.float64).reshape(1))
     step = float(scale[0])
-    found = cluster_to_count(
-        replace(matrix, representable=lambda values: np.clip(np.rint(values / step), -LARGEST, LARGEST) * step),
-        clusters,
-    )
+
+    def on_grid(values: Array) -> Array:
+        return np.clip(np.rint(values / step), -LARGEST, LARGEST) * step
+
+    found = cluster_to_count(replace(matrix, representable=on_grid, well_packed=None), clusters)
     codes = np.rint(found.codes / scale[0]).astype(np.int8)
     return OnGrid(codes, scale, found.entropy, found.error, found.mean_change, found.gain)
 

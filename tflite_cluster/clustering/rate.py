@@ -22,6 +22,9 @@ free collapses onto a single value."""
 _CHEAPER: Final = 0.7
 _MOST_EXACT_BINS: Final = 1024
 
+_AS_GOOD: Final = 1.05
+"""Squared error, relative to that of the best codebook, up to which values that zip better take its place."""
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -40,6 +43,7 @@ class Matrix:
     codes: (rows, columns), float32 for floats, else integers. scale: real size of a code in each row, (rows,).
     zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of what meets the
     columns, (parts, n) as the feedback's parts. drift: where the inputs have changed since the original, what to do.
+    well_packed: rounds to values close by that zip better.
     """
 
     codes: npt.NDArray[Any]
@@ -50,6 +54,7 @@ class Matrix:
     feedback: Feedback | None
     mean: Array | None
     drift: Drift | None = None
+    well_packed: Representable | None = None
 
     @cached_property
     def histogram(self) -> Histogram:
@@ -114,8 +119,7 @@ def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
         centroids = float_codebook(histogram, clusters, matrix.relative)
     else:
         centroids = optimal_codebook(histogram, clusters, histogram.index_of(0.0), matrix.relative)
-    distance = histogram.values - centroids[nearest(histogram.values, centroids)]
-    return _on_codebook(matrix, centroids, float(histogram.weights @ distance**2) * matrix.square_scale)
+    return _on_codebook(matrix, centroids, _rounding_error(histogram, centroids) * matrix.square_scale)
 
 
 def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:
@@ -124,8 +128,23 @@ def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:
     return integer_entropy_codebook(matrix.histogram, matrix.counts, price, matrix.relative)
 
 
+def _packed(matrix: Matrix, centroids: Array) -> Array:
+    """Values that zip better in place of the centroids, if they are as good."""
+    if matrix.well_packed is None:
+        return centroids
+    packed = matrix.well_packed(centroids)
+    plain, other = (_rounding_error(matrix.histogram, book) for book in (centroids, packed))
+    return packed if len(np.unique(packed)) == len(centroids) and other <= _AS_GOOD * plain else centroids
+
+
+def _rounding_error(histogram: Histogram, centroids: Array) -> float:
+    distance = histogram.values - centroids[nearest(histogram.values, centroids)]
+    return float(histogram.weights @ distance**2)
+
+
 def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
     """Assign with feedback if there is any. Rows are independent, so that their scales need no care."""
+    centroids = _packed(matrix, centroids)
     values = matrix.codes.astype(np.float32) - np.float32(matrix.zero)
     aim = values if matrix.drift is None else matrix.drift.target
     book = centroids.astype(np.float32)

@@ -42,6 +42,10 @@ class Storage(ABC):
     def representable(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The nearest values that this type can hold exactly."""
 
+    def well_packed(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Representable values close by whose bytes deflate packs better, where there are such."""
+        return self.representable(values)
+
 
 @dataclass(frozen=True)
 class _Plain(Storage):
@@ -61,6 +65,20 @@ class _Plain(Storage):
         if self.is_float:
             return values.astype(self.dtype).astype(np.float64)
         return np.clip(np.round(values), self.low, self.high)
+
+
+@dataclass(frozen=True)
+class _Float32(_Plain):
+    def well_packed(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Eight bits of mantissa, of which the last seven stand in the lowest byte once more, and 0 between them.
+
+        Matches are found best if one byte alone tells values apart, and literals are cheap if few bytes occur: that
+        saves one or two percent against values whose lower bytes are left to chance, and three against zeros.
+        """
+        bits: npt.NDArray[np.uint32] = values.astype(np.float32).view(np.uint32)
+        upper = (bits.astype(np.uint64) + 0x8000 >> 16 << 16).astype(np.uint32)
+        packed = (upper | upper >> 16 & np.uint32(0xFF)).view(np.float32)
+        return np.where(np.isfinite(packed), packed, values.astype(np.float32)).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -107,7 +125,7 @@ class _Int4(Storage):
 STORAGES: Final[dict[str, Storage]] = {
     storage.type: storage
     for storage in (
-        _Plain("FLOAT32", 32, dtype="<f4"),
+        _Float32("FLOAT32", 32, dtype="<f4"),
         _Plain("FLOAT16", 16, dtype="<f2"),
         _BFloat16("BFLOAT16", 16),
         _Plain("INT8", 8, -128, 127, dtype="<i1"),

@@ -93,7 +93,10 @@ def make_job(
         feedback = Feedback.of(shrunk(hessian, trust.observations(moments, samples), trust.floor))
         mean = moments.mean if shifts else None
     storage = weight.storage
-    matrix = Matrix(codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean)
+    matrix = Matrix(
+        codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean,
+        well_packed=storage.well_packed if storage.is_float else None,
+    )  # fmt: skip
     return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None, clusters)
 
 

@@ -160,6 +160,11 @@ def test_paths_count_from_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
         ('mean = ["a"]\nstd = 1', "mean must be a list of numbers, not ['a']"),
         ("[operators]\nCONV_3D = false", "operator 'CONV_3D' fits no weight of in.tflite"),
         ('[tensors]\n"nobody/*" = false', "name 'nobody/*' fits no weight of in.tflite"),
+        ("min-sqnr = 1" + "0" * 400, "min-sqnr holds a number that is too large"),
+        ("mean = [1" + "0" * 400 + "]", "mean holds a number that is too large"),
+        ("clusters = 0x" + "f" * 5000, "clusters holds a number that is too large"),
+        ("keep = " + "[" * 5000, "recipe.toml: the recipe cannot be read: "),
+        ("\ufeffclusters = 1", "--clusters must be"),
         ("clusters = 1", "--clusters must be between 2 and 256, not 1"),
     ],
 )
@@ -167,6 +172,11 @@ def test_recipes_that_cannot_be_taken(text: str, words: str, capsys: Captured) -
     assert main(["in.tflite", "out.tflite", "--recipe", recipe(text), "--no-check", "--no-sizes"]) == 2
     assert words in capsys.readouterr().err
     assert not Path("out.tflite").exists()
+
+
+def test_data_that_no_file_can_be(capsys: Captured) -> None:
+    assert main(["in.tflite", "out.tflite", "--recipe", recipe('data = "a\\u0000b"'), "--clusters", "8"]) == 3
+    assert "not a .npy or .npz file" in capsys.readouterr().err
 
 
 def test_recipes_that_are_not_there_or_not_text(capsys: Captured) -> None:

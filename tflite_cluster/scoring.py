@@ -86,7 +86,7 @@ class Scorer:
             value = float(self._metric(ScoredModel(path, *self._model)))
         except TfliteClusterError:
             raise
-        except Exception as error:  # the metric may raise anything
+        except (Exception, SystemExit) as error:  # the metric may raise anything
             raise DataError(f"metric {self.name}: {type(error).__name__}: {error}") from error
         if not math.isfinite(value):
             raise DataError(f"metric {self.name}: it gives {value}, where a finite number is needed; higher is better")

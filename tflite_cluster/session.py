@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,4 +97,4 @@ def _reading(config: Config) -> Reading:
 
 def _beside(original: Path) -> Data | None:
     path = original.with_name(original.stem + _SIDECAR)
-    return path if path.is_file() else None
+    return path if os.path.isfile(path) else None  # noqa: PTH113  (which a name that is too long is not)

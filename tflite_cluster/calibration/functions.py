@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ UserFunction = Callable[..., Any]
 
 def is_function_name(text: str) -> bool:
     """Whether the text is like `module:function`, and no file of that name exists."""
-    return _NAME.fullmatch(text) is not None and not Path(text).exists()
+    return _NAME.fullmatch(text) is not None and not os.path.exists(text)  # noqa: PTH110  (a name may be too long)
 
 
 def find_function(name: str, setting: str) -> UserFunction:
@@ -35,7 +36,7 @@ def find_function(name: str, setting: str) -> UserFunction:
         found: Any = importlib.import_module(module)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except Exception as error:  # a module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
         raise ConfigError(f"{setting}: {name} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise ConfigError(f"{setting}: {name} is not a function")
@@ -64,7 +65,7 @@ def samples_from(function: Callable[[], Iterable[Any]], where: str) -> Prepared:
                 raise DataError(f"{where}: more than 2 GB of samples; a few hundred are plenty")
     except DataError:
         raise
-    except Exception as error:  # the function may raise anything
+    except (Exception, SystemExit) as error:  # the function may raise anything
         raise DataError(f"{where}: at sample {count} (counted from 0): {type(error).__name__}: {error}") from error
     stacked = {name: _stack(values, where, name) for name, values in columns.items()}
     counts = {len(values) for values in columns.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -157,7 +158,7 @@ def _read(data: Data, inputs: set[str]) -> _Given:
     if isinstance(data, np.ndarray):
         return _from_mapping({_UNNAMED: data}, inputs, "the array given")
     path = Path(data)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  (which a name that is too long is not)
         return _from_folder(path)
     loaded = _load(path)
     if isinstance(loaded, np.ndarray):
@@ -167,7 +168,7 @@ def _read(data: Data, inputs: set[str]) -> _Given:
 
 def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
     """Map a .npy file, or read all of a .npz file, which cannot be mapped; never unpickle."""
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  (likewise)
         raise DataError(f"{path}: not a regular file")
     try:
         with open(path, "rb") as file:

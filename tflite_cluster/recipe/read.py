@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..errors import RecipeError
 from ..rules import Chosen, Rule
@@ -18,6 +18,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+_TOO_LARGE: Final = 1 << 63
+"""TOML has whole numbers of 64 bits; the parser takes longer ones, which no float holds."""
+
 
 def load_recipe(path: str | Path) -> dict[str, Any]:
     """Read a recipe: keyword arguments for `cluster`.
@@ -27,8 +30,8 @@ def load_recipe(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # ValueError: no TOML, no UTF-8, or no name of a file
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, or no name of a file
         raise RecipeError(f"{path}: the recipe cannot be read: {error}") from None
     try:
         return _settings(content, path.parent)
@@ -91,6 +94,9 @@ def _check(table: Mapping[str, Any], known: Mapping[str, tuple[type, ...]], wher
         if type(value) not in known[key]:
             wanted = " or ".join(WORDS.get(kind, "a table") for kind in known[key])
             raise RecipeError(f"{where}{key} must be {wanted}, not {value!r}")
+        held = value if isinstance(value, list) else [value]
+        if any(type(item) is int and abs(item) >= _TOO_LARGE for item in held):
+            raise RecipeError(f"{where}{key} holds a number that is too large")
         items = ITEMS.get(key)
         if isinstance(value, list) and items is not None and not all(type(item) in items for item in value):
             raise RecipeError(f"{where}{key} must be a list of {ITEM_WORDS[items]}, not {value!r}")

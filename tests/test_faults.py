@@ -290,6 +290,53 @@ def test_a_pipe_a_folder_and_a_link(folder: Path, capsys: Captured) -> None:
     assert not list(folder.glob(".tflite-cluster-*"))
 
 
+@pytest.mark.parametrize("option", ["--report", "--save-recipe"])
+def test_a_place_where_no_report_can_be(option: str, folder: Path, capsys: Captured) -> None:
+    """Devices and pipes are not replaced, and what cannot be written is known before the work is done."""
+    os.mkfifo("pipe.json")
+    for place in ("pipe.json", "", "a" * 300 + ".json", "in.tflite/report.json"):
+        assert main(["in.tflite", "new.tflite", *COMMAND[2:], option, place]) in (1, 2)
+        assert capsys.readouterr().err.count("\n") == 1
+    assert (folder / "pipe.json").is_fifo()
+    assert not Path("new.tflite").exists()
+
+
+def test_no_output_takes_the_place_of_another_file(capsys: Captured) -> None:
+    """Not even with --force, and by whatever name."""
+    Path("samples.npz").write_bytes(b"mine")
+    Path("link.json").symlink_to("samples.npz")
+    Path("recipe.toml").write_text("clusters = 8")
+    data = ["--data", "samples.npz"]
+    for command in (
+        ["in.tflite", "samples.npz", *data],
+        ["in.tflite", "new.tflite", *data, "--report", "link.json"],
+        ["in.tflite", "new.tflite", "--report", "same", "--save-recipe", "./same"],
+        ["in.tflite", "recipe.toml", "--recipe", "recipe.toml"],
+        ["in.tflite", "new.tflite", "--report", "new.tflite"],
+    ):
+        assert main([*command, "--force"]) == 2
+        assert "is another file of this run" in capsys.readouterr().err
+    assert Path("samples.npz").read_bytes() == b"mine"
+
+
+def test_names_as_long_as_they_can_be(capsys: Captured) -> None:
+    """Samples beside such a model would have a longer name."""
+    name = "b" * 248 + ".tflite"
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", name)
+    assert main([name, "new.tflite", "--clusters", "8", "-q", "--no-sizes"]) == 0
+    capsys.readouterr()
+    for data in ("a" * 300, "aa:" + "a" * 300):
+        assert main([name, "other.tflite", "--clusters", "8", "--data", data]) in (2, 3)
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_function_that_exits(capsys: Captured) -> None:
+    """As a script does that runs when it is imported: that is no success of ours."""
+    Path("script_that_exits.py").write_text("import sys\nsys.exit(0)\n")
+    assert main(["in.tflite", "new.tflite", "--clusters", "8", "--data", "script_that_exits:samples"]) == 2
+    assert "script_that_exits:samples cannot be imported: SystemExit: 0" in capsys.readouterr().err
+
+
 HARM = {
     "killed": "os.kill(os.getpid(), 9)",
     "segfault": "import ctypes; ctypes.string_at(0)",

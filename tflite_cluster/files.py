@@ -41,7 +41,9 @@ class NewFile:
     def __init__(self, destination: Path) -> None:
         """Raises OutputError if the file cannot be made."""
         check_name(destination)
-        self.destination = Path(os.path.realpath(destination))  # through a symlink, to the file that it names
+        self.destination = destination
+        with self.writing():
+            self.destination = Path(os.path.realpath(destination))  # through a symlink, to the file that it names
         # The name is known before the file is there, so that it is removed however early the process is stopped.
         self.path = self.destination.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
         self.file: BinaryIO | None = None
@@ -97,6 +99,22 @@ def check_name(path: Path) -> None:
         possible = False
     if not possible:
         raise OutputError(f"{str(path)!r} holds characters that no file name can have: give another name")
+
+
+def check_place(path: Path, force: bool) -> None:
+    """Refuse a place where no file can be put, or without `force` one that is taken; raises OutputError."""
+    check_name(path)
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder: give the name of a file in it")
+        if path.exists() and not path.is_file():
+            raise OutputError(f"{path} is not a regular file")
+        if path.exists() and not force:
+            raise OutputError(f"{path} exists: use --force to replace it")
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist: create it first")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,6 +16,7 @@ from .options import (
     check_written,
     keep_option,
     limit_options,
+    refuse_shared,
     sample_options,
     store_option,
     until_nobody_reads,
@@ -136,15 +137,19 @@ def command(
     from ..api import cluster
     from ..report.progress import log_line, progress_bar, progress_lines
 
-    for option, path in (("report", report), ("save-recipe", saved)):
-        if path is not None:
-            check_written(option, path, (source, destination), settings["force"])
     if report is not None and _is_page(report):
         from ..report.html import require_html
 
         require_html()
     if recipe is not None:
         settings = _with_recipe(context, recipe, settings)
+    read = [settings["data"], settings["labels"]]
+    refuse_shared([*read, recipe], {"OUT.tflite": destination})
+    read += [source, destination, None if recipe == saved else recipe]
+    refuse_shared(read, {"--report": report, "--save-recipe": saved})
+    for option, path in (("report", report), ("save-recipe", saved)):
+        if path is not None:
+            check_written(option, path, settings["force"])
     try:
         with progress_lines() if log_json else progress_bar(quiet) as progress:
             result = cluster(source, destination, progress=progress, xz=report is not None, **settings)

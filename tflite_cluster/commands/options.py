@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +13,7 @@ import click
 
 from ..config import Config
 from ..errors import OutputError
-from ..files import check_name
+from ..files import check_place
 from ..units import parse_bytes
 
 Command: TypeAlias = Callable[..., Any]
@@ -47,20 +47,32 @@ def until_nobody_reads() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def check_written(option: str, path: Path, models: Iterable[Path], force: bool) -> None:
-    """Refuse, before any work is done, a file that cannot be written or would destroy something.
+def check_written(option: str, path: Path, force: bool) -> None:
+    """Refuse, before any work is done, a file that cannot be written; raises OutputError."""
+    if str(path) == "-":
+        raise OutputError(f"--{option} takes the name of a file, not -")
+    check_place(path, force)
+
+
+def refuse_shared(inputs: Iterable[Path | str | None], outputs: Mapping[str, Path | None]) -> None:
+    """Refuse, before any work is done, an output that would take the place of an input or of another output.
 
     Raises OutputError.
     """
-    if str(path) == "-":
-        raise OutputError(f"--{option} takes the name of a file, not -")
-    check_name(path)
-    if path.resolve() in [model.resolve() for model in models]:
-        raise OutputError(f"{path} is a model of this run: give --{option} another name")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist: create it first")
-    if path.is_file() and not force:
-        raise OutputError(f"{path} exists: use --force to replace it")
+    taken = {_place(path) for path in inputs if path is not None}
+    for name, path in outputs.items():
+        if path is not None and (place := _place(path)) in taken:
+            raise OutputError(f"{path} is another file of this run: give {name} another name")
+        if path is not None:
+            taken.add(place)
+
+
+def _place(path: Path | str) -> str:
+    """Where a path leads, through links; as it is where that cannot be told, which whoever opens it says."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return os.fspath(path)
 
 
 _SAMPLE: Final = (

@@ -9,7 +9,16 @@ from typing import Any
 import click
 
 from ..config import Config
-from .options import MODEL, check_written, keep_option, limit_options, sample_options, store_option, until_nobody_reads
+from .options import (
+    MODEL,
+    check_written,
+    keep_option,
+    limit_options,
+    refuse_shared,
+    sample_options,
+    store_option,
+    until_nobody_reads,
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -40,7 +49,8 @@ def command(source: Path, points: int, as_json: bool, plot: Path | None, force: 
 
     if plot is not None:
         require_plot(plot)
-        check_written("plot", plot, [source], force)
+        refuse_shared([source, settings["data"], settings["labels"]], {"--plot": plot})
+        check_written("plot", plot, force)
 
     with progress_bar(False) as progress:
         found = sweep(source, points=points, progress=progress, **settings)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import OutputError
-from ..files import NewFile, check_name
+from ..files import NewFile, check_place
 from .read import Model, open_model
 
 if TYPE_CHECKING:
@@ -20,25 +20,10 @@ if TYPE_CHECKING:
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
     """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
-    check_name(destination)
     with contextlib.suppress(OSError, ValueError):  # what cannot be looked at is refused when it is opened
         if source is not None and destination.samefile(source):
             raise OutputError(f"{destination} is the input itself: give the output another name")
-    try:
-        _check_replaceable(destination, force)
-    except OSError as error:
-        raise OutputError(f"{destination} cannot be written: {error.strerror}") from error
-
-
-def _check_replaceable(destination: Path, force: bool) -> None:
-    if destination.is_dir():
-        raise OutputError(f"{destination} is a folder: give the name of a file in it")
-    if destination.exists() and not destination.is_file():
-        raise OutputError(f"{destination} is not a regular file")
-    if destination.exists() and not force:
-        raise OutputError(f"{destination} exists: use --force to replace it")
-    if not destination.parent.is_dir():
-        raise OutputError(f"the folder {destination.parent} does not exist: create it first")
+    check_place(destination, force)
 
 
 class Draft(ABC):
@@ -119,7 +104,7 @@ class Draft(ABC):
         Without `force`, what has appeared there since the beginning is left alone too.
         """
         self.flush()
-        _check_replaceable(self._destination, force)
+        check_place(self._destination, force)
         with self._new.writing():
             os.utime(self.path)
         self._new.commit()

@@ -136,12 +136,7 @@ STAGES = [
 ]
 
 
-@pytest.mark.parametrize(("stage", "stop"), STAGES)
-def test_stopped_at_any_stage(stage: str, stop: str) -> None:
-    """A signal to the process itself, sent where that stage tells of its progress."""
-    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
-    before = contents()
-    script = """
+SCRIPT = """
 import os, sys, signal
 from tflite_cluster import cli, api
 (stage, *options), number = sys.argv[1].split(), int(sys.argv[2])
@@ -158,8 +153,15 @@ def cluster(*arguments, progress, **settings):
 api.cluster = cluster
 sys.exit(cli.main(["in.tflite", "out.tflite", "--force", *options]))
 """
+
+
+@pytest.mark.parametrize(("stage", "stop"), STAGES)
+def test_stopped_at_any_stage(stage: str, stop: str) -> None:
+    """A signal to the process itself, sent where that stage tells of its progress."""
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
+    before = contents()
     done = subprocess.run(
-        [sys.executable, "-c", script, stage, str(int(signal.Signals[stop]))],
+        [sys.executable, "-c", SCRIPT, stage, str(int(signal.Signals[stop]))],
         capture_output=True,
         text=True,
         timeout=60,
@@ -194,6 +196,39 @@ def test_what_a_killed_process_left_goes_with_the_next_run(folder: Path) -> None
     assert contents()["out.tflite"] == b"old"
     assert main([*COMMAND, "--no-sizes", "-q"]) == 0
     assert contents().keys() == before.keys()
+
+
+@pytest.mark.parametrize(
+    "stage", ["start", "Calibrating", "Measuring sensitivities", "Searching", "Measuring --store int8", "check"]
+)
+def test_killed_at_any_stage(stage: str) -> None:
+    """All that is left is one temporary file at most, which goes with the next run."""
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
+    before = contents()
+    command = [sys.executable, "-c", SCRIPT, stage, str(int(signal.SIGKILL))]
+    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == -signal.SIGKILL
+    left = contents()
+    assert {name: left.pop(name) for name in before} == before
+    assert len(left) <= 2
+    assert all(name.startswith(".tflite-cluster-") for name in left)
+    assert main([*COMMAND, "--no-sizes", "-q"]) == 0
+    assert contents().keys() == before.keys()
+
+
+def test_what_is_printed_has_no_room() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "inspect", "in.tflite"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "tflite-cluster: error: [Errno 28] No space left on device\n")
+
+
+def test_closed_streams() -> None:
+    """The limit is broken, whoever reads of it."""
+    command = f"{sys.executable} -c '{PROGRAM[2]}' check in.tflite --max-zip 1 >&- 2>&-"
+    assert subprocess.run(command, shell=True, check=False).returncode == 99
+    command = f"{sys.executable} -c '{PROGRAM[2]}' {' '.join(COMMAND)} >&- 2>&-"
+    assert subprocess.run(command, shell=True, check=False).returncode == 0
 
 
 def test_what_a_living_process_writes_stays(folder: Path) -> None:

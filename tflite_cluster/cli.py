@@ -29,6 +29,9 @@ _SETTINGS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; arguments default to those of the process."""
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # the caller has closed it
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     with contextlib.suppress(ValueError):  # not in the main thread: then signals are the caller's affair
         signal.signal(signal.SIGTERM, _terminate)
         if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
@@ -45,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads on; keep Python from complaining about it
+        return 1
+    except OSError as error:  # what is printed has no room, or the working folder is gone
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it is tried once more at the exit
+        click.echo(f"tflite-cluster: error: {error}", err=True)
         return 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tflite_cluster import DataError
-from tflite_cluster.calibration.labels import label_files
+from tflite_cluster.calibration.labels import label_files, load_label_array
 from tflite_cluster.model.label_file import class_names
 from tflite_cluster.model.read import open_model
 
@@ -53,6 +53,14 @@ def test_tables_that_cannot_be_taken(content: str, words: str, tmp_path: Path) -
     table.write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=words):
         label_files(tmp_path, [tmp_path / "a.png"], table, ["dog"], {2})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 broken", b"\x93NUMPY\x01\x00\x06\x00{'''", b"no array"])
+def test_arrays_that_cannot_be_taken(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "labels.npy"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="labels.npy: not a .npy file"):
+        load_label_array(path)
 
 
 def test_label_file_behind_a_model() -> None:

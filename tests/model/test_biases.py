@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_a_bias_that_cannot_be_met_keeps_its_weights_as_they_are(value: float) -
     model = with_bias(np.array([1, value]))
     assert not is_exact(model, the_bias(model))
     assert "float16 bias" in (storable(model, select(model)[0][0]) or "")
+
+
+def test_a_bias_of_an_odd_number_of_bytes_keeps_its_weights_as_they_are() -> None:
+    """Found by fuzzing: its own length is not checked where nothing clusters it."""
+    content = bytearray(CONVOLUTION.read_bytes())
+    model = open_model(bytes(content))
+    span = model.buffers[the_bias(model).buffer]
+    content[span.start - 4 : span.start] = struct.pack("<I", span.size - 1)
+    model = open_model(bytes(content))
+    assert not is_exact(model, the_bias(model))
 
 
 @pytest.mark.parametrize("path", FLOAT16, ids=lambda path: path.stem)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
+from .load import UNREADABLE
 
 _HEADINGS: Final = frozenset({"file", "filename", "path", "image", "name"})
 
@@ -48,7 +49,7 @@ def load_label_array(path: Path) -> npt.NDArray[Any]:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file") from error
-    except (OSError, ValueError, EOFError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: not a .npy file of plain numbers: {error}") from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: an archive of several arrays; labels are one array in a .npy file")

@@ -28,7 +28,7 @@ _LABELS = "y"
 _UNNAMED = ""
 _ZIP_MAGIC = b"PK"
 _NPY_MAGIC = b"\x93NUMPY"
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     OSError,
     EOFError,
@@ -182,7 +182,7 @@ def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
             return cast("npt.NDArray[Any]", np.load(path, mmap_mode="r", allow_pickle=False))
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file or folder") from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         pickled = "pickle" in str(error) or "Python objects" in str(error)
         why = "it holds Python objects, which are not read" if pickled else str(error) or "it ends too early"
         raise DataError(f"{path}: not a .npy or .npz file of plain arrays: {why}") from error

@@ -41,7 +41,7 @@ def float16_bias(model: Model, user: User) -> Tensor | None:
 def is_exact(model: Model, bias: Tensor) -> bool:
     """Whether a bias can become codes: all that use its bytes must take them, and its values must be finite."""
     span = model.buffers[bias.buffer]
-    if any(model.buffers[index] == span for index in model.metadata):
+    if span.size % 2 or any(model.buffers[index] == span for index in model.metadata):
         return False
     values = np.frombuffer(model.data[span.start : span.stop], "<f2")
     return bool(np.isfinite(values).all()) and all(

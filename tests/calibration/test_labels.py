@@ -59,7 +59,7 @@ def test_tables_that_cannot_be_taken(content: str, words: str, tmp_path: Path) -
 def test_arrays_that_cannot_be_taken(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "labels.npy"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="labels.npy: not a .npy file"):
+    with pytest.raises(DataError, match=r"labels\.npy: not a \.npy file"):
         load_label_array(path)
 
 

@@ -46,7 +46,8 @@ def label_files(
 def load_label_array(path: Path) -> npt.NDArray[Any]:
     """The labels of a .npy file; they are checked when they meet the samples."""
     try:
-        array = np.load(path, allow_pickle=False)
+        with open(path, "rb") as file:
+            array = np.load(file, allow_pickle=False)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file") from error
     except UNREADABLE as error:

@@ -119,6 +119,7 @@ def curve_figure(search: Search, measure: Measure) -> str | None:
         if measure.logarithmic:
             _logarithmic(axes, [value for _, value in drawn])
         axes.margins(0.08)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(5))  # room for several decimals
         axes.grid(True)
         axes.set_xlabel("entropy in bits per weight")
         axes.set_ylabel(measure.label)

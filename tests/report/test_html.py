@@ -235,3 +235,10 @@ def test_in_a_browser(tmp_path: Path) -> None:
     found = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
     assert found is not None
     assert 300 < int(found[1]) == int(found[2])
+
+
+def test_what_a_search_found_out_about_each_layer() -> None:
+    assert "Feedback dB" not in to_html(RESULTS["checked"], (), written=True)
+    text = to_html(RESULTS["searched"], (), written=True)
+    row = next(line for line in text.splitlines() if "<td>4.2</td>" in line)
+    assert "<td>0.5</td>" in row

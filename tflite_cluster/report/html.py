@@ -208,7 +208,7 @@ def _layers(weights: Sequence[TensorResult], search: Search | None) -> _Section:
 
     gains = {} if search is None or search.chosen is None else search.chosen.gains
     sensitivities = {} if search is None else search.sensitivities
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{number + 1}",
             printable(tensor.name),
@@ -223,8 +223,11 @@ def _layers(weights: Sequence[TensorResult], search: Search | None) -> _Section:
         )
         for number, tensor in enumerate(weights)
     ]
-    columns = ("Number", "Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight", "Sensitivity",
-               "Feedback dB")  # fmt: skip
+    columns: tuple[str, ...] = ("Number", "Tensor", "Operator", "Type", "Shape", "Values", "SQNR dB", "Bits/weight")
+    if search is None:
+        rows = [row[: len(columns)] for row in rows]
+    else:
+        columns += ("Sensitivity", "Feedback dB")
     table = _Table("Weights in the order of the file", columns, rows, (1, 2, 3, 4))
     changed = sum(tensor.clustered for tensor in weights)
     words = (

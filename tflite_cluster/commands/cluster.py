@@ -16,8 +16,10 @@ from .options import (
     check_written,
     keep_option,
     limit_options,
+    metric_option,
     refuse_shared,
     sample_options,
+    seed_option,
     store_option,
     until_nobody_reads,
 )
@@ -57,7 +59,7 @@ measured. 0 may mean "not checked" unless a target is set.
 @store_option
 @keep_option
 @sample_options
-@click.option("--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better.")
+@metric_option
 @click.option(
     "--no-check",
     "check",
@@ -98,7 +100,7 @@ measured. 0 may mean "not checked" unless a target is set.
     help="Do not measure compressed sizes, which takes longer than clustering.",
 )
 @click.option("--benchmark", is_flag=True, help="Measure how fast both models run, and how much memory they take.")
-@click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
+@seed_option
 @click.option(
     "--recipe",
     metavar="FILE.toml",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .options import MODEL, limit_options, sample_options, until_nobody_reads
+from .options import MODEL, limit_options, metric_option, sample_options, seed_option, until_nobody_reads
 
 _MISSED = 99
 
@@ -17,10 +17,17 @@ _MISSED = 99
 @click.argument("first", metavar="A.tflite", type=MODEL)
 @click.argument("second", metavar="B.tflite", type=MODEL)
 @sample_options
+@metric_option
 @click.option("--min-agreement", metavar="PERCENT", type=float, help="Least share of equal top-1 classes.")
 @click.option("--min-sqnr", metavar="DB", type=float, help="Least SQNR of every output.")
-@click.option("--max-drop", metavar="POINTS", type=float, help="Most top-1 accuracy that may be lost (needs labels).")
+@click.option(
+    "--max-drop",
+    metavar="POINTS",
+    type=float,
+    help="Most top-1 accuracy that may be lost (needs labels), or of the score of --metric.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead.")
+@seed_option
 @limit_options
 def command(first: Path, second: Path, as_json: bool, **settings: Any) -> int:
     """Run two models on the same samples, and say how far their outputs agree and where the error grows most.

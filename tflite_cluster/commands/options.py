@@ -120,6 +120,14 @@ keep_option: Final = click.option(
     "--keep", metavar="PATTERN", multiple=True, help="Leave weights of such names alone, like '*/logits/*'; repeatable."
 )
 
+metric_option: Final = click.option(
+    "--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better."
+)
+
+seed_option: Final = click.option(
+    "--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples."
+)
+
 store_option: Final = click.option(
     "--store",
     type=click.Choice(["same", "int8"]),

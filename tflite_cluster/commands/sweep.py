@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from ..config import Config
 from .options import (
     MODEL,
     check_written,
@@ -16,6 +15,7 @@ from .options import (
     limit_options,
     refuse_shared,
     sample_options,
+    seed_option,
     store_option,
     until_nobody_reads,
 )
@@ -35,7 +35,7 @@ from .options import (
     help="Also draw the curve.",
 )
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
-@click.option("--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples.")
+@seed_option
 @limit_options
 def command(source: Path, points: int, as_json: bool, plot: Path | None, force: bool, **settings: Any) -> int:
     """Show how small a model can get, and what that costs in fidelity; no model is written.

@@ -347,3 +347,14 @@ def test_stopped_in_the_middle(stop: signal.Signals, folder: Path) -> None:
     assert process.returncode == 1
     assert message.endswith("stopped; nothing was written\n")
     assert contents() == before
+
+
+@pytest.mark.parametrize(
+    ("word", "words"), [("inspct", "did you mean inspect?"), ("help", "tflite-cluster --help says more")]
+)
+def test_a_word_that_is_no_command(word: str, words: str, capsys: Captured) -> None:
+    before = contents()
+    assert main([word, "digits.tflite", "--force"]) == 2
+    message = capsys.readouterr().err
+    assert f"neither a command nor a model of the name {word}: {words}" in message
+    assert contents() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import re
 import signal
@@ -65,7 +66,15 @@ def _run(arguments: list[str]) -> int:
     if arguments and arguments[0] in _COMMANDS:
         name = arguments.pop(0)
         program = f"{program} {name}"
+    elif arguments and re.fullmatch("[a-z]+", arguments[0]) and not os.path.exists(arguments[0]):  # noqa: PTH110
+        raise click.UsageError(_no_such_command(arguments[0]))
     return int(_load(name).main(args=arguments, prog_name=program, standalone_mode=False) or 0)
+
+
+def _no_such_command(word: str) -> str:
+    near = difflib.get_close_matches(word, _COMMANDS, 1)
+    meant = f"did you mean {near[0]}?" if near else "tflite-cluster --help says more."
+    return f"There is neither a command nor a model of the name {word}: {meant} Commands: {', '.join(_COMMANDS)}."
 
 
 def _load(name: str) -> click.Command:

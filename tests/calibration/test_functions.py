@@ -134,6 +134,14 @@ def test_a_metric_is_reported_and_judged(module: str, capsys: pytest.CaptureFixt
     assert fidelity["score"]["before"] - fidelity["score"]["after"] <= 0.05
 
 
+def test_a_metric_of_a_comparison(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = f"compare {EXAMPLE} {EXAMPLE} --data {module}:labelled --metric {module}:accuracy --max-drop 0 --seed 3"
+    assert main(command.split()) == 0
+    text = capsys.readouterr().out
+    assert f"score of {module}:accuracy" in text
+    assert "gate max-drop holds" in text
+
+
 def test_a_metric_that_falls_fails_the_gate(module: str) -> None:
     with pytest.raises(FidelityError, match=r"changes from -1 to -2, and 0\.5 may be lost") as caught:
         run(data=f"{module}:labelled", metric=f"{module}:falls", max_drop=0.5)

@@ -17,6 +17,7 @@ from tflite_cluster import cluster
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.biases import exact_biases, float16_bias, is_exact
+from tflite_cluster.model.storing.references import target_at
 from tflite_cluster.model.storing.storable import storable
 
 CONVOLUTION = FOLDER / "conv_2d_float16.tflite"
@@ -51,6 +52,18 @@ def test_a_bias_that_cannot_be_met_keeps_its_weights_as_they_are(value: float) -
     model = with_bias(np.array([1, value]))
     assert not is_exact(model, the_bias(model))
     assert "float16 bias" in (storable(model, select(model)[0][0]) or "")
+
+
+def test_a_bias_that_nothing_unpacks_is_none() -> None:
+    """Found by fuzzing: DEQUANTIZE without an input."""
+    content = bytearray(CONVOLUTION.read_bytes())
+    model = open_model(bytes(content))
+    bias = the_bias(model)
+    (operator,) = (each for each in model.subgraphs[0].operators if bias.index in each.inputs)
+    inputs = target_at(model.data, "Operator", operator.table._tab.Pos, "inputs")
+    assert inputs is not None
+    struct.pack_into("<I", content, inputs, 0)
+    assert the_bias(open_model(bytes(content))) is None
 
 
 def test_a_bias_of_an_odd_number_of_bytes_keeps_its_weights_as_they_are() -> None:

@@ -32,7 +32,8 @@ def float16_bias(model: Model, user: User) -> Tensor | None:
         return None
     subgraph = model.subgraphs[operator.subgraph]
     for other in subgraph.operators:
-        if other.name == "DEQUANTIZE" and operator.inputs[operand] in other.outputs:
+        unpacks = other.name == "DEQUANTIZE" and other.inputs and other.inputs[0] >= 0
+        if unpacks and operator.inputs[operand] in other.outputs:
             source = subgraph.tensors[other.inputs[0]]
             return source if source.type == "FLOAT16" and model.buffers[source.buffer].size else None
     return None

@@ -27,7 +27,6 @@ _STYLE: Final[dict[Any, Any]] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.3,
-    "axes.titlesize": "medium",
     "savefig.dpi": 150,
 }
 

@@ -169,6 +169,86 @@ sys.exit(cli.main(["in.tflite", "out.tflite", "--force", *options]))
     assert contents() == before
 
 
+KILLED = [
+    ("model/read.py", "_read", "--clusters 4", 0),
+    ("calibration/gather.py", "moments", "--clusters 4", 1),
+    ("search/allocation.py", "base_prices", "", 1),
+    ("search/points.py", "furthest", "", 1),
+    ("clustering/feedback.py", "assign", "--clusters 4", 1),
+    ("model/storing/biases.py", "exact_biases", "--clusters 4 --store int8", 2),
+    ("fidelity/check.py", "add", "--clusters 4 --store int8", 2),
+    ("model/draft.py", "commit", "--clusters 4", 1),
+    ("files.py", "commit report.json", "--clusters 4", 1),
+    ("files.py", "commit recipe.toml", "--clusters 4", 1),
+]
+"""Where it is killed: a function of a file, with which destination; options; how many temporary files that leaves."""
+
+
+@pytest.mark.parametrize(("file", "function", "options", "left"), KILLED)
+def test_killed_at_any_stage(file: str, function: str, options: str, left: int, folder: Path) -> None:
+    """By a signal that nothing can be done about, sent as a function of that stage begins, in whichever thread."""
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
+    for name in ("report.json", "recipe.toml"):
+        Path(name).write_bytes(b"old")
+    before = contents()
+    script = """
+import contextlib, os, sys, signal, threading
+from pathlib import Path
+from tflite_cluster import cli
+file, (function, *names), options = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
+def kill(frame, event, _):
+    if frame.f_code.co_name == function and frame.f_code.co_filename.endswith(file):
+        if not names or frame.f_locals["self"].destination.name in names:
+            for task in Path("/proc/self/task").iterdir():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends
+                    sys.stdout.write((task / "children").read_text())
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+threading.settrace(kill)
+sys.settrace(kill)
+sys.exit(cli.main(["in.tflite", "out.tflite", "--force", "--quiet", *options]))
+"""
+    reports = ["--report", "report.json", "--save-recipe", "recipe.toml"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, f"tflite_cluster/{file}", function, *options.split(), *reports],
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    children = [int(child) for child in done.stdout.split()]
+    is_over = file == "files.py"  # the session, and the model is in its place
+    assert len(children) == (0 if is_over or file == "model/read.py" else 1)
+    assert_end(children)
+    after = contents()
+    temporary = {name for name in after if name.startswith(".tflite-cluster-")}
+    assert len(temporary) == left
+    assert after.keys() - temporary == before.keys()
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == ({"out.tflite"} if is_over else set()) | ({"report.json"} if "recipe" in function else set())
+    assert not is_over or len(after["out.tflite"]) == len(before["in.tflite"])
+    assert main([*COMMAND, "--no-sizes", "-q"]) == 0
+    assert contents().keys() == before.keys()
+
+
+def assert_end(children: list[int]) -> None:
+    """Those processes end by themselves, and soon."""
+    deadline = time.monotonic() + 10
+    while running := [child for child in children if is_running(child)]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.01)
+
+
+def is_running(process: int) -> bool:
+    """Whether it runs; not if it is only still to be waited for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_stopped_while_the_file_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its creation and all that is done with it."""
     before = contents()

@@ -19,7 +19,7 @@ from fixture_models import FOLDER
 
 from tflite_cluster import ModelError, OutputError, cluster
 from tflite_cluster.cli import main
-from tflite_cluster.files import NewFile, write_text
+from tflite_cluster.files import NewFile, temporary_folder, write_text
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-c", "import sys; from tflite_cluster.cli import main; sys.exit(main())"]
@@ -140,7 +140,7 @@ SCRIPT = """
 import os, sys, signal
 from tflite_cluster import cli, api
 (stage, *options), number = sys.argv[1].split(), int(sys.argv[2])
-if number not in (signal.SIGINT, signal.SIGKILL):
+if number != signal.SIGINT:
     signal.signal(number, signal.SIG_DFL)  # these tests may themselves run under nohup, which is respected
 real = api.cluster
 def told(name, done, total):
@@ -171,6 +171,86 @@ def test_stopped_at_any_stage(stage: str, stop: str) -> None:
     assert contents() == before
 
 
+KILLED = [
+    ("model/read.py", "_read", "--clusters 4", 0),
+    ("calibration/gather.py", "moments", "--clusters 4", 1),
+    ("search/allocation.py", "base_prices", "", 1),
+    ("search/points.py", "furthest", "", 1),
+    ("clustering/feedback.py", "assign", "--clusters 4", 1),
+    ("model/storing/biases.py", "exact_biases", "--clusters 4 --store int8", 2),
+    ("fidelity/check.py", "add", "--clusters 4 --store int8", 2),
+    ("model/draft.py", "commit", "--clusters 4", 1),
+    ("files.py", "commit report.json", "--clusters 4", 1),
+    ("files.py", "commit recipe.toml", "--clusters 4", 1),
+]
+"""Where it is killed: a function of a file, with which destination; options; how many temporary files that leaves."""
+
+
+@pytest.mark.parametrize(("file", "function", "options", "left"), KILLED)
+def test_killed_at_any_stage(file: str, function: str, options: str, left: int, folder: Path) -> None:
+    """By a signal that nothing can be done about, sent as a function of that stage begins, in whichever thread."""
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
+    for name in ("report.json", "recipe.toml"):
+        Path(name).write_bytes(b"old")
+    before = contents()
+    script = """
+import contextlib, os, sys, signal, threading
+from pathlib import Path
+from tflite_cluster import cli
+file, (function, *names), options = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
+def kill(frame, event, _):
+    if frame.f_code.co_name == function and frame.f_code.co_filename.endswith(file):
+        if not names or frame.f_locals["self"].destination.name in names:
+            for task in Path("/proc/self/task").iterdir():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ends
+                    sys.stdout.write((task / "children").read_text())
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+threading.settrace(kill)
+sys.settrace(kill)
+sys.exit(cli.main(["in.tflite", "out.tflite", "--force", "--quiet", *options]))
+"""
+    reports = ["--report", "report.json", "--save-recipe", "recipe.toml"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, f"tflite_cluster/{file}", function, *options.split(), *reports],
+        env={**os.environ, "TMPDIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    children = [int(child) for child in done.stdout.split()]
+    is_over = file == "files.py"  # the session, and the model is in its place
+    assert len(children) == (0 if is_over or file == "model/read.py" else 1)
+    assert_end(children)
+    after = contents()
+    temporary = {name for name in after if name.startswith(".tflite-cluster-")}
+    assert len(temporary) == left
+    assert after.keys() - temporary == before.keys()
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == ({"out.tflite"} if is_over else set()) | ({"report.json"} if "recipe" in function else set())
+    assert not is_over or len(after["out.tflite"]) == len(before["in.tflite"])
+    assert main([*COMMAND, "--no-sizes", "-q"]) == 0
+    assert contents().keys() == before.keys()
+
+
+def assert_end(children: list[int]) -> None:
+    """Those processes end by themselves, and soon."""
+    deadline = time.monotonic() + 10
+    while running := [child for child in children if is_running(child)]:
+        assert time.monotonic() < deadline, running
+        time.sleep(0.01)
+
+
+def is_running(process: int) -> bool:
+    """Whether it runs; not if it is only still to be waited for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def test_stopped_while_the_file_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its creation and all that is done with it."""
     before = contents()
@@ -198,19 +278,45 @@ def test_what_a_killed_process_left_goes_with_the_next_run(folder: Path) -> None
     assert contents().keys() == before.keys()
 
 
-@pytest.mark.parametrize("stage", ["start", "Calibrating", "Searching", "Measuring", "Measuring --store int8", "check"])
-def test_killed_at_any_stage(stage: str) -> None:
-    """All that is left is one temporary file at most, which goes with the next run."""
-    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
-    before = contents()
-    command = [sys.executable, "-c", SCRIPT, stage, str(int(signal.SIGKILL))]
-    assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == -signal.SIGKILL
-    left = contents()
-    assert {name: left.pop(name) for name in before} == before
-    assert len(left) <= 2
-    assert all(name.startswith(".tflite-cluster-") for name in left)
-    assert main([*COMMAND, "--no-sizes", "-q"]) == 0
-    assert contents().keys() == before.keys()
+def test_the_folder_of_a_killed_process_goes_with_the_next_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no folder of the output to keep files in, and none that another process still needs."""
+    system = folder / "temporary"
+    system.mkdir()
+    (system / "tflite-cluster-notes").mkdir()  # somebody's own
+    (system / ".tflite-cluster-link.tmp").symlink_to(folder, target_is_directory=True)
+    mine = {path.name for path in system.iterdir()}
+    monkeypatch.setenv("TMPDIR", str(system))
+    monkeypatch.setattr("tempfile.tempdir", str(system))
+    with subprocess.Popen([*PROGRAM, "sweep", "in.tflite"], stdout=subprocess.DEVNULL) as process:
+        while not (made := [path for path in system.iterdir() if path.name not in mine and any(path.iterdir())]):
+            assert process.poll() is None
+            time.sleep(0.005)
+        cluster(Path("in.tflite").read_bytes(), clusters=4, check=False, measure=False)
+        assert made[0].exists()
+        process.kill()
+    assert made[0].exists()
+    cluster(Path("in.tflite").read_bytes(), clusters=4, check=False, measure=False)
+    assert {path.name for path in system.iterdir()} == mine
+    assert Path("in.tflite").exists()
+
+
+def test_a_folder_taken_for_stale_before_it_is_locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another is made in its place."""
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    lock, taken = fcntl.flock, []
+
+    def lock_late(file: int, operation: int) -> None:
+        if not taken:
+            taken.extend(folder.glob(".tflite-cluster-*"))
+            taken[0].rmdir()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    with temporary_folder() as made:
+        assert made.is_dir()
+        assert made != taken[0]
+    assert not list(folder.glob(".tflite-cluster-*"))
 
 
 def test_what_is_printed_has_no_room() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from .benchmark import benchmark
 from .config import Config, Settings
 from .errors import FidelityError, NotSmallerError
+from .files import temporary_folder
 from .jobs import Progress, describe_constants, describe_weights, no_progress
 from .model.draft import check_destination
 from .model.patch import PatchedCopy
@@ -96,13 +96,13 @@ def _files(source: str | Path | bytes, destination: str | Path | None, force: bo
     if not isinstance(source, bytes) and destination is not None:
         yield Path(source), Path(destination)
         return
-    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
+    with temporary_folder() as folder:
         if isinstance(source, bytes):
-            original = Path(folder, "original.tflite")
+            original = folder / "original.tflite"
             original.write_bytes(source)
         else:
             original = Path(source)
-        yield original, Path(folder, "clustered.tflite") if destination is None else Path(destination)
+        yield original, folder / "clustered.tflite" if destination is None else Path(destination)
 
 
 def _formats(config: Config) -> list[str]:

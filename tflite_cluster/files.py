@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,11 +141,48 @@ def _remove_stale(folder: Path) -> None:
         with contextlib.suppress(OSError):  # locked, someone else's, or gone by now
             if fcntl is None:
                 path.unlink()
-                continue
-            with path.open("r+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else removed, and made anew by its owner
-                    path.unlink()
+            elif path.is_dir():
+                _remove_stale_folder(path)
+            else:
+                with path.open("r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else its owner has made it anew
+                        path.unlink()
+
+
+def _remove_stale_folder(path: Path) -> None:
+    with _opened_folder(path) as descriptor:
+        if os.fstat(descriptor).st_uid == os.getuid():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def _opened_folder(path: Path) -> Iterator[int]:
+    """A descriptor of a folder, to lock it by."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for files that nobody asked for, where the system wants them; gone in the end.
+
+    That of a process which is killed goes before another is made, as with `NewFile`.
+    """
+    _remove_stale(Path(tempfile.gettempdir()))
+    with contextlib.ExitStack() as stack:
+        while True:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX, suffix=_SUFFIX)))
+            with contextlib.suppress(OSError):  # taken for stale before it was locked, or a file system without locks
+                if fcntl is not None:
+                    fcntl.flock(stack.enter_context(_opened_folder(folder)), fcntl.LOCK_SH)
+            if folder.is_dir():
+                break
+        yield folder
 
 
 @contextlib.contextmanager
@@ -153,7 +191,7 @@ def as_file(source: str | Path | bytes) -> Iterator[Path]:
     if not isinstance(source, bytes):
         yield Path(source)
         return
-    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
-        path = Path(folder, "model.tflite")
+    with temporary_folder() as folder:
+        path = folder / "model.tflite"
         path.write_bytes(source)
         yield path

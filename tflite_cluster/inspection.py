@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .files import as_file
 from .model.layers import as_rows
 from .model.read import Model, open_model
 from .model.select import Weight, select
@@ -169,11 +169,7 @@ def inspect(source: str | Path | bytes, *, measure: bool = True) -> Inspection:
 
 
 def _zipped(source: Path | bytes) -> int:
-    if isinstance(source, Path):
-        return compressed_size(source, "zip9")
-    with tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder:
-        path = Path(folder, "model.tflite")
-        path.write_bytes(source)
+    with as_file(source) as path:
         return compressed_size(path, "zip9")
 
 

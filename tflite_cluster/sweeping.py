@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from .config import Config, Settings
 from .errors import ConfigError, InterpreterFailure, ModelError
-from .files import as_file
+from .files import as_file, temporary_folder
 from .jobs import Progress, no_progress
 from .model.patch import PatchedCopy
 from .model.read import open_model
@@ -103,8 +102,8 @@ def sweep(
             raise ModelError(f"{model.label}: it has no weight that could be clustered")
         with (
             threadpool_limits(1, "blas"),
-            tempfile.TemporaryDirectory(prefix="tflite-cluster-") as folder,
-            PatchedCopy(model, Path(folder, "clustered.tflite")) as copy,
+            temporary_folder() as folder,
+            PatchedCopy(model, folder / "clustered.tflite") as copy,
             open_session(model, original, config) as session,
         ):
             if isinstance(session, str):

@@ -193,8 +193,9 @@ process = InterpreterProcess(Limits(timeout=30, memory=None))
 print(process.call(os.getpid), flush=True)
 """
 KILL_WHILE_IDLE = START + "os.kill(os.getpid(), 9)\n"
-KILL_WHILE_BUSY = START + "__import__('threading').Timer(0.2, os.kill, (os.getpid(), 9)).start()\n"
-KILL_WHILE_BUSY += "process.call(time.sleep, 600, timeout=1)\n"
+KILL_IN = START + "__import__('threading').Timer(0.2, os.kill, (os.getpid(), 9)).start()\n"
+KILL_WHILE_BUSY = KILL_IN + "process.call(time.sleep, 600, timeout=600)\n"
+KILL_WHILE_STUCK = KILL_IN + "process.call(sum, range(1 << 60), timeout=1)\n"  # no other thread has a turn meanwhile
 
 
 def run_script(arguments: list[str], **options: object) -> subprocess.CompletedProcess[str]:
@@ -204,11 +205,16 @@ def run_script(arguments: list[str], **options: object) -> subprocess.CompletedP
 
 
 @posix
-@pytest.mark.parametrize("script", [KILL_WHILE_IDLE, KILL_WHILE_BUSY], ids=["idle", "busy"])
-def test_the_child_ends_when_its_parent_is_killed(script: str):
+@pytest.mark.parametrize(
+    ("script", "seconds"),
+    [(KILL_WHILE_IDLE, 5), (KILL_WHILE_BUSY, 5), (KILL_WHILE_STUCK, 15)],
+    ids=["idle", "busy", "stuck"],
+)
+def test_the_child_ends_when_its_parent_is_killed(script: str, seconds: float):
+    """At once; in a call that leaves no other thread a turn, by the end of the time for that call."""
     finished = run_script(["-c", script])
     assert finished.returncode == -signal.SIGKILL
-    assert dies(int(finished.stdout.split()[1]), seconds=15)
+    assert dies(int(finished.stdout.split()[1]), seconds)
 
 
 def test_a_script_without_a_guard_is_not_run_again_by_the_child(tmp_path: Path):

@@ -10,6 +10,8 @@ import sys
 import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
 from typing import BinaryIO
 
 from threadpoolctl import threadpool_limits
@@ -36,15 +38,36 @@ class Answer:
 
 
 def serve(memory: int | None) -> None:
-    """Answer calls until the parent closes its end of the pipe, also by dying; `memory` is the limit in bytes."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    """Answer calls until the parent closes its end of the pipe, also by dying; `memory` is the limit in bytes.
+
+    Calls are read in a thread of their own, so that the parent's end is noticed while one of them still runs.
+    """
+    pipe, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # Windows has those wait who ask about a pipe that is being read, as libraries do of standard input when they load.
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
     _protect_parent(memory)
     threadpool_limits(1, "blas")  # its threads would only wait for each other and for the interpreter's
+    calls: SimpleQueue[bytes] = SimpleQueue()
+    Thread(target=_read, args=(pipe, calls), daemon=True).start()
     _send(answers, Answer())
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    while True:
+        _send(answers, _answer(calls.get()))
+
+
+def _read(pipe: BinaryIO, calls: SimpleQueue[bytes]) -> None:
+    """Read calls; at the end of the pipe, end this process, whatever it is doing."""
+    code = 1
+    try:
         while True:
-            _send(answers, _answer(pickle.load(sys.stdin.buffer)))
+            calls.put(pickle.load(pipe))
+    except EOFError:
+        code = 0
+    except BaseException:
+        traceback.print_exc()  # such as a lack of memory: the parent reads it
+    finally:
+        os._exit(code)
 
 
 def _send(answers: BinaryIO, answer: Answer) -> None:
@@ -84,7 +107,7 @@ def _protect_parent(memory: int | None) -> None:
 
 @contextlib.contextmanager
 def _killed_after(seconds: float) -> Generator[None]:
-    """Have the kernel end this process should a call hang when the parent is no longer there to do so."""
+    """Have the kernel end this process should a call hang, and leave no turn to the thread that sees the parent end."""
     if not hasattr(signal, "setitimer"):
         yield
         return

@@ -125,6 +125,20 @@ def test_no_permission(what: str, code: int, folder: Path) -> None:
     assert [path.name for path in closed.iterdir()] == ["in.tflite"]
 
 
+@pytest.mark.parametrize("command", ["inspect {}", "check {} --max-values 9", "in.tflite new.tflite --data {}"])
+def test_no_permission_to_read(command: str, folder: Path) -> None:
+    shutil.copy("in.tflite", "closed.npz")
+    Path("closed.npz").chmod(0)
+    words = command.format("closed.npz").split()
+    done = subprocess.run(
+        [*PROGRAM, *words], preexec_fn=without_privileges, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "closed.npz" in done.stderr
+    assert "Permission denied" in done.stderr
+    assert not (folder / "new.tflite").exists()
+
+
 STAGES = [
     ("start", "SIGINT"),
     ("Calibrating", "SIGTERM"),
@@ -433,7 +447,8 @@ def test_a_pipe_a_folder_and_a_link(folder: Path, capsys: Captured) -> None:
 def test_a_place_where_no_report_can_be(option: str, folder: Path, capsys: Captured) -> None:
     """Devices and pipes are not replaced, and what cannot be written is known before the work is done."""
     os.mkfifo("pipe.json")
-    for place in ("pipe.json", "", "a" * 300 + ".json", "in.tflite/report.json"):
+    Path("lost.json").symlink_to("missing/report.json")
+    for place in ("pipe.json", "", "a" * 300 + ".json", "in.tflite/report.json", "lost.json"):
         assert main(["in.tflite", "new.tflite", *COMMAND[2:], option, place]) in (1, 2)
         assert capsys.readouterr().err.count("\n") == 1
     assert (folder / "pipe.json").is_fifo()

@@ -112,8 +112,9 @@ def check_place(path: Path, force: bool) -> None:
             raise OutputError(f"{path} is not a regular file")
         if path.exists() and not force:
             raise OutputError(f"{path} exists: use --force to replace it")
-        if not path.parent.is_dir():
-            raise OutputError(f"the folder {path.parent} does not exist: create it first")
+        folder = Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent
+        if not folder.is_dir():
+            raise OutputError(f"the folder {folder} does not exist: create it first")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 

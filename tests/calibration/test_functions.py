@@ -40,6 +40,12 @@ def uneven():
     yield np.zeros(64, np.float32)
     yield np.zeros(63, np.float32)
 
+def half():
+    yield np.zeros(64, np.float32), 2.5
+
+def vast():
+    yield np.zeros(64, np.float32), 2**70
+
 def empty():
     return []
 
@@ -102,6 +108,8 @@ def test_a_function_gives_what_an_archive_gives(module: str) -> None:
     [
         ("some_labelled", "1 of 2 samples have a label"),
         ("uneven", r"sample 1 \(counted from 0\) is float32 of shape \[63\]"),
+        ("half", r"at sample 0 \(counted from 0\): ValueError: the label 2.5 is not the number of a class"),
+        ("vast", r"at sample 0 .* is not the number of a class"),
         ("empty", "it yields no samples"),
         ("breaks", r"at sample 1 \(counted from 0\): KeyError: 'lost'"),
     ],

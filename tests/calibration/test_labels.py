@@ -46,6 +46,7 @@ def test_files_without_class_folders_have_no_labels(tmp_path: Path) -> None:
         ("b.png,1", "no file 'b.png'"),
         ("file,label", "no labels in it"),
         ("a.png,cat", "'cat' is no number"),
+        ("a.png,1\na.png,2", "'a.png' has two labels, 1 and 2"),
     ],
 )
 def test_tables_that_cannot_be_taken(content: str, words: str, tmp_path: Path) -> None:

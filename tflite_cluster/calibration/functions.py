@@ -59,7 +59,7 @@ def samples_from(function: Callable[[], Iterable[Any]], where: str) -> Prepared:
                 columns.setdefault(str(name), []).append(np.asarray(value))
                 size += columns[str(name)][-1].nbytes
             if label is not None:
-                labels.append(int(label))
+                labels.append(_class_number(label))
             count += 1
             if size > _MOST_BYTES:
                 raise DataError(f"{where}: more than 2 GB of samples; a few hundred are plenty")
@@ -74,6 +74,13 @@ def samples_from(function: Callable[[], Iterable[Any]], where: str) -> Prepared:
     if labels and len(labels) != min(counts):
         raise DataError(f"{where}: {len(labels)} of {min(counts)} samples have a label; give all of them one, or none")
     return Prepared(stacked, np.array(labels, np.int64) if labels else None, where)
+
+
+def _class_number(label: Any) -> int:
+    number = np.asarray(label).item()
+    if number != int(number) or abs(number) >= 1 << 63:
+        raise ValueError(f"the label {label} is not the number of a class")
+    return int(number)
 
 
 def _stack(values: list[npt.NDArray[Any]], where: str, name: str) -> npt.NDArray[Any]:

@@ -75,7 +75,9 @@ def _read_table(table: Path, folder: Path, files: Sequence[Path]) -> dict[Path, 
             raise DataError(f"{table}: '{name}' has no label; each line is file,label")
         if name not in places:
             raise DataError(f"{table}: there is no file '{name}' of a known kind in {folder}")
-        listed[places[name]] = row[1].strip()
+        label = row[1].strip()
+        if listed.setdefault(places[name], label) != label:
+            raise DataError(f"{table}: '{name}' has two labels, {listed[places[name]]} and {label}; keep one of them")
     if not listed:
         raise DataError(f"{table}: there are no labels in it; each line is file,label")
     return listed

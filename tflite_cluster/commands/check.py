@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from ..errors import ModelError
+from .options import FILE
 
 _MISSED = 99
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("sources", metavar="MODEL.tflite...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("sources", metavar="MODEL.tflite...", type=FILE, nargs=-1, required=True)
 @click.option("--max-zip", metavar="SIZE", help="What zip -9 of the file may take, such as 1.5MB.")
 @click.option("--max-values", metavar="N", type=int, help="Distinct values that each weight tensor may hold.")
 def command(sources: tuple[Path, ...], max_zip: str | None, max_values: int | None) -> int:

@@ -12,7 +12,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import FidelityError, NotSmallerError, TfliteClusterError
 from .options import (
-    MODEL,
+    FILE,
     check_written,
     keep_option,
     limit_options,
@@ -41,8 +41,8 @@ measured. 0 may mean "not checked" unless a target is set.
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
-@click.argument("source", metavar="IN.tflite", type=MODEL)
-@click.argument("destination", metavar="OUT.tflite", type=MODEL)
+@click.argument("source", metavar="IN.tflite", type=FILE)
+@click.argument("destination", metavar="OUT.tflite", type=FILE)
 @click.option(
     "--clusters",
     metavar="N",

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from .options import MODEL, limit_options, metric_option, sample_options, seed_option, until_nobody_reads
+from .options import FILE, limit_options, metric_option, sample_options, seed_option, until_nobody_reads
 
 _MISSED = 99
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("first", metavar="A.tflite", type=MODEL)
-@click.argument("second", metavar="B.tflite", type=MODEL)
+@click.argument("first", metavar="A.tflite", type=FILE)
+@click.argument("second", metavar="B.tflite", type=FILE)
 @sample_options
 @metric_option
 @click.option("--min-agreement", metavar="PERCENT", type=float, help="Least share of equal top-1 classes.")

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from .options import MODEL, until_nobody_reads
+from .options import FILE, until_nobody_reads
 
 _ELSE_DIFFERS = 99
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("first", metavar="A.tflite", type=MODEL)
-@click.argument("second", metavar="B.tflite", type=MODEL)
+@click.argument("first", metavar="A.tflite", type=FILE)
+@click.argument("second", metavar="B.tflite", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the difference as JSON instead.")
 def command(first: Path, second: Path, as_json: bool) -> int:
     """Say which weights and biases differ between two models of the same layout, and whether anything else does.
@@ -29,7 +29,7 @@ def command(first: Path, second: Path, as_json: bool) -> int:
         if as_json:
             import json
 
-            click.echo(json.dumps(difference_json(difference), indent=1))
+            click.echo(json.dumps(difference_json(difference), indent=1, ensure_ascii=True, allow_nan=False))
         else:
             print_difference(difference)
     return 0 if difference.only_weights else _ELSE_DIFFERS

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from .options import FILE
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("source", metavar="MODEL.tflite", type=click.Path(path_type=Path))
+@click.argument("source", metavar="MODEL.tflite", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--no-sizes",

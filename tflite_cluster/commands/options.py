@@ -18,7 +18,7 @@ from ..units import parse_bytes
 
 Command: TypeAlias = Callable[..., Any]
 
-MODEL: Final = click.Path(readable=False, path_type=Path)
+FILE: Final = click.Path(readable=False, path_type=Path)
 """A path that is not looked at: whoever opens it says what is wrong with it, with the right exit code."""
 
 
@@ -79,7 +79,7 @@ _SAMPLE: Final = (
     click.option(
         "--data",
         metavar="PATH",
-        type=click.Path(path_type=Path),
+        type=FILE,
         help="Samples to calibrate and check on: .npz (inputs by name or one array x; labels y), .npy, a folder of "
         ".npy, of images or of .wav, or a Python function as module:function. By default IN.samples.npz beside the "
         "model, else synthetic samples.",
@@ -87,7 +87,7 @@ _SAMPLE: Final = (
     click.option(
         "--labels",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=FILE,
         help="The class of each sample: .npy, or .csv with lines file,label. Class folders need none.",
     ),
     click.option(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from .options import (
-    MODEL,
+    FILE,
     check_written,
     keep_option,
     limit_options,
@@ -22,7 +22,7 @@ from .options import (
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("source", metavar="MODEL.tflite", type=MODEL)
+@click.argument("source", metavar="MODEL.tflite", type=FILE)
 @store_option
 @keep_option
 @sample_options

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {"calibration", "config", "errors", "interpreter", "model", "scoring"},
     "search": {"calibration", "clustering", "config", "errors", "fidelity", "interpreter", "model", "packing"},
     "result": {"config", "fidelity", "search"},
-    "inspection": {"model", "packing"},
+    "inspection": {"files", "model", "packing"},
     "limits": {"errors", "inspection", "units"},
     "jobs": {"config", "clustering", "model", "packing", "result"},
     "verification": {"config", "errors", "fidelity", "jobs", "packing", "session"},
@@ -67,6 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "rules", "scoring", "search", "session"},
     "benchmark": {"calibration", "errors", "interpreter", "jobs", "result", "session"},
     "api": {
+        "files",
         "benchmark",
         "config",
         "errors",

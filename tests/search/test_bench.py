@@ -95,7 +95,7 @@ def test_a_price_leaves_about_the_sqnr_it_is_made_for(bench: Bench) -> None:
     for job in bench.jobs.values():
         if len(job.matrix.histogram) < 100:
             continue
-        priced = bench.clusterer.apply(job, price_at_sqnr(job, 22.0))
+        [priced] = bench.clusterer.apply_all([job], [price_at_sqnr(job, 22.0)])
         assert 10 * math.log10(job.matrix.power / priced.error) == pytest.approx(22, abs=6)
         bench.clusterer.restore(job)
 
@@ -162,7 +162,7 @@ def test_what_is_not_good_in_order_is_not_taken(bench: Bench) -> None:
 
 def test_a_copy_is_put_back_to_what_it_was(bench: Bench) -> None:
     jobs = list(bench.jobs.values())
-    bench.clusterer.apply(jobs[0], price_at_sqnr(jobs[0], 20.0))
+    bench.clusterer.apply_all(jobs[:1], [price_at_sqnr(jobs[0], 20.0)])
     before, kept = bench.copy.read(), bench.copy.contents()
     bench.clusterer.apply_all(jobs, [price_at_sqnr(job, 10.0) for job in jobs])
     assert bench.copy.read() != before

@@ -33,10 +33,8 @@ def sensitivities(
     prices = np.array([price_at_sqnr(job, _FIRST_SQNR) for job in jobs])
     logarithms = np.zeros(len(jobs))
     for number in range(_ROUNDS):
-        for index, job in enumerate(jobs):
-            priced = clusterer.apply(job, prices[index])
+        for index, priced in enumerate(clusterer.apply_each(jobs, prices.tolist())):
             distortion = max(measure().distortion, _LEAST_DISTORTION)
-            clusterer.restore(job)
             logarithms[index] += math.log(distortion / max(priced.error, np.finfo(float).tiny))
             progress(number * len(jobs) + index + 1, _ROUNDS * len(jobs))
         prices = base_prices(jobs, np.exp(logarithms / (number + 1)))

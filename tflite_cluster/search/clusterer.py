@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -129,9 +130,16 @@ class Clusterer:
         self._copy = copy
         self._threads = threads
 
-    def apply(self, job: Job, price: float) -> Priced:
-        """Cluster one tensor at a price, and write it and its bias."""
-        return self._write(job, _at_price(job, price))
+    def apply_each(self, jobs: Sequence[Job], prices: Sequence[float]) -> Iterator[Priced]:
+        """Cluster one tensor at a time, alone in the copy while the caller looks at it; the next is found meanwhile."""
+        with ThreadPoolExecutor(1) as pool:
+            pairs = iter(zip(jobs, prices, strict=True))
+            ahead = [pool.submit(_at_price, *pair) for pair in islice(pairs, 1)]
+            for job in jobs:
+                found = ahead.pop().result()
+                ahead += [pool.submit(_at_price, *pair) for pair in islice(pairs, 1)]
+                yield self._write(job, found)
+                self.restore(job)
 
     def apply_all(self, jobs: Iterable[Job], prices: Iterable[float]) -> list[Priced]:
         """Cluster several tensors at once."""

@@ -67,10 +67,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "rules", "scoring", "search", "session"},
     "benchmark": {"calibration", "errors", "interpreter", "jobs", "result", "session"},
     "api": {
-        "files",
         "benchmark",
         "config",
         "errors",
+        "files",
         "jobs",
         "model",
         "packing",

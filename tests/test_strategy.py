@@ -43,11 +43,11 @@ SEARCHED = {
     "outside_float32": 2,
     "shared_buffer_float32": 0,
     "sparse_densify_float16": 0,
-    "svdf_int8": 0,
+    "svdf_int8": 1,
     "tied_embedding_float32": 0,
     "transpose_conv_int8": 1,
     "two_signatures_float32": None,
-    "unidirectional_sequence_lstm_hybrid_int8": 0,
+    "unidirectional_sequence_lstm_hybrid_int8": 8,
     "while_body_float32": 0,
 }
 """Fixture -> how many of its weights have inputs that can be observed."""

@@ -25,6 +25,10 @@ HEAD = """# Operators
 Made by `python tools/make_operators.py`: each fixture of the tests is clustered to 16 values, and then run in the
 interpreter beside its original.
 
+Errors are passed on where one can observe what meets a weight. Of recurrent layers, that is the input and the output of
+the step before. It is not seen for projections of an LSTM, weights over time of SVDF, recurrent weights of an LSTM or
+RNN that takes a single step in a run, nor inside of the bodies of `WHILE` and `IF`, which a GRU of Keras becomes.
+
 | operator | weights | scales | clustered | interpreter | fixture |
 |---|---|---|---|---|---|
 """

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crafting import craft
+from crafting import Table, craft
 from fixture_models import FOLDER, MODELS
 from operators import batch_matmul, convolution, dense, depthwise
 
-from tflite_cluster.model.layers import Layer, Window, as_flat, as_rows, find_layer, real_bias, real_rows
+from tflite_cluster.model.layers import Layer, Recurrence, Window, as_flat, as_rows, find_layer, real_bias, real_rows
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Groups, Weight, select
 
@@ -95,8 +95,9 @@ def test_every_layer_takes_its_input_and_gives_its_output(path: Path) -> None:
             continue
         user = weight.users[0]
         assert layer.operator == user.operator
-        assert layer.input in layer.operator.inputs
-        assert layer.operator.inputs.index(layer.input) != user.operand
+        assert (layer.input in layer.operator.outputs) == (layer.kind == "steps") == (layer.recurrence is not None)
+        assert layer.kind == "steps" or layer.input in layer.operator.inputs
+        assert layer.input != layer.operator.inputs[user.operand]
         assert layer.output == layer.operator.outputs[0]
         assert layer.rows.groups * layer.columns == weight.count
         if layer.bias is not None:
@@ -113,15 +114,105 @@ def test_every_layer_takes_its_input_and_gives_its_output(path: Path) -> None:
         "gather_float32",
         "shared_buffer_float32",
         "sparse_float32",
-        "svdf_float32",
         "tied_embedding_float32",
-        "unidirectional_sequence_lstm_float32",
         "gru_unrolled_float32",  # one matrix at several time steps
     ],
 )
 def test_what_cannot_be_observed_is_no_layer(name: str) -> None:
     model = open_model(FOLDER / f"{name}.tflite")
     assert [find_layer(model, weight) for weight in select(model)[0]] == [None] * len(select(model)[0])
+
+
+FORWARD, BACKWARD = Recurrence(1, False, 0), Recurrence(1, True, 0)
+GATES = dict.fromkeys(range(1, 5)) | dict.fromkeys(range(5, 9), FORWARD)
+RECURRENCES: dict[str, dict[int, Recurrence | None]] = {
+    "unidirectional_sequence_lstm_float32": GATES,
+    "unidirectional_sequence_lstm_hybrid_int8": GATES,
+    "unidirectional_sequence_lstm_int8": GATES,
+    "unidirectional_sequence_lstm_projection_float32": dict.fromkeys(range(1, 5))
+    | dict.fromkeys(range(5, 9), Recurrence(0, False, 0)),
+    "bidirectional_sequence_lstm_float32": GATES
+    | dict.fromkeys(range(18, 22))
+    | dict.fromkeys(range(22, 26), Recurrence(1, True, 24)),
+    "unidirectional_sequence_rnn_float32": {1: None, 2: FORWARD},
+    "bidirectional_sequence_rnn_float32": {1: None, 2: FORWARD, 5: None, 6: BACKWARD},
+    "svdf_float32": {1: None},
+    "svdf_int8": {1: None},
+}
+"""How what each operand meets comes back; None for the input. Others are projections, and weights over time."""
+
+
+@pytest.mark.parametrize("name", RECURRENCES)
+def test_gates_meet_the_input_or_the_output_of_the_step_before(name: str) -> None:
+    layers = by_operand(FOLDER / f"{name}.tflite")
+    assert {operand: layer.recurrence for operand, layer in layers.items()} == RECURRENCES[name]
+    for layer in layers.values():
+        tensors = layer.operator.inputs[:1] if layer.kind == "pixels" else layer.operator.outputs
+        assert layer.input in tensors
+        assert layer.bias is None
+    directions = [layer for layer in layers.values() if layer.recurrence is not None and layer.recurrence.backward]
+    assert all(layer.input == layer.operator.outputs[-1] for layer in directions)
+
+
+def by_operand(source: Path | bytes) -> dict[int, Layer]:
+    model = open_model(source)
+    found = ((weight.users[0].operand, find_layer(model, weight)) for weight in select(model)[0])
+    return {operand: layer for operand, layer in found if layer is not None}
+
+
+SEQUENCE_LSTM, LSTM, TWO_WAY_RNN = 44, 16, 46
+SEQUENCE_OPTIONS, TWO_WAY_OPTIONS = 71, 70
+
+
+def recurrent(
+    code: int, options: tuple[int, Table] | None, absent: int, operands: int, y: tuple[int, ...] = (1, 5, 16)
+) -> bytes:
+    """An operator whose operand 0 is the input, and all others but those from `absent` on the same kind of weights."""
+    weights = [{"name": b"w", "shape": np.array([16, 16], np.int32), "buffer": n} for n in range(1, absent)]
+    tensors = [{"name": b"x", "shape": np.array([1, 5, 16], np.int32)}, *weights]
+    tensors.append({"name": b"y", "shape": np.array(y, np.int32)})
+    operator: Table = {
+        "inputs": np.array([*range(absent), *[-1] * (operands - absent)], np.int32),
+        "outputs": np.array([absent], np.int32),
+    }
+    if options is not None:
+        operator |= {"builtin_options_type": options[0], "builtin_options": options}
+    return craft(
+        {
+            "operator_codes": [{"deprecated_builtin_code": code, "builtin_code": code}],
+            "subgraphs": [{"tensors": tensors, "operators": [operator], "outputs": np.array([absent], np.int32)}],
+            "buffers": [{}, *({"data": bytes(1024)} for _ in weights)],
+        }
+    )
+
+
+def test_time_comes_first_if_the_options_say_so() -> None:
+    for time_major, axis in ((1, 0), (0, 1)):
+        options = SEQUENCE_OPTIONS, {"time_major": time_major}
+        layers = by_operand(recurrent(SEQUENCE_LSTM, options, 9, 24))
+        assert {layers[operand].recurrence for operand in range(5, 9)} == {Recurrence(axis, False, 0)}
+
+
+@pytest.mark.parametrize("y", [(1, 16), (1, 5, 15)])
+def test_an_output_that_cannot_come_back_is_not_met(y: tuple[int, ...]) -> None:
+    assert by_operand(recurrent(SEQUENCE_LSTM, (SEQUENCE_OPTIONS, {}), 9, 24, y)).keys() == set(range(1, 5))
+
+
+def test_without_its_options_an_operator_does_not_tell_its_axis_of_time() -> None:
+    for options in (None, (TWO_WAY_OPTIONS, {})):
+        assert by_operand(recurrent(SEQUENCE_LSTM, options, 9, 24)).keys() == set(range(1, 5))
+
+
+def test_an_operator_of_one_step_has_no_step_before() -> None:
+    assert by_operand(recurrent(LSTM, None, 9, 24, (1, 16))).keys() == set(range(1, 5))
+    assert not by_operand(recurrent(LSTM, None, 5, 5, (1, 16)))  # its one matrix meets two tensors
+
+
+def test_gates_of_an_operator_with_a_second_input_do_not_meet_the_first_alone() -> None:
+    """Operands 3, 4, 7, 8 and 9 stand where biases, states and the second input do."""
+    layers = by_operand(recurrent(TWO_WAY_RNN, (TWO_WAY_OPTIONS, {}), 10, 12))
+    assert layers.keys() == {2, 6}
+    assert by_operand(recurrent(TWO_WAY_RNN, (TWO_WAY_OPTIONS, {}), 9, 12)).keys() == {1, 2, 5, 6}
 
 
 def test_height_and_width_keep_apart() -> None:

@@ -131,4 +131,6 @@ def _shape(layer: Layer, widest: int) -> tuple[int, int]:
 def _meeting(model: Model, layer: Layer, widest: int) -> Meeting:
     parts, columns = _shape(layer, widest)
     tensor = model.subgraphs[layer.operator.subgraph].tensors[layer.input]
-    return Meeting(probe_of(tensor), layer.kind, parts, columns, layer.window, layer.groups, layer.multiplier)
+    return Meeting(
+        probe_of(tensor), layer.kind, parts, columns, layer.window, layer.groups, layer.multiplier, layer.recurrence
+    )

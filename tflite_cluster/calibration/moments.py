@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..interpreter.runtime import Kernels, OpenModel
 from ..interpreter.worker import open_model
-from ..model.layers import Kind, Window
+from ..model.layers import Kind, Recurrence, Window
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -57,6 +57,7 @@ class Meeting:
     window: Window | None
     groups: int
     multiplier: int
+    recurrence: Recurrence | None = None
 
 
 @dataclass
@@ -219,7 +220,9 @@ def observe(
 
 def observations(meeting: Meeting, activation: Floats, most: int, generator: np.random.Generator) -> Floats:
     """What meets the columns at up to `most` places of one activation: (places, parts, columns)."""
-    if meeting.kind == "pixels":
+    if meeting.recurrence is not None:
+        activation = _one_step_late(activation, meeting.recurrence, meeting.parts * meeting.columns)
+    if meeting.kind in ("pixels", "steps"):
         rows = activation.reshape(-1, meeting.parts * meeting.columns)
         return rows[_places(len(rows), most, generator)].reshape(-1, meeting.parts, meeting.columns)
     patches = _patches(activation, meeting, most, generator)
@@ -231,6 +234,14 @@ def observations(meeting: Meeting, activation: Floats, most: int, generator: np.
     groups = meeting.groups
     by_group: Floats = patches.reshape(places, height, width, groups, channels // groups).transpose(0, 3, 1, 2, 4)
     return by_group.reshape(places, meeting.parts, meeting.columns)
+
+
+def _one_step_late(output: Floats, recurrence: Recurrence, width: int) -> Floats:
+    """What comes back of a sequence at each of its steps, time first: nothing at the first, as states begin at zero."""
+    steps = np.moveaxis(output[..., recurrence.start : recurrence.start + width], recurrence.time, 0)
+    if recurrence.backward:
+        steps = steps[::-1]
+    return np.concatenate([np.zeros_like(steps[:1]), steps[:-1]])
 
 
 def _patches(activation: Floats, meeting: Meeting, most: int, generator: np.random.Generator) -> Floats:

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import tflite
 
 from .read import Model, Operator, Tensor
-from .select import Groups, User, Weight, is_adjoint
+from .select import Groups, User, Weight, is_adjoint, is_basic_lstm
 from .verify import Span
 
-Kind = Literal["patches", "depthwise", "pixels"]
+Kind = Literal["patches", "depthwise", "pixels", "steps"]
 """patches: columns are the patches of a convolution. depthwise: each row meets its own channel's patches.
-pixels: columns are the last axis of the input."""
+pixels: columns are the last axis of the input. steps: columns are what a recurrent operator put out one step before."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,19 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Recurrence:
+    """How the output of a recurrent operator, of three axes, comes back to a weight one step later.
+
+    time: the axis of the steps. backward: whether they are taken from the last to the first. start: where the columns
+    begin in the last axis, which two directions may share.
+    """
+
+    time: int
+    backward: bool
+    start: int
+
+
+@dataclass(frozen=True)
 class Bias:
     """A constant bias that one operator adds and nothing else reads: `real value = scale x code` for integers."""
 
@@ -79,6 +92,7 @@ class Layer:
 
     rows: elements of the tensor by matrix row. columns: how many there are. groups: convolution groups, each with
     its own share of the rows and of the input channels. multiplier: depthwise outputs for each input channel.
+    input: the tensor that is observed, which for steps is an output.
     """
 
     kind: Kind
@@ -91,11 +105,17 @@ class Layer:
     groups: int = 1
     multiplier: int = 1
     bias: Bias | None = None
+    recurrence: Recurrence | None = None
 
 
-_OPTIONS: Final[dict[str, tuple[int, type]]] = {
-    "CONV_2D": (tflite.BuiltinOptions.Conv2DOptions, tflite.Conv2DOptions),
-    "DEPTHWISE_CONV_2D": (tflite.BuiltinOptions.DepthwiseConv2DOptions, tflite.DepthwiseConv2DOptions),
+_OPTIONS: Final = {
+    "CONV_2D": tflite.Conv2DOptions,
+    "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
+    "FULLY_CONNECTED": tflite.FullyConnectedOptions,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": tflite.UnidirectionalSequenceLSTMOptions,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": tflite.SequenceRNNOptions,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": tflite.BidirectionalSequenceLSTMOptions,
+    "BIDIRECTIONAL_SEQUENCE_RNN": tflite.BidirectionalSequenceRNNOptions,
 }
 
 
@@ -148,12 +168,8 @@ def _fully_connected(_model: Model, weight: Weight, user: User) -> Layer | None:
 
 def _is_shuffled(operator: Operator) -> bool:
     """Whether the weights are stored in blocks for certain kernels, so that rows are not rows."""
-    table = operator.table.BuiltinOptions()
-    if table is None or operator.table.BuiltinOptionsType() != tflite.BuiltinOptions.FullyConnectedOptions:
-        return False
-    options: Any = tflite.FullyConnectedOptions()
-    options.Init(table.Bytes, table.Pos)
-    return bool(options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT)
+    options = _options(operator)
+    return options is not None and options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT
 
 
 def _transpose_conv(_model: Model, weight: Weight, user: User) -> Layer | None:
@@ -176,9 +192,63 @@ def _batch_matmul(_model: Model, weight: Weight, user: User) -> Layer | None:
 
 def _pixels(user: User, operand: int, rows: Groups, columns: int) -> Layer | None:
     operator = user.operator
-    if operand >= len(operator.inputs) or operator.inputs[operand] < 0:
+    if not _is_given(operator, operand):
         return None
     return Layer("pixels", operator, operator.inputs[operand], operator.outputs[0], rows, columns)
+
+
+class _Cell(NamedTuple):
+    """One direction of a recurrent operator: the operands that meet its input, and those that meet its last output."""
+
+    from_input: range
+    from_output: range
+
+
+_LSTM: Final = _Cell(range(1, 5), range(5, 9))
+_RNN: Final = _Cell(range(1, 2), range(2, 3))
+_NO_OUTPUT: Final = range(0)
+"""Of operators that take one step in a run, before which there is none."""
+
+_CELLS: Final = {
+    "LSTM": (_LSTM._replace(from_output=_NO_OUTPUT),),
+    "RNN": (_RNN._replace(from_output=_NO_OUTPUT),),
+    "SVDF": (_Cell(range(1, 2), _NO_OUTPUT),),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (_LSTM,),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": (_RNN,),
+    "BIDIRECTIONAL_SEQUENCE_LSTM": (_LSTM, _Cell(range(18, 22), range(22, 26))),
+    "BIDIRECTIONAL_SEQUENCE_RNN": (_RNN, _Cell(range(5, 6), range(6, 7))),
+}
+_SECOND_INPUT: Final = {"BIDIRECTIONAL_SEQUENCE_LSTM": 39, "BIDIRECTIONAL_SEQUENCE_RNN": 9}
+"""An operand that, where given, the backward direction takes in place of the input, or both beside it."""
+
+
+def _recurrent(model: Model, weight: Weight, user: User) -> Layer | None:
+    """A matrix from the input, or from the output of the step before. What others meet stays inside of the operator."""
+    operator, shape = user.operator, weight.tensor.shape
+    if len(shape) != 2 or is_basic_lstm(operator):
+        return None
+    for backward, cell in enumerate(_CELLS[operator.name]):
+        if user.operand in cell.from_input and not _is_given(operator, _SECOND_INPUT.get(operator.name)):
+            return _pixels(user, 0, weight.channels, shape[1])
+        if user.operand in cell.from_output:
+            return _steps(model, weight, operator, bool(backward))
+    return None
+
+
+def _steps(model: Model, weight: Weight, operator: Operator, backward: bool) -> Layer | None:
+    """A matrix that meets the output of the step before. The backward direction has an output of its own, or the end
+    of the only one.
+    """
+    options, source = _options(operator), operator.outputs[-1 if backward else 0]
+    columns, shape = weight.tensor.shape[1], model.subgraphs[operator.subgraph].tensors[source].shape
+    if options is None or source < 0 or len(shape) != 3 or shape[2] < columns:
+        return None
+    recurrence = Recurrence(0 if options.TimeMajor() else 1, backward, shape[2] - columns if backward else 0)
+    return Layer("steps", operator, source, operator.outputs[0], weight.channels, columns, recurrence=recurrence)
+
+
+def _is_given(operator: Operator, operand: int | None) -> bool:
+    return operand is not None and operand < len(operator.inputs) and operator.inputs[operand] >= 0
 
 
 _BUILDERS: Final = {
@@ -187,6 +257,7 @@ _BUILDERS: Final = {
     "FULLY_CONNECTED": _fully_connected,
     "TRANSPOSE_CONV": _transpose_conv,
     "BATCH_MATMUL": _batch_matmul,
+    **dict.fromkeys(_CELLS, _recurrent),
 }
 
 BIAS_OPERANDS: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2}
@@ -197,7 +268,7 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
     """The bias operand, if it is a plain constant of known type that nothing else shares."""
     operator, rows = layer.operator, layer.rows.groups
     operand = BIAS_OPERANDS.get(operator.name)
-    if operand is None or operand >= len(operator.inputs) or operator.inputs[operand] < 0:
+    if operand is None or not _is_given(operator, operand):
         return None
     tensor = _tensor(model, operator, operand)
     span = model.buffers[tensor.buffer]
@@ -211,13 +282,21 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
     return None if tensor.index in model.subgraphs[operator.subgraph].outputs else Bias(span, tensor)
 
 
-def _window(operator: Operator, shape: tuple[int, ...]) -> Window | None:
-    kind, reader = _OPTIONS[operator.name]
+def _options(operator: Operator) -> Any:
+    """The table of an operator's options; None if it has none, or those of another operator."""
+    reader = _OPTIONS[operator.name]
     table = operator.table.BuiltinOptions()
-    if table is None or operator.table.BuiltinOptionsType() != kind or len(shape) != 4:
+    if table is None or operator.table.BuiltinOptionsType() != getattr(tflite.BuiltinOptions, reader.__name__):
         return None
-    options: Any = reader()
+    options = reader()
     options.Init(table.Bytes, table.Pos)
+    return options
+
+
+def _window(operator: Operator, shape: tuple[int, ...]) -> Window | None:
+    options = _options(operator)
+    if options is None or len(shape) != 4:
+        return None
     stride = options.StrideH(), options.StrideW()
     dilation = options.DilationHFactor(), options.DilationWFactor()
     if min(*stride, *dilation, shape[1], shape[2]) < 1:

@@ -219,12 +219,17 @@ def _weight_axis(operator: Operator, operand: int) -> int | None:
     """Axis of the output channels if this operand is a weight, else None."""
     if operator.is_custom:
         return None
-    if operator.name == "LSTM" and len(operator.inputs) == _BASIC_LSTM_INPUTS:
+    if is_basic_lstm(operator):
         return 0 if operand == 2 else None
     axis = WEIGHT_OPERANDS.get(operator.name, {}).get(operand)
     if axis is not None and operator.name == "BATCH_MATMUL" and is_adjoint(operator, operand):
         return -3 - axis  # the last two axes change places
     return axis
+
+
+def is_basic_lstm(operator: Operator) -> bool:
+    """Whether it is the LSTM of one matrix, which its input and its last output meet side by side."""
+    return operator.name == "LSTM" and len(operator.inputs) == _BASIC_LSTM_INPUTS
 
 
 def is_adjoint(operator: Operator, operand: int) -> bool:

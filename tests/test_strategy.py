@@ -110,7 +110,7 @@ def test_a_model_is_searched(name: str, tmp_path: Path) -> None:
     check_bytes(name, result)
     search = result.strategy.search
     assert search is not None
-    assert "searched on 100 synthetic samples" in result.strategy.words
+    assert "searched on 300 synthetic samples" in result.strategy.words
     assert search.chosen is not None
     assert search.chosen in search.points
     assert SEARCHED[name] in (None, search.observed)

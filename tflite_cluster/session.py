@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,10 @@ from .interpreter.process import InterpreterProcess, Limits
 from .model.read import Model
 from .scoring import Scorer
 
-_SYNTHETIC_SAMPLES: Final = 100
+_SYNTHETIC_SAMPLES: Final = 100, 300
+_SYNTHETIC_ELEMENTS: Final = 15_000_000
+"""Samples to make up, at least and at most, and how many elements of inputs are worth the time between those."""
+
 _BASE_MEMORY: Final = 4 << 30
 _MEMORY_PER_BYTE: Final = 8
 _BASE_SECONDS: Final = 120.0
@@ -71,7 +75,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                     known = hints.get(signature.key, {})
                     guessed = guess_range(process, model, original, signature, known, config.threads)
                     hints[signature.key] = {**known, **guessed}
-            samples = gather_samples(interface, data, hints, _SYNTHETIC_SAMPLES, config.seed, labels)
+            samples = gather_samples(interface, data, hints, _synthetic_count(interface), config.seed, labels)
         except DataError as error:
             if given is not None:
                 raise
@@ -82,6 +86,13 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
         if config.metric is not None:
             scorer = Scorer(config.metric, original, process, interface, config.threads)
         yield Session(process, interface, samples, scorer)
+
+
+def _synthetic_count(interface: ModelInterface) -> int:
+    """More of small inputs than of large ones, which take longer to make up and show more places each."""
+    least, most = _SYNTHETIC_SAMPLES
+    sizes = (math.prod(map(abs, spec.shape)) for signature in interface.signatures for spec in signature.inputs)
+    return min(max(_SYNTHETIC_ELEMENTS // max(1, max(sizes, default=1)), least), most)
 
 
 def _refuse_what_needs_labels(config: Config, samples: Iterable[Samples]) -> None:

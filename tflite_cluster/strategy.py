@@ -34,13 +34,16 @@ from .session import Session
 _RISK: Final = 0.3
 """Points of top-1 accuracy that may be at risk by default, beyond what rounding alone puts at risk."""
 
-_SQNR: Final = 20.0
-_SQNR_SYNTHETIC: Final = 26.0
+_CONTRAST: Final = 20.0
+_CONTRAST_SYNTHETIC: Final = 26.0
 """dB that outputs which are no class scores keep by default."""
 
-_FLOAT_SQNR_SYNTHETIC: Final = 26.0
-_INTEGER_SQNR_SYNTHETIC: Final = 34.0
-"""dB that the weights keep in the mean where only made-up inputs speak for the model: they see less than real ones."""
+_SCORES_SYNTHETIC: Final = 20.0
+"""dB that class scores keep by default on made-up inputs. How many classes those put at risk says nothing: they lie
+anywhere between the classes. How large errors are beside what tells inputs apart is much the same as on real ones."""
+
+_WEIGHT_SQNR_SYNTHETIC: Final = 20.0
+"""dB that the weights keep in the mean then, should made-up inputs be far from what the model was made for."""
 
 
 def cluster_model(
@@ -150,25 +153,28 @@ def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[
         return lambda point: _holds_gates(point.quality, config) and scorer.compare(bench.copy.path).drop <= most
     if config.has_gates:
         return lambda point: _holds_gates(point.quality, config)
-    # Integer activations are rounded anew by any change at all. That costs nothing: the original is as far off from
-    # what it was made of. Variances add, and risk grows with variance, so that what rounding does comes on top.
-    risk = _RISK + (bench.floor.risk or 0.0)
-    contrast = min(_SQNR_SYNTHETIC if bench.synthetic else _SQNR, bench.floor.contrast)
-    weight_sqnr = _synthetic_sqnr(bench) if bench.synthetic else -math.inf
+    return _is_like_synthetic(bench) if bench.synthetic else _is_like_real(bench.floor)
+
+
+def _is_like_real(floor: Quality) -> Callable[[Point], bool]:
+    """What real samples must show. Integer activations are rounded anew by any change at all. That costs nothing: the
+    original is as far off from what it was made of. Variances add, and risk grows with variance, so that what rounding
+    does comes on top.
+    """
+    risk, contrast = _RISK + (floor.risk or 0.0), min(_CONTRAST, floor.contrast)
 
     def is_good(point: Point) -> bool:
         quality = point.quality
-        holds = quality.contrast >= contrast if quality.risk is None else quality.risk <= risk
-        return holds and point.weight_sqnr >= weight_sqnr
+        return quality.contrast >= contrast if quality.risk is None else quality.risk <= risk
 
     return is_good
 
 
-def _synthetic_sqnr(bench: Bench) -> float:
-    """The mean, over all weights, of what each kind must keep."""
-    sizes = [job.matrix.codes.size for job in bench.jobs.values()]
-    limits = [_FLOAT_SQNR_SYNTHETIC if job.matrix.is_float else _INTEGER_SQNR_SYNTHETIC for job in bench.jobs.values()]
-    return float(np.average(limits, weights=sizes))
+def _is_like_synthetic(bench: Bench) -> Callable[[Point], bool]:
+    """What made-up samples must show, with what rounding does on top likewise."""
+    limit = _CONTRAST_SYNTHETIC if bench.floor.risk is None else _SCORES_SYNTHETIC
+    contrast = -10 * math.log10(10 ** (-limit / 10) + 10 ** (-bench.floor.contrast / 10))
+    return lambda point: point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC
 
 
 def _holds_gates(quality: Quality, config: Config) -> bool:

@@ -26,7 +26,7 @@ from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
-from tflite_cluster.search.clusterer import shifted_bias
+from tflite_cluster.search.clusterer import REAL, SYNTHETIC, shifted_bias
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search, search_size
@@ -231,7 +231,8 @@ def test_the_floor_is_how_other_kernels_differ(bench: Bench) -> None:
 
 @pytest.mark.parametrize("rounding", [0.0, 0.3])
 def test_by_default_little_is_at_risk_beyond_what_rounding_does(bench: Bench, rounding: float) -> None:
-    is_good = criterion(Config(), replace(bench, floor=replace(bench.floor, risk=rounding)), None)
+    real = replace(bench, trust=REAL, floor=replace(bench.floor, risk=rounding))
+    is_good = criterion(Config(), real, None)
     point = Curve(bench, dict.fromkeys(bench.jobs, 1e-06)).visit(1.0)
 
     def holds(risk: float) -> bool:
@@ -239,3 +240,23 @@ def test_by_default_little_is_at_risk_beyond_what_rounding_does(bench: Bench, ro
 
     assert holds(rounding + 0.29)
     assert not holds(rounding + 0.31)
+
+
+@pytest.mark.parametrize("rounding", [math.inf, 20.0])
+@pytest.mark.parametrize(("risk", "least"), [(5.0, 20.0), (None, 26.0)])
+def test_made_up_inputs_must_show_small_errors_beside_what_rounding_does(
+    bench: Bench, rounding: float, risk: float | None, least: float
+) -> None:
+    """How many classes they put at risk does not count."""
+    floor = replace(bench.floor, risk=risk, contrast=rounding)
+    is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
+    point = replace(Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0), weight_sqnr=30.0)
+    allowed = 10 ** (-least / 10) + 10 ** (-rounding / 10)
+
+    def holds(error: float, weight_sqnr: float = 30.0) -> bool:
+        quality = replace(point.quality, risk=risk, contrast=-10 * math.log10(error))
+        return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
+
+    assert holds(0.99 * allowed)
+    assert not holds(1.01 * allowed)
+    assert not holds(0.1 * allowed, weight_sqnr=15.0)

@@ -154,3 +154,15 @@ def test_any_number_of_classes(classes: int) -> None:
     quality = compare(before, before + 0.01 * scores(50, classes, seed=1))
     assert quality.risk is not None
     assert 0 <= quality.risk < 1
+
+
+def test_contrast_is_that_of_samples_not_seen_without_what_all_classes_share() -> None:
+    before, noise = scores(), 0.1 * scores(seed=3)
+    unseen = np.arange(len(before)) % 2 == 1
+    fitted = np.where(unseen[:, None], before + noise, before)
+    expected = compare(before[unseen], (before + noise)[unseen]).contrast
+    assert expected == pytest.approx(20, abs=0.5)
+    assert compare(before, fitted, unseen=unseen).contrast == pytest.approx(expected)
+    brightness = 50 * scores(classes=1, seed=4)
+    assert compare(before + brightness, fitted + brightness, unseen=unseen).contrast == pytest.approx(expected)
+    assert compare(before + brightness, fitted + brightness, logits=False, unseen=unseen).contrast > 40

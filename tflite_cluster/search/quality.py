@@ -23,7 +23,8 @@ class Quality:
     risk: points of top-1 accuracy that the error is expected to cost, None without class scores.
     agreement: share of samples with the same top class, likewise. sqnr: dB of the worst output, as the final check has
     it. drop: points of top-1 accuracy really lost, where labels are known. contrast: dB of the worst output's variance
-    to its error, which a large constant part does not raise.
+    to its error on samples that the candidate was not fitted to; what is common to all samples does not raise it, nor
+    what is common to all class scores, which changes no class.
     """
 
     distortion: float
@@ -61,19 +62,19 @@ def compare_outputs(
                 -math.inf,
                 contrast=-math.inf,
             )
-        relative = _relative_error(before, after)
-        contrasts.append(_decibels(relative))
+        scores = logits and before.shape[1] > 1
+        contrasts.append(_decibels(_relative_error(*(_centred(values[fresh], scores) for values in (before, after)))))
         going_out = (np.exp(_log_softmax(values)) for values in (before, after)) if logits else (before, after)
         sqnrs.append(_sqnr(*going_out))
-        if logits and before.shape[1] > 1:
+        if scores:
             distortions.append(_divergence(before, after))
             risks.append(_expected_loss(before, after, fresh))
             agreements.append(float(np.mean(before.argmax(1) == after.argmax(1))))
             if truth is not None:
-                hits = [float(np.mean(scores.argmax(1) == truth)) for scores in (before, after)]
+                hits = [float(np.mean(values.argmax(1) == truth)) for values in (before, after)]
                 drops.append(100 * (hits[0] - hits[1]))
         else:
-            distortions.append(relative)
+            distortions.append(_relative_error(before, after))
     return Quality(
         distortion=float(np.mean(distortions)),
         risk=max(risks) if risks else None,
@@ -82,6 +83,11 @@ def compare_outputs(
         drop=max(drops) if drops else None,
         contrast=min(contrasts),
     )
+
+
+def _centred(values: Array, scores: bool) -> Array:
+    """Class scores without what all classes have in common; other values as they are."""
+    return values - values.mean(1, keepdims=True) if scores else values
 
 
 def _relative_error(before: Array, after: Array) -> float:

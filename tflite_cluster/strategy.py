@@ -38,7 +38,7 @@ _CONTRAST: Final = 20.0
 _CONTRAST_SYNTHETIC: Final = 26.0
 """dB that outputs which are no class scores keep by default."""
 
-_SCORES_SYNTHETIC: Final = 20.0
+_SCORES_SYNTHETIC: Final = 20.5
 """dB that class scores keep by default on made-up inputs. How many classes those put at risk says nothing: they lie
 anywhere between the classes. How large errors are beside what tells inputs apart is much the same as on real ones."""
 

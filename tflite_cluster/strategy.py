@@ -45,6 +45,10 @@ anywhere between the classes. How large errors are beside what tells inputs apar
 _WEIGHT_SQNR_SYNTHETIC: Final = 20.0
 """dB that the weights keep in the mean then, should made-up inputs be far from what the model was made for."""
 
+_FLOAT_SQNR_CAREFUL: Final = 26.0
+_INTEGER_SQNR_CAREFUL: Final = 34.0
+"""dB of the weights from which on little at risk on made-up inputs is enough as well."""
+
 
 def cluster_model(
     model: Model,
@@ -171,10 +175,26 @@ def _is_like_real(floor: Quality) -> Callable[[Point], bool]:
 
 
 def _is_like_synthetic(bench: Bench) -> Callable[[Point], bool]:
-    """What made-up samples must show, with what rounding does on top likewise."""
+    """What made-up samples must show, with what rounding does on top likewise: small errors, or weights so close to
+    what they were that what real samples must show is enough.
+    """
     limit = _CONTRAST_SYNTHETIC if bench.floor.risk is None else _SCORES_SYNTHETIC
     contrast = -10 * math.log10(10 ** (-limit / 10) + 10 ** (-bench.floor.contrast / 10))
-    return lambda point: point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC
+    careful, is_like_real = _careful_sqnr(bench), _is_like_real(bench.floor)
+
+    def is_good(point: Point) -> bool:
+        if point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
+            return True
+        return point.quality.risk is not None and point.weight_sqnr >= careful and is_like_real(point)
+
+    return is_good
+
+
+def _careful_sqnr(bench: Bench) -> float:
+    """The mean, over all weights, of what each kind keeps with care."""
+    sizes = [job.matrix.codes.size for job in bench.jobs.values()]
+    limits = [_FLOAT_SQNR_CAREFUL if job.matrix.is_float else _INTEGER_SQNR_CAREFUL for job in bench.jobs.values()]
+    return float(np.average(limits, weights=sizes))
 
 
 def _holds_gates(quality: Quality, config: Config) -> bool:

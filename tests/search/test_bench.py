@@ -247,16 +247,31 @@ def test_by_default_little_is_at_risk_beyond_what_rounding_does(bench: Bench, ro
 def test_made_up_inputs_must_show_small_errors_beside_what_rounding_does(
     bench: Bench, rounding: float, risk: float | None, least: float
 ) -> None:
-    """How many classes they put at risk does not count."""
+    """Then it does not count how much they put at risk."""
     floor = replace(bench.floor, risk=risk, contrast=rounding)
     is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
     point = replace(Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0), weight_sqnr=30.0)
     allowed = 10 ** (-least / 10) + 10 ** (-rounding / 10)
 
     def holds(error: float, weight_sqnr: float = 30.0) -> bool:
-        quality = replace(point.quality, risk=risk, contrast=-10 * math.log10(error))
+        quality = replace(point.quality, risk=risk and 100.0, contrast=-10 * math.log10(error))
         return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
 
     assert holds(0.99 * allowed)
     assert not holds(1.01 * allowed)
     assert not holds(0.1 * allowed, weight_sqnr=15.0)
+
+
+def test_weights_close_to_what_they_were_make_little_at_risk_enough_on_made_up_inputs(bench: Bench) -> None:
+    floor = replace(bench.floor, risk=0.1, contrast=math.inf)
+    is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
+    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0)
+    careful = 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 34.0
+
+    def holds(risk: float, weight_sqnr: float) -> bool:
+        quality = replace(point.quality, risk=risk, contrast=15.0)
+        return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
+
+    assert holds(0.39, careful + 0.1)
+    assert not holds(0.41, careful + 0.1)
+    assert not holds(0.39, careful - 0.1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from .calibration.given import Reading, prepare
 from .calibration.hints import input_hints
 from .calibration.ranges import guess_range
 from .calibration.samples import Samples
-from .calibration.synthetic import gather_samples
+from .calibration.synthetic import gather_samples, synthetic_count
 from .config import Config, Data
 from .errors import ConfigError, DataError, InterpreterFailure
 from .interpreter import worker
@@ -22,10 +21,6 @@ from .interpreter.interface import ModelInterface
 from .interpreter.process import InterpreterProcess, Limits
 from .model.read import Model
 from .scoring import Scorer
-
-_SYNTHETIC_SAMPLES: Final = 100, 300
-_SYNTHETIC_ELEMENTS: Final = 15_000_000
-"""Samples to make up, at least and at most, and how many elements of inputs are worth the time between those."""
 
 _BASE_MEMORY: Final = 4 << 30
 _MEMORY_PER_BYTE: Final = 8
@@ -75,7 +70,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                     known = hints.get(signature.key, {})
                     guessed = guess_range(process, model, original, signature, known, config.threads)
                     hints[signature.key] = {**known, **guessed}
-            samples = gather_samples(interface, data, hints, _synthetic_count(interface), config.seed, labels)
+            samples = gather_samples(interface, data, hints, synthetic_count(interface), config.seed, labels)
         except DataError as error:
             if given is not None:
                 raise
@@ -86,13 +81,6 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
         if config.metric is not None:
             scorer = Scorer(config.metric, original, process, interface, config.threads)
         yield Session(process, interface, samples, scorer)
-
-
-def _synthetic_count(interface: ModelInterface) -> int:
-    """More of small inputs than of large ones, which take longer to make up and show more places each."""
-    least, most = _SYNTHETIC_SAMPLES
-    sizes = (math.prod(map(abs, spec.shape)) for signature in interface.signatures for spec in signature.inputs)
-    return min(max(_SYNTHETIC_ELEMENTS // max(1, max(sizes, default=1)), least), most)
 
 
 def _refuse_what_needs_labels(config: Config, samples: Iterable[Samples]) -> None:

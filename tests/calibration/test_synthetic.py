@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_cluster.calibration.synthetic import InputHint, gather_samples, synthetic_samples
+from tflite_cluster.calibration.synthetic import InputHint, gather_samples, synthetic_count, synthetic_samples
 from tflite_cluster.errors import DataError
 from tflite_cluster.interpreter.interface import ModelInterface, Signature, TensorSpec
 
@@ -135,6 +135,22 @@ def test_booleans_are_both():
 )
 def test_dimensions_of_any_size_become_small(shape: tuple[int, ...], concrete: tuple[int, ...]):
     assert make(spec(shape)).shape == (16, *concrete)
+
+
+@pytest.mark.parametrize(
+    ("shape", "count"),
+    [((1, 490), 300), ((1, 32, 32, 3), 300), ((1, 224, 224, 3), 100), ((1, 1024, 1024, 3), 100), ((-1, -1), 300)],
+)
+def test_fewer_samples_are_made_up_of_large_inputs(shape: tuple[int, ...], count: int):
+    assert synthetic_count(ModelInterface((Signature(None, (spec((1, 4), name="a"), spec(shape)), ()),))) == count
+
+
+def test_between_those_the_elements_count():
+    assert synthetic_count(ModelInterface((Signature(None, (spec((1, 100_000)),), ()),))) == 150
+
+
+def test_a_model_without_inputs_has_a_count_too():
+    assert synthetic_count(ModelInterface((Signature(None, (), ()),))) == 300
 
 
 def test_text_cannot_be_made_up():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from ..errors import DataError
 from ..interpreter.interface import ModelInterface, Signature, TensorSpec
 from .load import Data, load_samples
 from .samples import InputSamples, Samples
+
+_SAMPLES = 100, 300
+_ELEMENTS = 15_000_000
+"""Samples to make up, at least and at most, and how many elements of inputs are worth the time between those."""
 
 _ANY_BATCH = 1
 _ANY_SIZE = 16
@@ -63,6 +68,13 @@ def gather_samples(
         if signature.key not in samples:
             samples[signature.key] = synthetic_samples(signature, hints.get(signature.key, {}), count, seed)
     return samples
+
+
+def synthetic_count(interface: ModelInterface) -> int:
+    """How many samples to make up: fewer of large inputs, which take longer and show more places each."""
+    shapes = [_concrete_shape(spec) for signature in interface.signatures for spec in signature.inputs]
+    least, most = _SAMPLES
+    return min(max(_ELEMENTS // max(map(prod, shapes), default=1), least), most)
 
 
 def synthetic_samples(signature: Signature, hints: Mapping[str, InputHint], count: int, seed: int) -> Samples:

@@ -149,8 +149,9 @@ def test_between_those_the_elements_count():
     assert synthetic_count(ModelInterface((Signature(None, (spec((1, 100_000)),), ()),))) == 150
 
 
-def test_a_model_without_inputs_has_a_count_too():
-    assert synthetic_count(ModelInterface((Signature(None, (), ()),))) == 300
+@pytest.mark.parametrize("inputs", [(), (spec((1, 0)),)], ids=["none", "empty"])
+def test_a_model_without_anything_to_take_has_a_count_too(inputs: tuple[TensorSpec, ...]):
+    assert synthetic_count(ModelInterface((Signature(None, inputs, ()),))) == 300
 
 
 def test_text_cannot_be_made_up():

@@ -74,7 +74,8 @@ def synthetic_count(interface: ModelInterface) -> int:
     """How many samples to make up: fewer of large inputs, which take longer and show more places each."""
     shapes = [_concrete_shape(spec) for signature in interface.signatures for spec in signature.inputs]
     least, most = _SAMPLES
-    return min(max(_ELEMENTS // max(map(prod, shapes), default=1), least), most)
+    largest = max([1, *map(prod, shapes)])  # an input may have no elements at all
+    return min(max(_ELEMENTS // largest, least), most)
 
 
 def synthetic_samples(signature: Signature, hints: Mapping[str, InputHint], count: int, seed: int) -> Samples:

@@ -39,15 +39,16 @@ _CONTRAST_SYNTHETIC: Final = 26.0
 """dB that outputs which are no class scores keep by default."""
 
 _SCORES_SYNTHETIC: Final = 20.5
-"""dB that class scores keep by default on made-up inputs. How many classes those put at risk says nothing: they lie
-anywhere between the classes. How large errors are beside what tells inputs apart is much the same as on real ones."""
+"""dB that class scores keep by default on made-up inputs. Those lie anywhere between the classes, so that points at
+risk on them say less than how large errors are beside what tells inputs apart, which is much the same as on real ones.
+"""
 
 _WEIGHT_SQNR_SYNTHETIC: Final = 20.0
 """dB that the weights keep in the mean then, should made-up inputs be far from what the model was made for."""
 
 _FLOAT_SQNR_CAREFUL: Final = 26.0
 _INTEGER_SQNR_CAREFUL: Final = 34.0
-"""dB of the weights from which on little at risk on made-up inputs is enough as well."""
+"""dB of the weights from which on made-up inputs are believed as real ones are."""
 
 
 def cluster_model(
@@ -160,12 +161,13 @@ def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[
     return _is_like_synthetic(bench) if bench.synthetic else _is_like_real(bench.floor)
 
 
-def _is_like_real(floor: Quality) -> Callable[[Point], bool]:
-    """What real samples must show. Integer activations are rounded anew by any change at all. That costs nothing: the
-    original is as far off from what it was made of. Variances add, and risk grows with variance, so that what rounding
-    does comes on top.
+def _is_like_real(floor: Quality, contrast: float = _CONTRAST) -> Callable[[Point], bool]:
+    """What real samples must show; contrast: dB of outputs that are no class scores.
+
+    Integer activations are rounded anew by any change at all. That costs nothing: the original is as far off from what
+    it was made of. Variances add, and risk grows with variance, so that what rounding does comes on top.
     """
-    risk, contrast = _RISK + (floor.risk or 0.0), min(_CONTRAST, floor.contrast)
+    risk, contrast = _RISK + (floor.risk or 0.0), min(contrast, floor.contrast)
 
     def is_good(point: Point) -> bool:
         quality = point.quality
@@ -175,17 +177,17 @@ def _is_like_real(floor: Quality) -> Callable[[Point], bool]:
 
 
 def _is_like_synthetic(bench: Bench) -> Callable[[Point], bool]:
-    """What made-up samples must show, with what rounding does on top likewise: small errors, or weights so close to
-    what they were that what real samples must show is enough.
+    """What made-up samples must show: what real ones must, with weights close to what they were; or, of class scores,
+    small errors with what rounding does on top likewise.
     """
-    limit = _CONTRAST_SYNTHETIC if bench.floor.risk is None else _SCORES_SYNTHETIC
-    contrast = -10 * math.log10(10 ** (-limit / 10) + 10 ** (-bench.floor.contrast / 10))
-    careful, is_like_real = _careful_sqnr(bench), _is_like_real(bench.floor)
+    careful, scores = _careful_sqnr(bench), bench.floor.risk is not None
+    is_like_real = _is_like_real(bench.floor, _CONTRAST_SYNTHETIC)
+    contrast = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-bench.floor.contrast / 10))
 
     def is_good(point: Point) -> bool:
-        if point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
+        if scores and point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
             return True
-        return point.quality.risk is not None and point.weight_sqnr >= careful and is_like_real(point)
+        return point.weight_sqnr >= careful and is_like_real(point)
 
     return is_good
 

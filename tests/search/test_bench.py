@@ -243,18 +243,17 @@ def test_by_default_little_is_at_risk_beyond_what_rounding_does(bench: Bench, ro
 
 
 @pytest.mark.parametrize("rounding", [math.inf, 20.0])
-@pytest.mark.parametrize(("risk", "least"), [(5.0, 20.5), (None, 26.0)])
-def test_made_up_inputs_must_show_small_errors_beside_what_rounding_does(
-    bench: Bench, rounding: float, risk: float | None, least: float
+def test_class_scores_of_made_up_inputs_must_show_small_errors_beside_what_rounding_does(
+    bench: Bench, rounding: float
 ) -> None:
     """Then it does not count how much they put at risk."""
-    floor = replace(bench.floor, risk=risk, contrast=rounding)
+    floor = replace(bench.floor, risk=5.0, contrast=rounding)
     is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
-    point = replace(Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0), weight_sqnr=30.0)
-    allowed = 10 ** (-least / 10) + 10 ** (-rounding / 10)
+    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0)
+    allowed = 10 ** (-20.5 / 10) + 10 ** (-rounding / 10)
 
     def holds(error: float, weight_sqnr: float = 30.0) -> bool:
-        quality = replace(point.quality, risk=risk and 100.0, contrast=-10 * math.log10(error))
+        quality = replace(point.quality, risk=100.0, contrast=-10 * math.log10(error))
         return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
 
     assert holds(0.99 * allowed)
@@ -262,11 +261,33 @@ def test_made_up_inputs_must_show_small_errors_beside_what_rounding_does(
     assert not holds(0.1 * allowed, weight_sqnr=15.0)
 
 
+@pytest.mark.parametrize(("rounding", "least"), [(math.inf, 26.0), (20.0, 20.0)])
+def test_other_outputs_of_made_up_inputs_must_show_small_errors_and_weights_close_to_what_they_were(
+    bench: Bench, rounding: float, least: float
+) -> None:
+    floor = replace(bench.floor, risk=None, contrast=rounding)
+    is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
+    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0)
+    careful = _careful(bench)
+
+    def holds(contrast: float, weight_sqnr: float) -> bool:
+        quality = replace(point.quality, risk=None, contrast=contrast)
+        return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
+
+    assert holds(least + 0.1, careful + 0.1)
+    assert not holds(least - 0.1, careful + 0.1)
+    assert not holds(least + 0.1, careful - 0.1)
+
+
+def _careful(bench: Bench) -> float:
+    return 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 34.0
+
+
 def test_weights_close_to_what_they_were_make_little_at_risk_enough_on_made_up_inputs(bench: Bench) -> None:
     floor = replace(bench.floor, risk=0.1, contrast=math.inf)
     is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
     point = Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0)
-    careful = 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 34.0
+    careful = _careful(bench)
 
     def holds(risk: float, weight_sqnr: float) -> bool:
         quality = replace(point.quality, risk=risk, contrast=15.0)

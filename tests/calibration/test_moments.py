@@ -16,7 +16,8 @@ from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
-from tflite_cluster.model.layers import Layer, Window, find_layer, real_bias, real_rows
+from tflite_cluster.model.layers import Layer, find_layer, real_bias, real_rows
+from tflite_cluster.model.options import Window
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
 

@@ -231,7 +231,7 @@ def sqnr(bench: Bench, change: Callable[[Job], Job]) -> float:
     for count in (4, 8, 16):
         bench.clusterer.apply_count([replace(change(job), clusters=count) for job in bench.jobs.values()])
         bench.copy.flush()
-        found.append(bench.judge_aside().sqnr)
+        found.append(bench.judge.measure(bench.copy, bench.split.aside).sqnr)
     return float(np.mean(found))
 
 

@@ -10,7 +10,8 @@ from crafting import Table, craft
 from fixture_models import FOLDER, MODELS
 from operators import batch_matmul, convolution, dense, depthwise
 
-from tflite_cluster.model.layers import Layer, Recurrence, Window, as_flat, as_rows, find_layer, real_bias, real_rows
+from tflite_cluster.model.layers import Layer, Recurrence, as_flat, as_rows, find_layer, real_bias, real_rows
+from tflite_cluster.model.options import Window
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Groups, Weight, select
 

@@ -14,7 +14,10 @@ from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..model.layers import Layer
 from ..model.read import Model, Tensor
+from ..model.tape import Tape, record
+from .gradients import End, collect_gradients
 from .moments import DriftedMoments, Meeting, Moments, Probe, collect, collect_drift
+from .outputs import subgraph_of
 from .samples import Samples
 
 _MOST_PLACES: Final = 64
@@ -57,6 +60,43 @@ class Observer:
         """The same for a clustered copy beside the original."""
         return self._gather(layers, DriftedMoments, collect_drift, [self.original, copy], lambda _done, _total: None)
 
+    def gradients(
+        self, layers: Mapping[int, Layer], ends: Mapping[str | None, Sequence[End]], most: int
+    ) -> dict[int, Moments]:
+        """Moments (1, rows, rows) of the gradients at those of the numbered layers that they can be brought back to.
+
+        From `most` samples of each signature. Layers are missing whose rows meet different inputs, or have no gradient.
+        """
+        found: dict[int, Moments] = {}
+        for key, indices in self.chosen.items():
+            numbers = _narrow({number: layers[number] for number in self._of(key, layers) if _is_dense(layers[number])})
+            subgraph = subgraph_of(self.model, key)
+            tape = record(self.model, subgraph, [end.tensor.index for end in ends[key]], [layers[n] for n in numbers])
+            try:
+                sums = self._sum_gradients(key, indices[:most], ends[key], tape)
+            except InterpreterFailure:
+                continue
+            outputs = {layers[number].output: number for number in numbers}
+            found.update((outputs[tensor], moments) for tensor, moments in zip(tape.kept, sums, strict=True))
+        return {number: moments for number, moments in found.items() if np.isfinite(moments.second).all()}
+
+    def _sum_gradients(
+        self, key: str | None, indices: npt.NDArray[np.intp], ends: Sequence[End], tape: Tape
+    ) -> list[Moments]:
+        sums: list[Moments] = []
+        for number, batch in enumerate(batches(self.samples[key], indices) if tape.kept else ()):
+            call = collect_gradients, self.original, key, batch, ends, tape, [number], self.threads
+            parts = self.process.call(*call)
+            for moments, part in zip(sums, parts, strict=bool(sums)):
+                moments.add(part)
+            sums = sums or parts
+        return sums
+
+    def _of(self, key: str | None, layers: Mapping[int, Layer]) -> list[int]:
+        """The layers in the subgraph that a signature runs."""
+        subgraph = subgraph_of(self.model, key)
+        return [number for number, layer in layers.items() if layer.operator.subgraph == subgraph]
+
     def _gather(
         self,
         layers: Mapping[int, Layer],
@@ -69,10 +109,9 @@ class Observer:
         found: dict[int, AnyMoments] = {}
         done = 0
         for key, indices in self.chosen.items():
-            subgraph = self.model.signatures[key].subgraph if key in self.model.signatures else 0
-            numbers = [number for number, layer in layers.items() if layer.operator.subgraph == subgraph]
+            numbers = self._of(key, layers)
             meetings = [_meeting(self.model, layers[number], widest) for number in numbers]
-            sums = [kind.empty(meeting) for meeting in meetings]
+            sums = [kind.empty(meeting.parts, meeting.columns) for meeting in meetings]
             try:
                 for batch in batches(self.samples[key], indices):
                     parts = self.process.call(work, *paths, key, batch, meetings, _MOST_PLACES, [done], self.threads)
@@ -104,6 +143,21 @@ def probe_of(tensor: Tensor) -> Probe:
         return Probe(tensor.subgraph, tensor.index)
     zero = int(quantization.zero_point[0]) if len(quantization.zero_point) else 0
     return Probe(tensor.subgraph, tensor.index, float(quantization.scale[0]), zero)
+
+
+def _is_dense(layer: Layer) -> bool:
+    """Whether all rows meet the same input, and each gives one channel of the output."""
+    return layer.operator.name in ("CONV_2D", "FULLY_CONNECTED") and layer.groups == 1
+
+
+def _narrow(layers: Mapping[int, Layer]) -> list[int]:
+    """Those with few enough rows that what they have between each other fits into memory."""
+    most = _WIDEST
+    while (
+        most > 1 and sum(4 * rows**2 for layer in layers.values() if (rows := layer.rows.groups) <= most) > _MOST_BYTES
+    ):
+        most //= 2
+    return [number for number, layer in layers.items() if layer.rows.groups <= most]
 
 
 def _widest(layers: Iterable[Layer]) -> int:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from ..interpreter.runtime import Kernels, OpenModel
 from ..interpreter.worker import open_model
-from ..model.layers import Kind, Recurrence, Window
+from ..model.layers import Kind, Recurrence
+from ..model.options import Window
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -69,16 +70,21 @@ class Moments:
     second: Floats
 
     @classmethod
-    def empty(cls, meeting: Meeting) -> Self:
+    def empty(cls, parts: int, columns: int) -> Self:
         """Nothing observed yet."""
-        shape = meeting.parts, meeting.columns
-        return cls(0, np.zeros(shape, np.float32), np.zeros((*shape, meeting.columns), np.float32))
+        return cls(0, np.zeros((parts, columns), np.float32), np.zeros((parts, columns, columns), np.float32))
 
     def add(self, other: Moments) -> None:
         """Take in the sums of other observations."""
         self.count += other.count
         self.first += other.first
         self.second += other.second
+
+    def count_in(self, observed: Floats) -> None:
+        """Take in observations, (any, parts, columns)."""
+        self.count += len(observed)
+        self.first += observed.sum(0)
+        self.second += np.matmul(observed.transpose(1, 2, 0), observed.transpose(1, 0, 2))
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
@@ -107,9 +113,9 @@ class DriftedMoments(Moments):
     cross: Floats
 
     @classmethod
-    def empty(cls, meeting: Meeting) -> Self:
+    def empty(cls, parts: int, columns: int) -> Self:
         """Nothing observed yet."""
-        plain = Moments.empty(meeting)
+        plain = Moments.empty(parts, columns)
         return cls(0, plain.first, plain.second, np.zeros_like(plain.first), np.zeros_like(plain.second))
 
     def add(self, other: Moments) -> None:
@@ -149,10 +155,10 @@ def collect(
     Runs in the interpreter's process. `seed` sets the choice of places.
     """
     model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
-    sums = [Moments.empty(meeting) for meeting in meetings]
+    sums = [Moments.empty(meeting.parts, meeting.columns) for meeting in meetings]
     for sample in range(len(next(iter(batch.values())))):
         for moments, x in zip(sums, _met(model, key, batch, sample, meetings, most, seed), strict=True):
-            _count_in(moments, x)
+            moments.count_in(x)
     return sums
 
 
@@ -168,11 +174,11 @@ def collect_drift(
 ) -> list[DriftedMoments]:
     """The same for a clustered copy beside its original, at the same places of both."""
     models = [open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True) for path in (original, copy)]
-    sums = [DriftedMoments.empty(meeting) for meeting in meetings]
+    sums = [DriftedMoments.empty(meeting.parts, meeting.columns) for meeting in meetings]
     for sample in range(len(next(iter(batch.values())))):
         before, after = (list(_met(model, key, batch, sample, meetings, most, seed)) for model in models)
         for moments, x, drifted in zip(sums, before, after, strict=True):
-            _count_in(moments, drifted)
+            moments.count_in(drifted)
             drift = x - drifted
             moments.first_drift += drift.sum(0)
             moments.cross += np.matmul(drift.transpose(1, 2, 0), drifted.transpose(1, 0, 2))
@@ -193,12 +199,6 @@ def _met(
     for number, meeting in enumerate(meetings):
         generator = np.random.default_rng([*seed, sample, number])
         yield observations(meeting, meeting.probe.read(model), most, generator)
-
-
-def _count_in(moments: Moments, x: Floats) -> None:
-    moments.count += len(x)
-    moments.first += x.sum(0)
-    moments.second += np.matmul(x.transpose(1, 2, 0), x.transpose(1, 0, 2))
 
 
 def observe(

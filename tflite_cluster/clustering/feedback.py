@@ -11,18 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from .codebook import nearest
-from .histogram import Array
-
-Reals = npt.NDArray[np.floating]
-Floats = npt.NDArray[np.float32]
+from .coupling import Coupling
+from .histogram import Array, Floats, Indices, Reals
 
 _BLOCK: Final = 64
 
 _ROWS_MEASURED: Final = 32
-"""Rows of each part on which the error of the output is computed: for all of them it costs as much as assignment."""
+"""Rows on which the error of the output is computed, of each part: for all of them it costs as much as assignment."""
 
 
 def shrunk(hessian: Array, observations: float, floor: float) -> Array:
@@ -46,25 +43,33 @@ class Feedback:
     """How the rounding error of one column is made up for by those that come after it.
 
     Made of Hessians for `parts` blocks of a matrix: runs of its rows with all columns (down to single rows), or runs of
-    its columns with all rows; the shapes tell which. `order` is (parts, n), `factor` (parts, n, n).
+    its columns with all rows; the shapes tell which. `order` is (parts, n), `factor` (parts, n, n). `coupling`: that
+    of the rows, where they all share these Hessians and it is known.
     """
 
-    order: npt.NDArray[np.intp]
+    order: Indices
     factor: Floats
+    coupling: Coupling | None = None
 
     @classmethod
-    def of(cls, hessian: Array) -> Feedback:
+    def of(cls, hessian: Array, coupling: Coupling | None = None) -> Feedback:
         """From positive definite Hessians (parts, n, n), as `shrunk` gives them."""
         order = np.argsort(-np.einsum("pii->pi", hessian), axis=1, kind="stable")
         part = np.arange(len(hessian))[:, None, None]
         factor = _inverse_factor(hessian[part, order[:, :, None], order[:, None, :]])
-        return cls(order, factor.astype(np.float32))
+        return cls(order, factor.astype(np.float32), coupling)
 
-    def assign(self, weights: Reals, centroids: Array) -> npt.NDArray[np.intp]:
+    def assign(self, weights: Reals, centroids: Array, scale: Array) -> Indices:
         """Index of a centroid (ascending) for each of the `weights` (rows, columns).
 
-        Seeks the least output error E[|(W - C) x|²], of which the Hessian is E[x xᵀ].
+        Seeks the least output error E[|(W - C) x|²], of which the Hessian is E[x xᵀ]. scale: real size of a unit in
+        each row, (rows,), which matters only where rows are coupled.
         """
+        if self.coupling is not None:
+            return self.coupling.assign(weights, centroids, scale, lambda rows: self._assign(rows, centroids))
+        return self._assign(weights, centroids)
+
+    def _assign(self, weights: Reals, centroids: Array) -> Indices:
         rows, columns = weights.shape
         parts, n = self.order.shape
         if n == columns and parts == rows:
@@ -75,10 +80,13 @@ class Feedback:
         return indices
 
     def output_error(self, errors: Reals) -> float:
-        """E[|E x|²] for `errors` E (rows, columns) of the weights, of which some rows stand for all.
+        """E[|E x|²] for real `errors` E (rows, columns) of the weights, of which some rows stand for all.
 
-        With H⁻¹ = Uᵀ U that is the squared sum of E U⁻¹: what is passed on where nothing is made up for.
+        With H⁻¹ = Uᵀ U that is the squared sum of E U⁻¹: what is passed on where nothing is made up for. Where rows are
+        coupled, it is what their errors together come to.
         """
+        if self.coupling is not None:
+            errors = self.coupling.together(errors, _ROWS_MEASURED)
         rows, columns = errors.shape
         parts, n = self.order.shape
         if n == columns and parts == rows:
@@ -92,7 +100,7 @@ class Feedback:
             total += _feed_back(work, self.factor[part], lambda values, _: values)
         return total
 
-    def _assign_part(self, part: int, weights: Reals, centroids: Array) -> npt.NDArray[np.intp]:
+    def _assign_part(self, part: int, weights: Reals, centroids: Array) -> Indices:
         order, factor = self.order[part], self.factor[part]
         work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)  # columns first: each step reads one row
         book = centroids.astype(np.float32)
@@ -108,7 +116,7 @@ class Feedback:
         result[:, order] = indices.T
         return result
 
-    def _assign_rows(self, weights: Reals, centroids: Array) -> npt.NDArray[np.intp]:
+    def _assign_rows(self, weights: Reals, centroids: Array) -> Indices:
         """All rows at once, each with its own Hessian."""
         work = np.take_along_axis(weights, self.order, 1).astype(np.float32)
         book = centroids.astype(np.float32)

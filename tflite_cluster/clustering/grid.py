@@ -87,7 +87,7 @@ def grid_at_price(matrix: Matrix, price: float, channels: int) -> OnGrid:
     gain = None
     if matrix.feedback is not None:
         aim, rounded = matrix.codes if matrix.drift is None else matrix.drift.target, codes * step
-        codes = _with_feedback(matrix.feedback, (aim / step).astype(np.float32))
+        codes = _with_feedback(matrix.feedback, (aim / step).astype(np.float32), step[:, 0].astype(np.float64))
         gain = feedback_gain(matrix, rounded, codes * step)
     change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
     alike = bool(np.all(scale == scale[0]))
@@ -115,11 +115,11 @@ def _scale(step: float, largest: Array) -> npt.NDArray[np.float32]:
     return np.where(scale * LARGEST < largest, np.nextafter(scale, np.float32(np.inf)), scale)
 
 
-def _with_feedback(feedback: Feedback, values: npt.NDArray[np.float32]) -> Array:
-    """Codes with error feedback, in units of each row's step: rows are independent."""
+def _with_feedback(feedback: Feedback, values: npt.NDArray[np.float32], step: Array) -> Array:
+    """Codes with error feedback for values (rows, columns) in units of each row's step, (rows,)."""
     reach = min(float(np.ceil(np.abs(values).max())) + 1, LARGEST)  # what is fed back may lead one step further
     grid = np.arange(-reach, reach + 1)
-    codes: Array = grid[feedback.assign(values, grid)]
+    codes: Array = grid[feedback.assign(values, grid, step)]
     return codes
 
 

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Reals = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
 _BINS: Final = 8192
 """Bins of equal population and, again as many, of equal width, in which a large tensor is summed up."""

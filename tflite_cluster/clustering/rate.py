@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from .codebook import Representable, float_codebook, nearest, optimal_codebook
 from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
-from .feedback import Feedback, Reals
-from .histogram import Array, Histogram, code_histogram, value_histogram
+from .feedback import Feedback
+from .histogram import Array, Histogram, Reals, code_histogram, value_histogram
 
 LEAST_SQNR: Final = 8.0
 """dB that every tensor keeps. Further out the damage is no longer in proportion to the error, and a tensor that looked
@@ -143,7 +143,7 @@ def _rounding_error(histogram: Histogram, centroids: Array) -> float:
 
 
 def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
-    """Assign with feedback if there is any. Rows are independent, so that their scales need no care."""
+    """Assign with feedback if there is any."""
     centroids = _packed(matrix, centroids)
     values = matrix.codes.astype(np.float32) - np.float32(matrix.zero)
     aim = values if matrix.drift is None else matrix.drift.target
@@ -151,7 +151,7 @@ def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
     if matrix.feedback is None:
         indices, gain = nearest(aim, centroids), None
     else:
-        indices = matrix.feedback.assign(aim, centroids)
+        indices = matrix.feedback.assign(aim, centroids, matrix.scale)
         gain = feedback_gain(matrix, book[nearest(values, centroids)], book[indices])
     shares = np.bincount(indices.reshape(-1)) / indices.size
     entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from .options import Window, options_of, window_of
 from .read import Model, Operator, Tensor
 from .select import Groups, User, Weight, is_adjoint, is_basic_lstm
 from .verify import Span
@@ -21,36 +22,6 @@ from .verify import Span
 Kind = Literal["patches", "depthwise", "pixels", "steps"]
 """patches: columns are the patches of a convolution. depthwise: each row meets its own channel's patches.
 pixels: columns are the last axis of the input. steps: columns are what a recurrent operator put out one step before."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """Geometry of a convolution, (height, width) each; `same` padding as TensorFlow defines it, else valid."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    same: bool
-
-    def margins(self, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Padding before and after along each axis, for an input of that size."""
-        if not self.same:
-            return (0, 0), (0, 0)
-        total = [
-            max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
-            for length, kernel, stride, dilation in zip(size, self.kernel, self.stride, self.dilation, strict=True)
-        ]
-        return (total[0] // 2, total[0] - total[0] // 2), (total[1] // 2, total[1] - total[1] // 2)
-
-    def outputs(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the output for an input of that size; 0 where the kernel does not fit."""
-        rows, columns = (
-            max((length + sum(margin) - (kernel - 1) * dilation - 1) // stride + 1, 0)
-            for length, margin, kernel, stride, dilation in zip(
-                size, self.margins(size), self.kernel, self.stride, self.dilation, strict=True
-            )
-        )
-        return rows, columns
 
 
 @dataclass(frozen=True)
@@ -108,17 +79,6 @@ class Layer:
     recurrence: Recurrence | None = None
 
 
-_OPTIONS: Final = {
-    "CONV_2D": tflite.Conv2DOptions,
-    "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
-    "FULLY_CONNECTED": tflite.FullyConnectedOptions,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": tflite.UnidirectionalSequenceLSTMOptions,
-    "UNIDIRECTIONAL_SEQUENCE_RNN": tflite.SequenceRNNOptions,
-    "BIDIRECTIONAL_SEQUENCE_LSTM": tflite.BidirectionalSequenceLSTMOptions,
-    "BIDIRECTIONAL_SEQUENCE_RNN": tflite.BidirectionalSequenceRNNOptions,
-}
-
-
 def find_layer(model: Model, weight: Weight) -> Layer | None:
     """How the weight is used, if by one operator of a kind whose input can be observed; else None."""
     if len(weight.users) != 1 or weight.tensor.is_sparse or len(weight.tensors) != 1:
@@ -130,7 +90,7 @@ def find_layer(model: Model, weight: Weight) -> Layer | None:
 
 
 def _convolution(model: Model, weight: Weight, user: User) -> Layer | None:
-    window = _window(user.operator, weight.tensor.shape)
+    window = window_of(user.operator, weight.tensor.shape)
     source = _tensor(model, user.operator, 0)
     if window is None or len(source.shape) != 4 or len(weight.tensor.shape) != 4:
         return None
@@ -146,7 +106,7 @@ def _convolution(model: Model, weight: Weight, user: User) -> Layer | None:
 
 
 def _depthwise(model: Model, weight: Weight, user: User) -> Layer | None:
-    window = _window(user.operator, weight.tensor.shape)
+    window = window_of(user.operator, weight.tensor.shape)
     source = _tensor(model, user.operator, 0)
     if window is None or len(source.shape) != 4 or len(weight.tensor.shape) != 4:
         return None
@@ -168,7 +128,7 @@ def _fully_connected(_model: Model, weight: Weight, user: User) -> Layer | None:
 
 def _is_shuffled(operator: Operator) -> bool:
     """Whether the weights are stored in blocks for certain kernels, so that rows are not rows."""
-    options = _options(operator)
+    options = options_of(operator)
     return options is not None and options.WeightsFormat() != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT
 
 
@@ -239,7 +199,7 @@ def _steps(model: Model, weight: Weight, operator: Operator, backward: bool) -> 
     """A matrix that meets the output of the step before. The backward direction has an output of its own, or the end
     of the only one.
     """
-    options, source = _options(operator), operator.outputs[-1 if backward else 0]
+    options, source = options_of(operator), operator.outputs[-1 if backward else 0]
     columns, shape = weight.tensor.shape[1], model.subgraphs[operator.subgraph].tensors[source].shape
     if options is None or source < 0 or len(shape) != 3 or shape[2] < columns:
         return None
@@ -280,28 +240,6 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
     if tensor.type != "FLOAT32" and (tensor.quantization is None or len(tensor.quantization.scale) not in (1, rows)):
         return None
     return None if tensor.index in model.subgraphs[operator.subgraph].outputs else Bias(span, tensor)
-
-
-def _options(operator: Operator) -> Any:
-    """The table of an operator's options; None if it has none, or those of another operator."""
-    reader = _OPTIONS[operator.name]
-    table = operator.table.BuiltinOptions()
-    if table is None or operator.table.BuiltinOptionsType() != getattr(tflite.BuiltinOptions, reader.__name__):
-        return None
-    options = reader()
-    options.Init(table.Bytes, table.Pos)
-    return options
-
-
-def _window(operator: Operator, shape: tuple[int, ...]) -> Window | None:
-    options = _options(operator)
-    if options is None or len(shape) != 4:
-        return None
-    stride = options.StrideH(), options.StrideW()
-    dilation = options.DilationHFactor(), options.DilationWFactor()
-    if min(*stride, *dilation, shape[1], shape[2]) < 1:
-        return None
-    return Window((shape[1], shape[2]), stride, dilation, options.Padding() == tflite.Padding.SAME)
 
 
 def _tensor(model: Model, operator: Operator, operand: int) -> Tensor:

@@ -77,10 +77,6 @@ class Bench:
         """How far the copy is from the original, on the samples for sensitivities."""
         return self.judge.measure(self.copy, self.split.few)
 
-    def judge_aside(self) -> Quality:
-        """The same on the samples that calibration has not seen."""
-        return self.judge.measure(self.copy, self.split.aside)
-
     def judge_all(self) -> Quality:
         """The same on all samples."""
         return self.judge.measure(self.copy, self.split.everything)
@@ -113,6 +109,8 @@ def calibrate(
     judge = Judge(process, model, original, samples, split.everything, split.aside, threads)
     observer = Observer(process, model, original, samples, split.calibration, threads)
     moments = observer.moments(layers, lambda done, total: progress("Calibrating", done, total))
+    ends = {key: judge.ends(key) for key in samples}
+    gradients = observer.gradients(layers, ends, effort.gradient_samples)
     with ThreadPoolExecutor(threads) as pool:
         made = pool.map(
             lambda number: make_job(
@@ -122,6 +120,8 @@ def calibrate(
                 moments.pop(number, None),
                 observer.count,
                 trust,
+                gradients=gradients.pop(number, None),
+                gradient_samples=min(observer.count, effort.gradient_samples),
                 stored=weights[number].span in stored,
                 clusters=clusters.get(weights[number].span),
             ),

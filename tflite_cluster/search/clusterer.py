@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from ..calibration.moments import DriftedMoments, Moments
+from ..clustering.coupling import Coupling
 from ..clustering.feedback import Feedback, corrected, shrunk
 from ..clustering.grid import OnGrid, grid_at_price, grid_of_count
 from ..clustering.histogram import Array
@@ -74,12 +75,15 @@ def make_job(
     samples: int,
     trust: Trust,
     *,
+    gradients: Moments | None = None,
+    gradient_samples: int = 0,
     stored: bool = False,
     clusters: int | None = None,
 ) -> Job:
-    """A weight's job, with feedback if there are moments.
+    """A weight's job, with feedback if there are moments, also between its rows if there are those of its gradients.
 
-    samples: how many those come from. stored: whether as codes. clusters: most distinct values, if that is fixed.
+    samples, gradient_samples: how many those come from. stored: whether as codes. clusters: most distinct values, if
+    that is fixed.
     """
     rows = layer.rows if layer is not None else weight.channels
     raw = model.data[weight.span.start : weight.span.stop]
@@ -91,7 +95,11 @@ def make_job(
     elif moments is not None and layer is not None:
         shifts = trust.shifts_biases and layer.bias is not None
         hessian = moments.covariance if shifts else moments.hessian
-        feedback = Feedback.of(shrunk(hessian, trust.observations(moments, samples), trust.floor))
+        coupling = None
+        if gradients is not None:
+            observations = trust.observations(gradients, gradient_samples)
+            coupling = Coupling.of(shrunk(gradients.hessian, observations, trust.floor)[0])
+        feedback = Feedback.of(shrunk(hessian, trust.observations(moments, samples), trust.floor), coupling)
         mean = moments.mean if shifts else None
     storage = weight.storage
     matrix = Matrix(
@@ -111,6 +119,7 @@ def _scales(weight: Weight, rows: Groups) -> int:
 def followed(job: Job, moments: DriftedMoments, samples: int, trust: Trust) -> Job:
     """The job in a model whose earlier layers are clustered: it makes up for what they changed as well."""
     matrix = job.matrix
+    assert matrix.feedback is not None
     shifts = matrix.mean is not None
     observations = trust.observations(moments, samples)
     hessian = shrunk(moments.covariance if shifts else moments.hessian, observations, trust.floor)
@@ -118,8 +127,9 @@ def followed(job: Job, moments: DriftedMoments, samples: int, trust: Trust) -> J
     cross *= observations / (observations + cross.shape[-1])
     target = corrected(matrix.codes.astype(np.float64) - matrix.zero, hessian, cross)
     drift = Drift(target, moments.mean_drift)
+    feedback = Feedback.of(hessian, matrix.feedback.coupling)
     mean = moments.mean if shifts else None
-    return replace(job, matrix=replace(matrix, feedback=Feedback.of(hessian), mean=mean, drift=drift))
+    return replace(job, matrix=replace(matrix, feedback=feedback, mean=mean, drift=drift))
 
 
 class Clusterer:

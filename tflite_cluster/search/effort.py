@@ -17,10 +17,12 @@ _PER_OPERATOR: Final = 100_000
 _FOR_CALIBRATION: Final = 200e9
 _FOR_SENSITIVITIES: Final = 400e9
 _FOR_PASS: Final = 400e9
+_FOR_GRADIENTS: Final = 40e9
 """Multiplications that each of these may take in all."""
 
 _SAMPLES: Final = 300, 1000
 _SENSITIVITY_SAMPLES: Final = 8, 200
+_GRADIENT_SAMPLES: Final = 16, 160
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Effort:
     def sensitivity_samples(self, perturbations: int) -> int:
         """Samples for each of so many perturbations."""
         return _within(_SENSITIVITY_SAMPLES, _FOR_SENSITIVITIES / self.per_run / max(perturbations, 1))
+
+    @property
+    def gradient_samples(self) -> int:
+        """Samples of each signature whose gradients are brought back."""
+        return _within(_GRADIENT_SAMPLES, _FOR_GRADIENTS / self.per_run)
 
     def allows_passes(self, layers: int, samples: int) -> bool:
         """Whether layers can be clustered one after the other, for each of which two models are run on all samples.

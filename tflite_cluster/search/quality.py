@@ -90,9 +90,13 @@ def _centred(values: Array, scores: bool) -> Array:
     return values - values.mean(1, keepdims=True) if scores else values
 
 
+def variance(values: Array) -> float:
+    """Of an output (samples, elements) over the samples, above zero: its power, or 1, where all samples are alike."""
+    return float(np.mean((values - values.mean(0)) ** 2)) or float(np.mean(values**2)) or 1.0
+
+
 def _relative_error(before: Array, after: Array) -> float:
-    variance = float(np.mean((before - before.mean(0)) ** 2)) or float(np.mean(before**2)) or 1.0
-    return float(np.mean((after - before) ** 2)) / variance
+    return float(np.mean((after - before) ** 2)) / variance(before)
 
 
 def _sqnr(before: Array, after: Array) -> float:

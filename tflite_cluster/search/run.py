@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,10 +15,10 @@ _FIRST: Final = 0.5
 """Multiplier at which a search begins."""
 
 _STEP: Final = 1.25
-_MOST_STEPS: Final = 4
-"""Ratio between multipliers that are tried in order, and how many."""
+_MOST_STEPS: Final = 5
+"""Ratio between multipliers that are tried in order, and how many. The last is in between, once one goes too far."""
 
-_CLOSE: Final = 1.2
+_CLOSE: Final = 1.1
 _CLOSE_IN_SIZE: Final = 1.03
 """Up to which factor the multiplier is found; a size, unlike a fidelity, is known for certain."""
 
@@ -88,17 +89,19 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
 
 def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Point:
     """Cluster the layers in order, from the multiplier of a good point on as far as that is good."""
-    first = best.multiplier
     point = _in_order(curve, best, (1.0,), is_good)
     if not point.in_order:
         return best
-    best, kept = point, curve.bench.copy.contents()
-    for step in range(1, _MOST_STEPS + 1):
-        point = curve.visit_in_order(first * _STEP**step)
-        if not is_good(point):
+    best, kept, step = point, curve.bench.copy.contents(), _STEP
+    for _ in range(_MOST_STEPS):
+        point, is_last = curve.visit_in_order(best.multiplier * step), step < _STEP
+        if is_good(point):
+            best, kept = point, curve.bench.copy.contents()
+        else:
             curve.bench.copy.put_back(kept)
+            step = math.sqrt(_STEP)
+        if is_last:
             break
-        best, kept = point, curve.bench.copy.contents()
     return best
 
 
@@ -110,11 +113,11 @@ def _in_order(curve: Curve, best: Point, factors: Sequence[float], is_good: Call
     bench = curve.bench
     if not _allows_passes(bench):
         return best
-    kept, before = bench.copy.contents(), bench.judge_aside()
+    kept = bench.copy.contents()
     for factor in factors:
         point = curve.visit_in_order(best.multiplier * factor)
         if is_good(point):
-            if bench.judge_aside().distortion < before.distortion:
+            if point.quality.contrast > best.quality.contrast:
                 return point
             break
     bench.copy.put_back(kept)

@@ -1,0 +1,84 @@
+"""Gradients of the outputs, brought back through the operators of a tape by reverse mode.
+
+`collect_gradients` runs in the interpreter's process, which has all activations and weights at hand. Codes count as the
+real values that they stand for, rounding as the identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..interpreter.runtime import Kernels
+from ..interpreter.worker import open_model
+from ..model.read import Tensor
+from ..model.tape import Tape
+from .derivatives import Values, before_activation, to_operands
+from .moments import Floats, Moments
+
+
+@dataclass(frozen=True)
+class End:
+    """An output that gradients start from. weight: how much an error of it counts. scores: whether it holds class
+    scores, of which what all have in common does not matter.
+    """
+
+    tensor: Tensor
+    weight: float
+    scores: bool
+
+
+def collect_gradients(
+    path: Path,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    ends: Sequence[End],
+    tape: Tape,
+    seed: Sequence[int],
+    threads: int,
+) -> list[Moments]:
+    """Second moments of the gradients that come back to the tensors that the tape keeps, over a batch of samples.
+
+    They are those of a random sum of all outputs' elements: E[g gᵀ] = E[Jᵀ J] of the outputs' derivatives J. One
+    observation is what comes to all channels at one place, before the operator's activation.
+    """
+    model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
+    sums: list[Moments] = []
+    for sample in range(len(next(iter(batch.values())))):
+        model.run(key, {name: values[sample] for name, values in batch.items()})
+        found = _back(Values(model), ends, tape, np.random.default_rng([*seed, sample]))
+        sums = sums or [Moments.empty(1, gradient.shape[-1]) for gradient in found]
+        for moments, gradient in zip(sums, found, strict=True):
+            moments.count_in(gradient.reshape(-1, 1, gradient.shape[-1]))
+    return sums
+
+
+def _back(values: Values, ends: Sequence[End], tape: Tape, generator: np.random.Generator) -> list[Floats]:
+    """The gradients that the tape keeps, in its order."""
+    gradients: dict[int, Floats] = {}
+    for end in ends:
+        _add(gradients, end.tensor, _start(values, end, generator))
+    kept: list[Floats] = []
+    for step in tape.steps:
+        gradient = gradients.pop(step.output.index)
+        gradient = before_activation(values, step, gradient)
+        if step.keeps:
+            kept.append(gradient)
+        for operand, part in to_operands(values, step, gradient):
+            _add(gradients, operand, part)
+    return kept
+
+
+def _start(values: Values, end: End, generator: np.random.Generator) -> Floats:
+    shape = values.stored(end.tensor).shape
+    gradient: Floats = generator.standard_normal(shape, np.float32) * np.float32(end.weight)
+    return gradient - gradient.mean() if end.scores else gradient
+
+
+def _add(gradients: dict[int, Floats], tensor: Tensor, part: Floats) -> None:
+    gradients[tensor.index] = gradients[tensor.index] + part if tensor.index in gradients else part

@@ -94,3 +94,22 @@ def _tensor(name: bytes, shape: Shape, buffer: int = 0) -> Table:
 
 def _ints(*values: int) -> np.ndarray:
     return np.array(values, np.int32)
+
+
+def after_dense(code: int, y: Shape, *constants: np.ndarray, options: tuple[int, Table] | None = None) -> bytes:
+    """The file of a model y = operator(dense(x), constants): any operator after a layer of 6 by 8 weights."""
+    generator = np.random.default_rng(code)
+    every = [generator.standard_normal((8, 6)), generator.standard_normal(8), *constants]
+    stored = [each if each.dtype == np.int32 else each.astype(np.float32) for each in every]
+    tensors = [_tensor(b"x", (1, 6)), _tensor(b"y", y), _tensor(b"dense", (1, 8))]
+    for number, values in enumerate(stored):
+        kind = INT32 if values.dtype == np.int32 else 0
+        tensors.append(_tensor(b"constant%d" % number, values.shape, buffer=number + 1) | {"type": kind})
+    dense = {"inputs": _ints(0, 3, 4), "outputs": _ints(2), "builtin_options_type": 8, "builtin_options": (8, {})}
+    operator: Table = {"opcode_index": 1, "inputs": _ints(2, *range(5, len(tensors))), "outputs": _ints(1)}
+    if options is not None:
+        operator |= {"builtin_options_type": options[0], "builtin_options": options}
+    graph = {"tensors": tensors, "inputs": _ints(0), "outputs": _ints(1), "operators": [dense, operator], "name": b"g"}
+    codes = [{"deprecated_builtin_code": each, "builtin_code": each, "version": 1} for each in (DENSE, code)]
+    buffers = [{}, *({"data": values.tobytes()} for values in stored)]
+    return craft({"version": 3, "operator_codes": codes, "subgraphs": [graph], "buffers": buffers})

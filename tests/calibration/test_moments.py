@@ -276,12 +276,12 @@ def test_collected_sums_are_those_of_all_samples(process: InterpreterProcess) ->
 def test_moments_add_up() -> None:
     meeting = Meeting(PROBE, "pixels", 2, 3, None, 1, 1)
     x = np.random.default_rng(0).standard_normal((10, 2, 3)).astype(np.float32)
-    total = Moments.empty(meeting)
+    total = Moments.empty(meeting.parts, meeting.columns)
     for part in (x[:4], x[4:]):
         total.add(Moments(len(part), part.sum(0), np.einsum("ipn,ipm->pnm", part, part)))
     np.testing.assert_allclose(total.hessian, np.einsum("ipn,ipm->pnm", x, x) / 10, rtol=1e-5)
     np.testing.assert_allclose(total.mean, x.mean(0), rtol=1e-5)
-    assert Moments.empty(meeting).hessian.sum() == 0
+    assert Moments.empty(meeting.parts, meeting.columns).hessian.sum() == 0
 
 
 def test_observed_tensors_are_real_values(process: InterpreterProcess) -> None:
@@ -352,9 +352,9 @@ def test_sums_of_drift() -> None:
     generator = np.random.default_rng(0)
     x, drifted = generator.standard_normal((2, 50, 3, 4))
     meeting = Meeting(PROBE, "pixels", 3, 4, None, 1, 1)
-    moments = DriftedMoments.empty(meeting)
+    moments = DriftedMoments.empty(meeting.parts, meeting.columns)
     for part in (slice(0, 20), slice(20, 50)):
-        other = DriftedMoments.empty(meeting)
+        other = DriftedMoments.empty(meeting.parts, meeting.columns)
         other.count = len(x[part])
         other.first += drifted[part].sum(0)
         other.second += np.einsum("spi,spj->pij", drifted[part], drifted[part])

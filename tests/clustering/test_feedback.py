@@ -54,7 +54,7 @@ def by_parts(matrix: Floats, hessian: Floats, places: list[tuple[slice, slice]])
 def test_one_part_is_optimal_brain_surgery(seed: int) -> None:
     hessian, matrix = correlated(1, 12, seed), weights(9, 12, seed)
     expected = by_parts(matrix, hessian, [np.s_[:, :]])
-    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK), expected)
+    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), expected)
 
 
 def test_two_columns_by_hand() -> None:
@@ -62,7 +62,7 @@ def test_two_columns_by_hand() -> None:
     hessian = np.array([[[1.0, 1.5], [1.5, 4.0]]])
     matrix = np.float32([[0.2, 1.2]])
     np.testing.assert_array_equal(BOOK[nearest(matrix, BOOK)], [[0.3, 0.9]])
-    np.testing.assert_array_equal(BOOK[Feedback.of(hessian).assign(matrix, BOOK)], [[0.9, 0.9]])
+    np.testing.assert_array_equal(BOOK[Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix)))], [[0.9, 0.9]])
 
 
 @pytest.mark.parametrize("columns", [63, 64, 65, 130])
@@ -70,7 +70,7 @@ def test_blocks_change_nothing(columns: int) -> None:
     """Columns are worked on in blocks: float32 sums in another order may tip a weight between two values, no more."""
     hessian, matrix = correlated(1, columns), weights(6, columns)
     expected = by_parts(matrix, hessian, [np.s_[:, :]])
-    found = Feedback.of(hessian).assign(matrix, BOOK)
+    found = Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix)))
     assert np.mean(found != expected) < 0.02
     assert output_error(matrix, found, hessian[0]) == pytest.approx(
         output_error(matrix, expected, hessian[0]), rel=0.05
@@ -82,20 +82,20 @@ def test_parts_as_runs_of_rows(row_parts: int) -> None:
     hessian, matrix = correlated(row_parts, 10), weights(12, 10)
     size = 12 // row_parts
     expected = by_parts(matrix, hessian, [np.s_[part * size : part * size + size, :] for part in range(row_parts)])
-    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK), expected)
+    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), expected)
 
 
 def test_parts_as_single_rows() -> None:
     hessian, matrix = correlated(20, 9), weights(20, 9)
     expected = by_parts(matrix, hessian, [np.s_[row : row + 1, :] for row in range(20)])
-    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK), expected)
+    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), expected)
 
 
 @pytest.mark.parametrize("rows", [3, 8])
 def test_parts_as_runs_of_columns(rows: int) -> None:
     hessian, matrix = correlated(3, 8), weights(rows, 24)
     expected = by_parts(matrix, hessian, [np.s_[:, part * 8 : part * 8 + 8] for part in range(3)])
-    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK), expected)
+    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), expected)
 
 
 def test_inputs_that_have_nothing_in_common_take_the_nearest() -> None:
@@ -103,7 +103,9 @@ def test_inputs_that_have_nothing_in_common_take_the_nearest() -> None:
     hessian = np.zeros((1, 100, 100))
     np.einsum("pii->pi", hessian)[...] = diagonal
     matrix = weights(30, 100)
-    np.testing.assert_array_equal(Feedback.of(hessian).assign(matrix, BOOK), nearest(matrix, BOOK))
+    np.testing.assert_array_equal(
+        Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), nearest(matrix, BOOK)
+    )
 
 
 def test_feedback_lowers_the_output_error() -> None:
@@ -111,7 +113,9 @@ def test_feedback_lowers_the_output_error() -> None:
     for seed in range(30):
         hessian, matrix = shrunk(correlated(1, 40, seed), 1e6, 1e-3), weights(16, 40, seed)
         plain = output_error(matrix, nearest(matrix, BOOK), hessian[0])
-        gains.append(output_error(matrix, Feedback.of(hessian).assign(matrix, BOOK), hessian[0]) / plain)
+        gains.append(
+            output_error(matrix, Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), hessian[0]) / plain
+        )
     assert np.mean(gains) < 0.5
     assert max(gains) < 1
 
@@ -122,7 +126,9 @@ def test_feedback_does_no_harm_where_little_is_shared() -> None:
         inputs = np.random.default_rng(seed).standard_normal((400, 24))
         hessian, matrix = (inputs.T @ inputs / 400)[None], weights(32, 24, seed)
         plain = output_error(matrix, nearest(matrix, BOOK), hessian[0])
-        gains.append(output_error(matrix, Feedback.of(hessian).assign(matrix, BOOK), hessian[0]) / plain)
+        gains.append(
+            output_error(matrix, Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), hessian[0]) / plain
+        )
     assert np.mean(gains) < 1
 
 
@@ -135,7 +141,9 @@ def test_few_observations_do_not_ruin_what_was_not_observed() -> None:
         hessian = shrunk((seen.T @ seen / 10)[None], 10, 0.01)
         matrix = weights(24, 60, seed)
         plain = output_error(matrix, nearest(matrix, BOOK), truth)
-        gains.append(output_error(matrix, Feedback.of(hessian).assign(matrix, BOOK), truth) / plain)
+        gains.append(
+            output_error(matrix, Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix))), truth) / plain
+        )
     assert np.mean(gains) < 1
 
 
@@ -156,7 +164,7 @@ def test_shrunk_moments_can_be_inverted(scale: float, floor: float) -> None:
 def test_moments_of_nothing_take_the_nearest() -> None:
     matrix = weights(5, 7)
     feedback = Feedback.of(shrunk(np.zeros((1, 7, 7)), 0, 0.1))
-    np.testing.assert_array_equal(feedback.assign(matrix, BOOK), nearest(matrix, BOOK))
+    np.testing.assert_array_equal(feedback.assign(matrix, BOOK, np.ones(len(matrix))), nearest(matrix, BOOK))
 
 
 def test_shrinking_keeps_the_diagonal_and_fades_with_observations() -> None:

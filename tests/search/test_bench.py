@@ -26,7 +26,7 @@ from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
-from tflite_cluster.search.clusterer import REAL, SYNTHETIC, shifted_bias
+from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Job, shifted_bias
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search, search_size
@@ -101,11 +101,12 @@ def test_a_price_leaves_about_the_sqnr_it_is_made_for(bench: Bench) -> None:
 
 
 def test_a_search_ends_on_what_it_chose(bench: Bench) -> None:
-    found = search(bench, lambda point: point.quality.sqnr >= 15)
+    least = 60 if bench.floor.sqnr > 100 else 15
+    found = search(bench, lambda point: point.quality.sqnr >= least)
     assert found.chosen is not None
-    assert found.chosen.quality.sqnr >= 15
+    assert found.chosen.quality.sqnr >= least
     assert measure(bench) == found.chosen.quality, "the copy holds the point chosen"
-    best = max((point for point in found.points if point.quality.sqnr >= 15), key=lambda point: point.multiplier)
+    best = max((point for point in found.points if point.quality.sqnr >= least), key=lambda point: point.multiplier)
     assert best.multiplier == pytest.approx(found.chosen.multiplier)
     assert found.sensitivities.keys() == found.prices.keys() == bench.jobs.keys()
     assert all(value > 0 for value in [*found.sensitivities.values(), *found.prices.values()])
@@ -296,3 +297,28 @@ def test_weights_close_to_what_they_were_make_little_at_risk_enough_on_made_up_i
     assert holds(0.39, careful + 0.1)
     assert not holds(0.41, careful + 0.1)
     assert not holds(0.39, careful - 0.1)
+
+
+def test_feedback_between_rows_lowers_the_error_of_the_output(process: InterpreterProcess, tmp_path: Path) -> None:
+    model = open_model(DIGITS)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        bench = bench_of(process, DIGITS, copy, model)
+        feedbacks = [job.matrix.feedback for job in bench.jobs.values()]
+        assert any(feedback is not None and feedback.coupling is not None for feedback in feedbacks)
+        errors = []
+        for uncoupled in (False, True):
+            jobs = [_uncoupled(job) if uncoupled else job for job in bench.jobs.values()]
+            total = 0.0
+            for count in (6, 8, 12, 16):
+                bench.clusterer.apply_count([replace(job, clusters=count) for job in jobs])
+                quality = bench.judge.measure(bench.copy, bench.split.aside)
+                total += 10 ** (-quality.contrast / 10)
+            errors.append(total)
+    assert errors[0] < 0.9 * errors[1]
+
+
+def _uncoupled(job: Job) -> Job:
+    feedback = job.matrix.feedback
+    return (
+        job if feedback is None else replace(job, matrix=replace(job.matrix, feedback=replace(feedback, coupling=None)))
+    )

@@ -242,6 +242,10 @@ def _tanh(values: Values, step: Step, gradient: Floats) -> list[Floats]:
     return [gradient * (1 - values.real(step.output) ** 2)]
 
 
+def _negative(_values: Values, _step: Step, gradient: Floats) -> list[Floats]:
+    return [-gradient]
+
+
 def _as_it_is(_values: Values, _step: Step, gradient: Floats) -> list[Floats]:
     return [gradient]
 
@@ -261,6 +265,7 @@ _BACK: Final[dict[str, Callable[[Values, Step, Floats], list[Floats]]]] = {
     "MAX_POOL_2D": _largest,
     "MEAN": _mean,
     "MUL": _product,
+    "NEG": _negative,
     "PAD": _cropped,
     "PRELU": _bent,
     "QUANTIZE": _as_it_is,

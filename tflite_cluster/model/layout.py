@@ -119,6 +119,35 @@ TABLES: Final[dict[str, tuple[Field, ...]]] = {
         Field("dilation_w_factor", 4, "scalar", 4, ""),
         Field("dilation_h_factor", 5, "scalar", 4, ""),
     ),
+    "Pool2DOptions": (
+        Field("padding", 0, "scalar", 1, ""),
+        Field("stride_w", 1, "scalar", 4, ""),
+        Field("stride_h", 2, "scalar", 4, ""),
+        Field("filter_width", 3, "scalar", 4, ""),
+        Field("filter_height", 4, "scalar", 4, ""),
+        Field("fused_activation_function", 5, "scalar", 1, ""),
+    ),
+    "SoftmaxOptions": (
+        Field("beta", 0, "scalar", 4, ""),
+    ),
+    "ConcatenationOptions": (
+        Field("axis", 0, "scalar", 4, ""),
+        Field("fused_activation_function", 1, "scalar", 1, ""),
+    ),
+    "AddOptions": (
+        Field("fused_activation_function", 0, "scalar", 1, ""),
+        Field("pot_scale_int16", 1, "scalar", 1, ""),
+    ),
+    "MulOptions": (
+        Field("fused_activation_function", 0, "scalar", 1, ""),
+    ),
+    "SubOptions": (
+        Field("fused_activation_function", 0, "scalar", 1, ""),
+        Field("pot_scale_int16", 1, "scalar", 1, ""),
+    ),
+    "LeakyReluOptions": (
+        Field("alpha", 0, "scalar", 4, ""),
+    ),
     "DepthwiseConv2DOptions": (
         Field("padding", 0, "scalar", 1, ""),
         Field("stride_w", 1, "scalar", 4, ""),
@@ -230,13 +259,20 @@ UNIONS: Final[dict[str, dict[int, str]]] = {
     "BuiltinOptions": {
         1: "Conv2DOptions",
         2: "DepthwiseConv2DOptions",
+        5: "Pool2DOptions",
         8: "FullyConnectedOptions",
+        9: "SoftmaxOptions",
+        10: "ConcatenationOptions",
+        11: "AddOptions",
+        21: "MulOptions",
         23: "GatherOptions",
+        28: "SubOptions",
         31: "SequenceRNNOptions",
         49: "TransposeConvOptions",
         69: "BidirectionalSequenceLSTMOptions",
         70: "BidirectionalSequenceRNNOptions",
         71: "UnidirectionalSequenceLSTMOptions",
+        75: "LeakyReluOptions",
         101: "BatchMatMulOptions",
         106: "Conv3DOptions",
     },

@@ -22,7 +22,8 @@ _ACTIVATIONS: Final = {
     tflite.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
 }
 
-_READABLE: Final = frozenset({"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16", "INT32", "INT64"})
+_REAL: Final = frozenset({"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16"})
+_READABLE: Final = _REAL | {"INT32", "INT64"}
 
 _OF_EQUALS: Final = frozenset({"ADD", "CONCATENATION", "MUL", "SUB"})
 """Operators of which any operand may be computed, not the first alone."""
@@ -60,11 +61,16 @@ class Tape:
         return tuple(step.output.index for step in self.steps if step.keeps)
 
 
+def has_gradient(tensor: Tensor) -> bool:
+    """Whether it holds real values, or codes for them; shapes, indices and classes have no gradient."""
+    return tensor.type in _REAL
+
+
 def record(model: Model, subgraph: int, ends: Collection[int], layers: Iterable[Layer]) -> Tape:
-    """The way from the tensors `ends` back to the outputs of those layers of a subgraph that it leads to."""
+    """The way from the tensors `ends`, which have gradients, back to the outputs of those layers of a subgraph."""
     graph = model.subgraphs[subgraph]
     wanted = {layer.output for layer in layers}
-    later = _later(graph, wanted)
+    later, stored = _later(graph, wanted), _stored(model, graph)
     is_whole = dict.fromkeys(ends, True)
     steps: list[Step] = []
     for operator in reversed(graph.operators):
@@ -72,7 +78,7 @@ def record(model: Model, subgraph: int, ends: Collection[int], layers: Iterable[
         if not reached:
             continue
         onward = tuple(place for place, tensor in enumerate(operator.inputs) if tensor in later)
-        step = _step(graph, operator, onward) if all(reached) else None
+        step = _step(graph, operator, onward, stored) if all(reached) else None
         for place in onward:
             tensor = operator.inputs[place]
             is_whole[tensor] = is_whole.get(tensor, True) and step is not None
@@ -82,22 +88,31 @@ def record(model: Model, subgraph: int, ends: Collection[int], layers: Iterable[
 
 
 def _later(graph: Subgraph, wanted: Collection[int]) -> set[int]:
-    """The wanted tensors and all that are computed from them."""
+    """The wanted tensors, and all with gradients that are computed from them."""
     found = set(wanted)
     for operator in graph.operators:
         if not found.isdisjoint(operator.inputs):
-            found.update(operator.outputs)
+            found.update(index for index in operator.outputs if has_gradient(graph.tensors[index]))
     return found
 
 
-def _step(graph: Subgraph, operator: Operator, onward: tuple[int, ...]) -> Step | None:
+def _stored(model: Model, graph: Subgraph) -> dict[int, int]:
+    """By the dequantised form of a constant, its stored one: kernels that read that do not fill in the other."""
+    return {
+        operator.outputs[0]: operator.inputs[0]
+        for operator in graph.operators
+        if operator.name == "DEQUANTIZE" and model.buffers[graph.tensors[operator.inputs[0]].buffer].size
+    }
+
+
+def _step(graph: Subgraph, operator: Operator, onward: tuple[int, ...], stored: dict[int, int]) -> Step | None:
     """None for an operator, or a form of one, that there is no way back through."""
     build = _BUILDERS.get(operator.name)
     if build is None or operator.is_custom or len(operator.outputs) != 1:
         return None
     if onward not in ((), (0,)) and operator.name not in _OF_EQUALS:  # weights that are computed
         return None
-    operands = tuple(graph.tensors[index] if index >= 0 else None for index in operator.inputs)
+    operands = tuple(graph.tensors[stored.get(index, index)] if index >= 0 else None for index in operator.inputs)
     output = graph.tensors[operator.outputs[0]]
     if not all(tensor is None or _is_readable(tensor) for tensor in (*operands, output)):
         return None
@@ -169,6 +184,7 @@ _BUILDERS: Final[dict[str, Callable[[Operator, Step], Step | None]]] = {
     "MAX_POOL_2D": _pooling,
     "MEAN": _plain,
     "MUL": _ending,
+    "NEG": _plain,
     "PAD": _plain,
     "PRELU": _plain,
     "QUANTIZE": _plain,

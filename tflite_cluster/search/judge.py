@@ -18,6 +18,7 @@ from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..model.patch import PatchedCopy
 from ..model.read import Model
+from ..model.tape import has_gradient
 from .quality import Array, Quality, compare_outputs, variance
 
 Chosen = Mapping[str | None, npt.NDArray[np.intp]]
@@ -66,6 +67,7 @@ class Judge:
                 output.is_logits and values.shape[1] > 1,
             )
             for output, values in pairs
+            if has_gradient(output.tensor)
         ]
 
     def _compare(self, path: Path, chosen: Chosen, kernels: Kernels) -> Quality:

@@ -1,0 +1,207 @@
+"""Gradients that are brought back from the outputs: against differences of what the interpreter computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixture_models import FOLDER
+from operators import after_dense
+
+from tflite_cluster.calibration.gather import Observer, probe_of
+from tflite_cluster.calibration.gradients import End, collect_gradients
+from tflite_cluster.calibration.moments import Moments, observe
+from tflite_cluster.calibration.outputs import outputs_of
+from tflite_cluster.calibration.synthetic import gather_samples
+from tflite_cluster.interpreter.process import InterpreterProcess, Limits
+from tflite_cluster.interpreter.runtime import Kernels
+from tflite_cluster.interpreter.worker import describe
+from tflite_cluster.model.layers import Layer, find_layer
+from tflite_cluster.model.read import Model, open_model
+from tflite_cluster.model.select import select
+from tflite_cluster.model.tape import Tape, record
+
+Floats = np.ndarray
+SEED = [7]
+TWO_WAYS = FOLDER / "two_ways_float32.tflite"
+
+
+def layers_of(model: Model) -> dict[int, Layer]:
+    found = (find_layer(model, weight) for weight in select(model)[0])
+    return {layer.output: layer for layer in found if layer is not None}
+
+
+def taped(model: Model) -> tuple[Tape, list[End]]:
+    ends = [End(output.tensor, 1.0, scores=False) for output in outputs_of(model, None)]
+    return record(model, 0, [end.tensor.index for end in ends], layers_of(model).values()), ends
+
+
+def sample_of(model: Model, seed: int = 0) -> tuple[str | None, dict[str, np.ndarray]]:
+    signature = (*model.signatures, None)[0]
+    inputs = model.subgraphs[0].inputs
+    names = list(model.signatures[signature].tensors) if signature is not None else ["x"]
+    tensor = model.subgraphs[0].tensors[inputs[0]]
+    values = np.random.default_rng(seed).standard_normal(tensor.shape, np.float32)
+    if tensor.type == "INT8":
+        assert tensor.quantization is not None
+        codes = np.round(values / tensor.quantization.scale) + tensor.quantization.zero_point
+        values = np.clip(codes, -128, 127).astype(np.int8)
+    return signature, {names[0]: values}
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[InterpreterProcess]:
+    with InterpreterProcess(Limits(timeout=60, memory=4 << 30)) as started:
+        yield started
+
+
+def gradients(process: InterpreterProcess, path: Path) -> dict[int, Moments]:
+    """By the tensor that they come back to."""
+    model = open_model(path)
+    tape, ends = taped(model)
+    key, sample = sample_of(model)
+    batch = {name: values[None] for name, values in sample.items()}
+    found = process.call(collect_gradients, path, key, batch, ends, tape, SEED, 1)
+    return dict(zip(tape.kept, found, strict=True))
+
+
+def weighted_output(process: InterpreterProcess, data: bytes, folder: Path) -> float:
+    """The random sum of the outputs that gradients are taken of."""
+    path = folder / "changed.tflite"
+    path.write_bytes(data)
+    model = open_model(data)
+    key, sample = sample_of(model)
+    batch = {name: values[None] for name, values in sample.items()}
+    probes = [probe_of(output.tensor) for output in outputs_of(model, None)]
+    (values,) = process.call(observe, path, key, batch, probes, Kernels.DEFAULT, 1)
+    generator = np.random.default_rng([*SEED, 0])
+    return sum(float(generator.standard_normal(y.shape, np.float32) @ y.astype(np.float64)) for y in values)
+
+
+def by_differences(process: InterpreterProcess, data: bytes, layer: Layer, folder: Path, step: float = 5e-4) -> Floats:
+    """How the random sum follows each of a layer's biases."""
+    assert layer.bias is not None  # its steps are so small because some values are close to a bend
+    span, found = layer.bias.span, []
+    for row in range(layer.rows.groups):
+        sums = []
+        for sign in (1, -1):
+            bias = np.frombuffer(data[span.start : span.stop], np.float32).copy()
+            bias[row] += sign * step
+            sums.append(weighted_output(process, data[: span.start] + bias.tobytes() + data[span.stop :], folder))
+        found.append((sums[0] - sums[1]) / (2 * step))
+    return np.array(found)
+
+
+def assert_follow_the_biases(process: InterpreterProcess, path: Path, folder: Path) -> None:
+    data = path.read_bytes()
+    layers = layers_of(open_model(data))
+    for tensor, moments in gradients(process, path).items():
+        expected = by_differences(process, data, layers[tensor], folder)
+        np.testing.assert_allclose(moments.first[0], expected, atol=0.02 * np.abs(expected).max())
+
+
+def test_all_layers_are_reached_through_sums_products_pools_and_activations(
+    process: InterpreterProcess, tmp_path: Path
+) -> None:
+    model = open_model(TWO_WAYS)
+    assert set(taped(model)[0].kept) == layers_of(model).keys()
+    assert len(layers_of(model)) == 6
+    assert_follow_the_biases(process, TWO_WAYS, tmp_path)
+
+
+SLOPES = np.linspace(0.1, 0.8, 8)
+OPERATORS = {
+    "add": (0, (1, 8), SLOPES, (11, {})),
+    "add and clamp": (0, (1, 8), SLOPES, (11, {"fused_activation_function": 3})),
+    "add to more": (0, (3, 8), np.ones((3, 8)), (11, {})),
+    "subtract and clamp": (41, (1, 8), SLOPES, (28, {"fused_activation_function": 2})),
+    "expand": (70, (1, 1, 8), np.array(1, np.int32), None),
+    "squeeze": (43, (8,), None, None),
+    "relu": (19, (1, 8), None, None),
+    "relu6": (21, (1, 8), None, None),
+    "relu -1 to 1": (20, (1, 8), None, None),
+    "prelu": (54, (1, 8), SLOPES, None),
+    "leaky": (98, (1, 8), None, (75, {"alpha": int(np.float32(0.3).view(np.uint32))})),
+    "tanh": (28, (1, 8), None, None),
+    "logistic": (14, (1, 8), None, None),
+    "hard swish": (117, (1, 8), None, None),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_one_operator(process: InterpreterProcess, name: str, tmp_path: Path) -> None:
+    code, shape, constant, options = OPERATORS[name]
+    path = tmp_path / "model.tflite"
+    path.write_bytes(after_dense(code, shape, *([] if constant is None else [constant]), options=options))
+    assert len(taped(open_model(path))[0].kept) == 1
+    assert_follow_the_biases(process, path, tmp_path)
+
+
+def dense_gradients(process: InterpreterProcess, weight: float, scores: bool) -> Moments:
+    """Those of a layer whose output is the model's: what gradients start with."""
+    path = FOLDER / "fully_connected_hybrid_int8.tflite"
+    model = open_model(path)
+    tape, ends = taped(model)
+    key, sample = sample_of(model)
+    batch = {name: np.stack([values, values]) for name, values in sample.items()}
+    ends = [End(end.tensor, weight, scores) for end in ends]
+    (found,) = process.call(collect_gradients, path, key, batch, ends, tape, SEED, 1)
+    assert isinstance(found, Moments)
+    return found
+
+
+def test_outputs_count_by_their_weight(process: InterpreterProcess) -> None:
+    once, twice = (dense_gradients(process, weight, scores=False) for weight in (1.0, 2.0))
+    assert once.count == 2
+    np.testing.assert_allclose(twice.second, 4 * once.second, rtol=1e-5)
+
+
+def test_what_all_class_scores_have_in_common_does_not_count(tmp_path: Path, process: InterpreterProcess) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(after_dense(0, (1, 8), np.zeros(8), options=(11, {})))  # adds nothing
+    model = open_model(path)
+    tape, ends = taped(model)
+    key, sample = sample_of(model)
+    batch = {name: values[None] for name, values in sample.items()}
+    for scores in (False, True):
+        found = process.call(
+            collect_gradients, path, key, batch, [End(end.tensor, 1.0, scores) for end in ends], tape, SEED, 1
+        )
+        assert (abs(found[0].first.sum()) < 1e-5) == scores
+
+
+def test_codes_have_the_gradients_of_the_values_that_they_stand_for(process: InterpreterProcess) -> None:
+    """Rounding moves what passes a bend, but not much."""
+    exact = list(gradients(process, TWO_WAYS).values())
+    for storage, alike in (("float16", 0.99), ("int8", 0.9)):
+        found = list(gradients(process, FOLDER / f"two_ways_{storage}.tflite").values())
+        for one, other in zip(exact, found, strict=True):
+            cosine = np.vdot(one.second, other.second) / np.linalg.norm(one.second) / np.linalg.norm(other.second)
+            assert cosine > alike
+
+
+@pytest.fixture
+def observer(process: InterpreterProcess) -> Observer:
+    model = open_model(TWO_WAYS)
+    samples = gather_samples(process.call(describe, TWO_WAYS), None, {}, 12, 0)
+    chosen = {key: np.arange(each.count) for key, each in samples.items()}
+    return Observer(process, model, TWO_WAYS, samples, chosen, 1)
+
+
+def test_gradients_are_gathered_where_all_rows_meet_the_same_input(observer: Observer) -> None:
+    layers = dict(enumerate(layers_of(observer.model).values()))
+    ends = {key: [End(outputs_of(observer.model, key)[0].tensor, 1.0, scores=True)] for key in observer.samples}
+    found = observer.gradients(layers, ends, 5)
+    assert {layers[number].operator.name for number in layers.keys() - found.keys()} == {"DEPTHWISE_CONV_2D"}
+    for number, moments in found.items():
+        output = observer.model.subgraphs[0].tensors[layers[number].output]
+        assert moments.count == 5 * np.prod(output.shape[:-1])
+        assert moments.second.shape == (1, layers[number].rows.groups, layers[number].rows.groups)
+
+
+def test_gradients_that_are_no_numbers_are_left_out(observer: Observer) -> None:
+    layers = dict(enumerate(layers_of(observer.model).values()))
+    (end,) = outputs_of(observer.model, None)
+    assert not observer.gradients(layers, {key: [End(end.tensor, np.inf, False)] for key in observer.samples}, 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,7 @@ from fixture_models import MANIFEST, MODELS  # noqa: E402
 from tflite_cluster import cluster  # noqa: E402
 from tflite_cluster.model.read import open_model  # noqa: E402
 from tflite_cluster.model.select import Weight, select  # noqa: E402
+from tflite_cluster.model.tape import WAY_BACK  # noqa: E402
 
 PAGE = ROOT / "docs" / "operators.md"
 HEAD = """# Operators
@@ -28,6 +30,10 @@ interpreter beside its original.
 Errors are passed on where one can observe what meets a weight. Of recurrent layers, that is the input and the output of
 the step before. It is not seen for projections of an LSTM, weights over time of SVDF, recurrent weights of an LSTM or
 RNN that takes a single step in a run, nor inside of the bodies of `WHILE` and `IF`, which a GRU of Keras becomes.
+
+They are passed on between the outputs of a `CONV_2D` or `FULLY_CONNECTED` layer where gradients can be brought back to
+it from the outputs of the model: where all that comes between is one of
+{way_back}.
 
 | operator | weights | scales | clustered | interpreter | fixture |
 |---|---|---|---|---|---|
@@ -61,7 +67,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args().check
-    page = HEAD + "".join(sorted(map(row, MODELS)))
+    names = ", ".join(f"`{name}`" for name in sorted(WAY_BACK))
+    head = HEAD.format(way_back=textwrap.fill(names, 119, break_on_hyphens=False))
+    page = head + "".join(sorted(map(row, MODELS)))
     if not check:
         PAGE.write_text(page, encoding="utf-8")
     elif page != PAGE.read_text(encoding="utf-8"):

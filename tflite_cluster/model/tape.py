@@ -198,3 +198,6 @@ _BUILDERS: Final[dict[str, Callable[[Operator, Step], Step | None]]] = {
     "TANH": _plain,
     "TRANSPOSE": _plain,
 }
+
+WAY_BACK: Final = frozenset(_BUILDERS)
+"""Operators that gradients come back through."""

@@ -14,6 +14,9 @@ from ..model.select import Weight
 _PER_OPERATOR: Final = 100_000
 """Multiplications that starting an operator is worth."""
 
+_WITH_INT16: Final = 30
+"""Multiplications of others that one with int16 activations takes as long as: there are no fast kernels for them."""
+
 _FOR_CALIBRATION: Final = 200e9
 _FOR_SENSITIVITIES: Final = 400e9
 _FOR_PASS: Final = 400e9
@@ -35,7 +38,7 @@ class Effort:
     def of(cls, model: Model, weights: Iterable[tuple[Weight, Layer]]) -> Effort:
         """Count the multiplications of all weights, and something for every operator."""
         operators = sum(len(subgraph.operators) for subgraph in model.subgraphs)
-        return cls(operators * _PER_OPERATOR + sum(weight.count * _places(model, layer) for weight, layer in weights))
+        return cls(operators * _PER_OPERATOR + sum(_multiplications(model, *pair) for pair in weights))
 
     @property
     def samples(self) -> int:
@@ -57,6 +60,11 @@ class Effort:
         Some of the layers would not do: they make up for little, and for that mostly on the samples seen.
         """
         return 2 * layers * samples * self.per_run <= _FOR_PASS
+
+
+def _multiplications(model: Model, weight: Weight, layer: Layer) -> int:
+    kind = model.subgraphs[layer.operator.subgraph].tensors[layer.input].type
+    return weight.count * _places(model, layer) * (_WITH_INT16 if kind == "INT16" else 1)
 
 
 def _places(model: Model, layer: Layer) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tflite_cluster.calibration.gradients import End, collect_gradients
 from tflite_cluster.calibration.moments import Moments, observe
 from tflite_cluster.calibration.outputs import outputs_of
 from tflite_cluster.calibration.synthetic import gather_samples
+from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
 from tflite_cluster.interpreter.worker import describe
@@ -119,6 +121,8 @@ OPERATORS = {
     "subtract and clamp": (41, (1, 8), SLOPES, (28, {"fused_activation_function": 2})),
     "expand": (70, (1, 1, 8), np.array(1, np.int32), None),
     "squeeze": (43, (8,), None, None),
+    "mean": (40, (1,), np.array([-1], np.int32), None),
+    "transpose": (39, (8, 1), np.array([-1, 0], np.int32), None),
     "relu": (19, (1, 8), None, None),
     "relu6": (21, (1, 8), None, None),
     "relu -1 to 1": (20, (1, 8), None, None),
@@ -205,3 +209,16 @@ def test_gradients_that_are_no_numbers_are_left_out(observer: Observer) -> None:
     layers = dict(enumerate(layers_of(observer.model).values()))
     (end,) = outputs_of(observer.model, None)
     assert not observer.gradients(layers, {key: [End(end.tensor, np.inf, False)] for key in observer.samples}, 2)
+
+
+def test_a_graph_that_no_converter_makes_has_no_gradients(process: InterpreterProcess, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(after_dense(28, (1, 8)))
+    model = open_model(path)
+    tape, ends = taped(model)
+    first, *others = tape.steps
+    broken = Tape((replace(first, name="MEAN"), *others))  # without the operand that names its axes
+    key, sample = sample_of(model)
+    batch = {name: values[None] for name, values in sample.items()}
+    with pytest.raises(InterpreterFailure, match="no gradients"):
+        process.call(collect_gradients, path, key, batch, ends, broken, SEED, 1)

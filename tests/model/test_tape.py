@@ -100,5 +100,10 @@ def test_types_that_cannot_be_read_are_not_known() -> None:
     assert kept(("TANH", (0,), 1), kinds={1: "COMPLEX64"}, ends=(1,)) == 0
 
 
+def test_tensors_that_are_written_twice_are_not_known() -> None:
+    assert kept(("TANH", (0,), 1), ("TANH", (0,), 1), ends=(1,)) == 0
+    assert kept(("NEG", (9,), 0), ("TANH", (0,), 1), ends=(1,)) == 0
+
+
 def test_what_ends_nowhere_is_not_reached() -> None:
     assert kept(("TANH", (0,), 1), ("TANH", (8,), 2), ends=(2,)) == 0

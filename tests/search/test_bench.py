@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixture_models import FOLDER
+from operators import convolution
 
 from tflite_cluster.calibration.load import load_samples
 from tflite_cluster.calibration.samples import Samples
@@ -322,3 +323,12 @@ def _uncoupled(job: Job) -> Job:
     return (
         job if feedback is None else replace(job, matrix=replace(job.matrix, feedback=replace(feedback, coupling=None)))
     )
+
+
+def test_a_model_that_puts_out_nothing_can_be_searched(process: InterpreterProcess, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(convolution((1, 4, 4, 3), (8, 5, 5, 3), (1, 0, 0, 8)))  # the kernel does not fit
+    model = open_model(path)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        found = search(bench_of(process, path, copy, model), lambda point: point.quality.distortion == 0)
+    assert found.chosen is not None

@@ -166,3 +166,8 @@ def test_contrast_is_that_of_samples_not_seen_without_what_all_classes_share() -
     brightness = 50 * scores(classes=1, seed=4)
     assert compare(before + brightness, fitted + brightness, unseen=unseen).contrast == pytest.approx(expected)
     assert compare(before + brightness, fitted + brightness, logits=False, unseen=unseen).contrast > 40
+
+
+def test_outputs_without_elements_are_perfect() -> None:
+    nothing = np.zeros((5, 0))
+    assert compare(nothing, nothing, logits=False) == Quality(0.0, None, None, math.inf)

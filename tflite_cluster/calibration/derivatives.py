@@ -37,7 +37,7 @@ class Values:
         if len(quantization.scale) > 1:
             along[quantization.axis] = -1
         if len(quantization.zero_point):
-            found -= quantization.zero_point.astype(np.float32).reshape(
+            found = found - quantization.zero_point.astype(np.float32).reshape(
                 along if len(quantization.zero_point) > 1 else 1
             )
         return found * quantization.scale.reshape(along)
@@ -103,7 +103,7 @@ def _depthwise(values: Values, step: Step, gradient: Floats) -> list[Floats]:
 
     def through(row: int, column: int) -> Floats:
         part = gradient * weights[row, column]
-        return np.asarray(part.reshape(*gradient.shape[:3], shape[3], -1).sum(-1))
+        return np.asarray(part.reshape(*gradient.shape[:3], shape[3], gradient.shape[3] // shape[3]).sum(-1))
 
     return [_spread(_window(step), shape, gradient.shape, through)]
 
@@ -118,10 +118,10 @@ def _average(values: Values, step: Step, gradient: Floats) -> list[Floats]:
     """Padding does not count."""
     shape = values.stored(_operand(step, 0)).shape
     window = _window(step)
-    whole = np.ones(shape[1:3], np.float32)
+    whole = _padded(np.ones((1, *shape[1:3], 1), np.float32), window, 0.0)
     count = np.zeros(gradient.shape[1:3], np.float32)
     for row, column in np.ndindex(window.kernel):
-        count += _tap(_padded(whole[None, :, :, None], window, 0.0), window, gradient.shape, row, column)[0, ..., 0]
+        count += _tap(whole, window, gradient.shape, row, column)[0, ..., 0]
     share = gradient / count[:, :, None]
     return [_spread(window, shape, gradient.shape, lambda _row, _column: share)]
 
@@ -151,7 +151,10 @@ def _padded(values: Floats, window: Window, filling: float) -> Floats:
 def _tap(padded: Floats, window: Window, outputs: tuple[int, ...], row: int, column: int) -> Floats:
     """A view of what one place of the window meets: (images, height and width of the outputs, channels)."""
     (y, x), (down, along) = (row * window.dilation[0], column * window.dilation[1]), window.stride
-    return padded[:, y : y + (outputs[1] - 1) * down + 1 : down, x : x + (outputs[2] - 1) * along + 1 : along]
+    bottom, right = (
+        start + max((size - 1) * step + 1, 0) for start, size, step in ((y, outputs[1], down), (x, outputs[2], along))
+    )
+    return padded[:, y:bottom:down, x:right:along]
 
 
 def _spread(
@@ -184,13 +187,13 @@ def _product(values: Values, step: Step, gradient: Floats) -> list[Floats]:
 def _unbroadcast(gradient: Floats, shape: tuple[int, ...]) -> Floats:
     """Summed over the axes along which an operand of that shape was repeated."""
     padded = (1,) * (gradient.ndim - len(shape)) + shape
-    axes = tuple(axis for axis, size in enumerate(padded) if size == 1 and gradient.shape[axis] > 1)
+    axes = tuple(axis for axis, size in enumerate(padded) if size == 1 and gradient.shape[axis] != 1)
     return np.asarray(gradient.sum(axes, keepdims=True).reshape(shape))
 
 
 def _mean(values: Values, step: Step, gradient: Floats) -> list[Floats]:
     shape = values.stored(_operand(step, 0)).shape
-    axes = {int(axis) % len(shape) for axis in values.stored(_operand(step, 1)).reshape(-1)}
+    axes = {int(axis) % max(len(shape), 1) for axis in values.stored(_operand(step, 1)).reshape(-1)}
     kept = [1 if axis in axes else size for axis, size in enumerate(shape)]
     share = gradient.reshape(kept) * np.float32(np.prod(kept) / np.prod(shape))
     return [np.broadcast_to(share, shape)]
@@ -208,7 +211,7 @@ def _cropped(values: Values, step: Step, gradient: Floats) -> list[Floats]:
 
 
 def _transposed(values: Values, step: Step, gradient: Floats) -> list[Floats]:
-    return [gradient.transpose(np.argsort(values.stored(_operand(step, 1))))]
+    return [gradient.transpose(np.argsort(values.stored(_operand(step, 1)) % gradient.ndim))]
 
 
 def _parts(values: Values, step: Step, gradient: Floats) -> list[Floats]:

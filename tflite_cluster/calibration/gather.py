@@ -78,7 +78,11 @@ class Observer:
                 continue
             outputs = {layers[number].output: number for number in numbers}
             found.update((outputs[tensor], moments) for tensor, moments in zip(tape.kept, sums, strict=True))
-        return {number: moments for number, moments in found.items() if np.isfinite(moments.second).all()}
+        return {
+            number: moments
+            for number, moments in found.items()
+            if moments.first.shape == (1, layers[number].rows.groups) and np.isfinite(moments.second).all()
+        }
 
     def _sum_gradients(
         self, key: str | None, indices: npt.NDArray[np.intp], ends: Sequence[End], tape: Tape

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import InterpreterFailure
 from ..interpreter.runtime import Kernels
 from ..interpreter.worker import open_model
 from ..model.read import Tensor
@@ -45,13 +46,17 @@ def collect_gradients(
     """Second moments of the gradients that come back to the tensors that the tape keeps, over a batch of samples.
 
     They are those of a random sum of all outputs' elements: E[g gᵀ] = E[Jᵀ J] of the outputs' derivatives J. One
-    observation is what comes to all channels at one place, before the operator's activation.
+    observation is what comes to all channels at one place, before the operator's activation. Raises InterpreterFailure
+    for a graph that no converter makes and the kernels run all the same: an output written twice, axes of a scalar.
     """
     model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
     sums: list[Moments] = []
     for sample in range(len(next(iter(batch.values())))):
         model.run(key, {name: values[sample] for name, values in batch.items()})
-        found = _back(Values(model), ends, tape, np.random.default_rng([*seed, sample]))
+        try:
+            found = _back(Values(model), ends, tape, np.random.default_rng([*seed, sample]))
+        except (ArithmeticError, LookupError, ValueError) as error:
+            raise InterpreterFailure(f"no gradients can be brought back: {error}") from error
         sums = sums or [Moments.empty(1, gradient.shape[-1]) for gradient in found]
         for moments, gradient in zip(sums, found, strict=True):
             moments.count_in(gradient.reshape(-1, 1, gradient.shape[-1]))

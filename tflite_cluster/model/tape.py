@@ -5,6 +5,7 @@ Gradients are right only where every way from a tensor to the outputs leads thro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -70,6 +71,7 @@ def record(model: Model, subgraph: int, ends: Collection[int], layers: Iterable[
     """The way from the tensors `ends`, which have gradients, back to the outputs of those layers of a subgraph."""
     graph = model.subgraphs[subgraph]
     wanted = {layer.output for layer in layers}
+    writers = Counter(tensor for operator in graph.operators for tensor in operator.outputs)
     later, stored = _later(graph, wanted), _stored(model, graph)
     is_whole = dict.fromkeys(ends, True)
     steps: list[Step] = []
@@ -78,7 +80,8 @@ def record(model: Model, subgraph: int, ends: Collection[int], layers: Iterable[
         if not reached:
             continue
         onward = tuple(place for place, tensor in enumerate(operator.inputs) if tensor in later)
-        step = _step(graph, operator, onward, stored) if all(reached) else None
+        alone = all(writers[tensor] == 1 for tensor in operator.outputs)  # or else another value lies there by now
+        step = _step(graph, operator, onward, stored) if all(reached) and alone else None
         for place in onward:
             tensor = operator.inputs[place]
             is_whole[tensor] = is_whole.get(tensor, True) and step is not None

@@ -67,7 +67,7 @@ class Judge:
                 output.is_logits and values.shape[1] > 1,
             )
             for output, values in pairs
-            if has_gradient(output.tensor)
+            if has_gradient(output.tensor) and values.size
         ]
 
     def _compare(self, path: Path, chosen: Chosen, kernels: Kernels) -> Quality:

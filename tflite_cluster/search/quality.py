@@ -92,11 +92,13 @@ def _centred(values: Array, scores: bool) -> Array:
 
 def variance(values: Array) -> float:
     """Of an output (samples, elements) over the samples, above zero: its power, or 1, where all samples are alike."""
+    if not values.size:
+        return 1.0
     return float(np.mean((values - values.mean(0)) ** 2)) or float(np.mean(values**2)) or 1.0
 
 
 def _relative_error(before: Array, after: Array) -> float:
-    return float(np.mean((after - before) ** 2)) / variance(before)
+    return float(np.mean((after - before) ** 2)) / variance(before) if before.size else 0.0
 
 
 def _sqnr(before: Array, after: Array) -> float:

@@ -91,7 +91,7 @@ class Matrix:
 class Priced:
     """A tensor on its codebook: codes (rows, columns), bits per weight by entropy, and the squared real error that the
     codebook makes without feedback. `mean_change` is how the mean of each output row changes, (rows,), if known.
-    `gain` is what feedback saves, in dB of the output's error; None without feedback.
+    `gain` is what feedback saves, in dB of the output's error, as far as it counts; None without feedback.
     """
 
     codes: npt.NDArray[Any]

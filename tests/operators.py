@@ -113,3 +113,16 @@ def after_dense(code: int, y: Shape, *constants: np.ndarray, options: tuple[int,
     codes = [{"deprecated_builtin_code": each, "builtin_code": each, "version": 1} for each in (DENSE, code)]
     buffers = [{}, *({"data": values.tobytes()} for values in stored)]
     return craft({"version": 3, "operator_codes": codes, "subgraphs": [graph], "buffers": buffers})
+
+
+def dense_of_a_constant() -> bytes:
+    """The file of a model without inputs: a layer of 24 by 16 weights that meets a constant."""
+    generator = np.random.default_rng(0)
+    stored = [generator.standard_normal(shape).astype(np.float32) for shape in ((1, 16), (24, 16), (24,))]
+    tensors = [_tensor(b"constant%d" % n, values.shape, buffer=n + 1) for n, values in enumerate(stored)]
+    tensors.append(_tensor(b"y", (1, 24)))
+    dense = {"inputs": _ints(0, 1, 2), "outputs": _ints(3), "builtin_options_type": 8, "builtin_options": (8, {})}
+    graph = {"tensors": tensors, "inputs": _ints(), "outputs": _ints(3), "operators": [dense], "name": b"g"}
+    codes = [{"deprecated_builtin_code": DENSE, "builtin_code": DENSE, "version": 1}]
+    buffers = [{}, *({"data": values.tobytes()} for values in stored)]
+    return craft({"version": 3, "operator_codes": codes, "subgraphs": [graph], "buffers": buffers})

@@ -154,6 +154,12 @@ def test_a_model_without_anything_to_take_has_a_count_too(inputs: tuple[TensorSp
     assert synthetic_count(ModelInterface((Signature(None, inputs, ()),))) == 300
 
 
+@pytest.mark.parametrize("shape", [(0, 6), (1, 0), (1, 0, 16, 3), (1, 16, 16, 0)])
+def test_inputs_without_elements(shape: tuple[int, ...]):
+    wanted = TensorSpec("x", 0, shape, shape, np.dtype(np.float32), 0.0, 0)
+    assert make(wanted, count=3).shape == (3, *shape)
+
+
 def test_text_cannot_be_made_up():
     with pytest.raises(DataError, match=r"'word' takes text.*give data"):
         make(spec((1, 1), np.bytes_, name="word"))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixture_models import FOLDER
-from operators import convolution
+from operators import convolution, dense_of_a_constant
 
 from tflite_cluster.calibration.load import load_samples
 from tflite_cluster.calibration.samples import Samples
@@ -298,6 +298,17 @@ def test_weights_close_to_what_they_were_make_little_at_risk_enough_on_made_up_i
     assert holds(0.39, careful + 0.1)
     assert not holds(0.41, careful + 0.1)
     assert not holds(0.39, careful - 0.1)
+
+
+def test_a_model_without_inputs_can_be_searched(process: InterpreterProcess, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(dense_of_a_constant())
+    model = open_model(path)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        bench = bench_of(process, path, copy, model)
+        found = search(bench, lambda point: point.quality.sqnr > 20)
+    assert bench.observer.count == 1
+    assert found.chosen is not None
 
 
 def test_feedback_between_rows_lowers_the_error_of_the_output(process: InterpreterProcess, tmp_path: Path) -> None:

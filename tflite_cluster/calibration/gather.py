@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
+from ..interpreter.worker import batch_length
 from ..model.layers import Layer
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
@@ -121,7 +122,7 @@ class Observer:
                     parts = self.process.call(work, *paths, key, batch, meetings, _MOST_PLACES, [done], self.threads)
                     for moments, part in zip(sums, parts, strict=True):
                         moments.add(part)
-                    done += len(next(iter(batch.values())))
+                    done += batch_length(batch)
                     progress(done, self.count)
             except InterpreterFailure:
                 continue  # this signature's layers stay without

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..interpreter.runtime import Kernels, OpenModel
-from ..interpreter.worker import open_model
+from ..interpreter.worker import batch_length, open_model
 from ..model.layers import Kind, Recurrence
 from ..model.options import Window
 
@@ -156,7 +156,7 @@ def collect(
     """
     model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
     sums = [Moments.empty(meeting.parts, meeting.columns) for meeting in meetings]
-    for sample in range(len(next(iter(batch.values())))):
+    for sample in range(batch_length(batch)):
         for moments, x in zip(sums, _met(model, key, batch, sample, meetings, most, seed), strict=True):
             moments.count_in(x)
     return sums
@@ -175,7 +175,7 @@ def collect_drift(
     """The same for a clustered copy beside its original, at the same places of both."""
     models = [open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True) for path in (original, copy)]
     sums = [DriftedMoments.empty(meeting.parts, meeting.columns) for meeting in meetings]
-    for sample in range(len(next(iter(batch.values())))):
+    for sample in range(batch_length(batch)):
         before, after = (list(_met(model, key, batch, sample, meetings, most, seed)) for model in models)
         for moments, x, drifted in zip(sums, before, after, strict=True):
             moments.count_in(drifted)
@@ -212,7 +212,7 @@ def observe(
     """The probed tensors of each sample, flat: [sample][probe] -> (elements,). Runs in the interpreter's process."""
     model = open_model(path, kernels, threads, preserve_all_tensors=True)
     found: list[list[Floats]] = []
-    for sample in range(len(next(iter(batch.values())))):
+    for sample in range(batch_length(batch)):
         model.run(key, {name: values[sample] for name, values in batch.items()})
         found.append([probe.read(model).reshape(-1) for probe in probes])
     return found

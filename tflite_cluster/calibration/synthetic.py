@@ -87,6 +87,7 @@ def synthetic_samples(signature: Signature, hints: Mapping[str, InputHint], coun
     for the first and 16 for others. Raises DataError for an input that takes text.
     """
     inputs: dict[str, InputSamples] = {}
+    count = count if signature.inputs else 1
     for spec in signature.inputs:
         generator = np.random.default_rng([seed, zlib.crc32(spec.name.encode())])
         shape = _concrete_shape(spec)
@@ -138,6 +139,8 @@ def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> Reals:
 
 def _correlated(shape: tuple[int, ...], generator: np.random.Generator) -> Reals:
     """Noise of mean 0 and variance 1 (about), correlated along the axes that look like space or time."""
+    if 0 in shape:
+        return np.zeros(shape)
     if len(shape) >= 3 and shape[-1] <= _MOST_CHANNELS and min(shape[:-1]) >= _SMALLEST_SIDE:
         return _image(shape[:-1], shape[-1], generator)
     if len(shape) == 3 and shape[0] <= _MOST_CHANNELS and min(shape[1:]) >= _SMALLEST_SIDE:

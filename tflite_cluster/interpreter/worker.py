@@ -36,9 +36,15 @@ def run(
     raw (still quantised) array per sample, whose shapes may differ.
     """
     model = open_model(path, kernels, threads)
-    count = len(next(iter(batch.values()))) if batch else 1
-    results = [model.run(key, {name: values[i, ...] for name, values in batch.items()}) for i in range(count)]
+    results = [
+        model.run(key, {name: values[i, ...] for name, values in batch.items()}) for i in range(batch_length(batch))
+    ]
     return {name: [result[name] for result in results] for name in results[0]} if results else {}
+
+
+def batch_length(batch: Mapping[str, npt.NDArray[Any]]) -> int:
+    """How many samples a batch holds: one where there are no inputs."""
+    return len(next(iter(batch.values()))) if batch else 1
 
 
 def open_model(path: Path, kernels: Kernels, threads: int, *, preserve_all_tensors: bool = False) -> OpenModel:

@@ -105,5 +105,9 @@ def test_tensors_that_are_written_twice_are_not_known() -> None:
     assert kept(("NEG", (9,), 0), ("TANH", (0,), 1), ends=(1,)) == 0
 
 
+def test_operators_without_operands_do_no_harm() -> None:
+    assert kept(("TANH", (0,), 1), ("DEQUANTIZE", (), 3), ("NEG", (), 4), ends=(1, 4)) == 1
+
+
 def test_what_ends_nowhere_is_not_reached() -> None:
     assert kept(("TANH", (0,), 1), ("TANH", (8,), 2), ends=(2,)) == 0

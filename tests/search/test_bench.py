@@ -102,7 +102,7 @@ def test_a_price_leaves_about_the_sqnr_it_is_made_for(bench: Bench) -> None:
 
 
 def test_a_search_ends_on_what_it_chose(bench: Bench) -> None:
-    least = 60 if bench.floor.sqnr > 100 else 15
+    least = 60 if bench.floor.sqnr > 100 else 15  # below, all tensors of the digits are at the floor under their SQNR
     found = search(bench, lambda point: point.quality.sqnr >= least)
     assert found.chosen is not None
     assert found.chosen.quality.sqnr >= least

@@ -102,9 +102,11 @@ def _later(graph: Subgraph, wanted: Collection[int]) -> set[int]:
 def _stored(model: Model, graph: Subgraph) -> dict[int, int]:
     """By the dequantised form of a constant, its stored one: kernels that read that do not fill in the other."""
     return {
-        operator.outputs[0]: operator.inputs[0]
+        output: source
         for operator in graph.operators
-        if operator.name == "DEQUANTIZE" and model.buffers[graph.tensors[operator.inputs[0]].buffer].size
+        if operator.name == "DEQUANTIZE"
+        for source, output in zip(operator.inputs, operator.outputs, strict=False)  # a crafted file may have none
+        if source >= 0 and model.buffers[graph.tensors[source].buffer].size
     }
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import tflite
-
+from ..model.options import options_of
 from ..model.read import Model, Operator, Subgraph
 from ..model.storage import STORAGES
 from .synthetic import Hints, InputHint
@@ -66,12 +65,8 @@ def _table_rows(subgraph: Subgraph, operator: Operator, operand: int) -> int:
 
 def _axis(operator: Operator) -> int:
     """The axis that a GATHER takes slices along; a negative one counts from the end."""
-    table = operator.table.BuiltinOptions()
-    if table is None or operator.table.BuiltinOptionsType() != tflite.BuiltinOptions.GatherOptions:
-        return 0
-    options = tflite.GatherOptions()
-    options.Init(table.Bytes, table.Pos)
-    return int(options.Axis())
+    options = options_of(operator)
+    return 0 if options is None else int(options.Axis())
 
 
 def _quantised_range(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:

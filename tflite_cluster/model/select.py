@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import tflite
 
 from ..errors import ModelError
+from .options import options_of
 from .read import Model, Operator, Tensor
 from .storage import STORAGES, Storage
 from .verify import Span
@@ -234,12 +234,8 @@ def is_basic_lstm(operator: Operator) -> bool:
 
 def is_adjoint(operator: Operator, operand: int) -> bool:
     """Whether a BATCH_MATMUL takes that operand with its last two axes changed round."""
-    table = operator.table.BuiltinOptions()
-    if table is None or operator.table.BuiltinOptionsType() != tflite.BuiltinOptions.BatchMatMulOptions:
-        return False
-    options = tflite.BatchMatMulOptions()
-    options.Init(table.Bytes, table.Pos)
-    return bool(options.AdjX() if operand == 0 else options.AdjY())
+    options = options_of(operator)
+    return options is not None and bool(options.AdjX() if operand == 0 else options.AdjY())
 
 
 def _other_role(operator: Operator, operand: int) -> str:

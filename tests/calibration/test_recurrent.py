@@ -257,9 +257,9 @@ class Recorder(Observer):
 
     asked: list[list[Layer]] = field(default_factory=list)
 
-    def drift(self, copy: Path, layers: Mapping[int, Layer]) -> dict[int, DriftedMoments]:
+    def drift(self, copy: Path, layers: Mapping[int, Layer], most: int) -> dict[int, DriftedMoments]:
         self.asked.append(list(layers.values()))
-        return super().drift(copy, layers)
+        return super().drift(copy, layers, most)
 
 
 def test_gates_that_meet_the_same_tensor_follow_its_drift_together(bench: Bench) -> None:

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from tflite_cluster import cluster
+from tflite_cluster.model.fields import target_at
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.biases import exact_biases, float16_bias, is_exact
-from tflite_cluster.model.storing.references import target_at
 from tflite_cluster.model.storing.storable import storable
 
 CONVOLUTION = FOLDER / "conv_2d_float16.tflite"

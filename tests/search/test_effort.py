@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from fixture_models import FOLDER
 
-from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.search.effort import Effort
@@ -13,8 +12,7 @@ from tflite_cluster.search.effort import Effort
 
 def effort(name: str) -> Effort:
     model = open_model(FOLDER / f"{name}.tflite")
-    pairs = ((weight, find_layer(model, weight)) for weight in select(model)[0])
-    return Effort.of(model, [(weight, layer) for weight, layer in pairs if layer is not None])
+    return Effort.of(model, select(model)[0])
 
 
 def test_a_run_takes_what_its_weights_take_at_all_places() -> None:
@@ -29,10 +27,25 @@ def test_int16_activations_have_slow_kernels() -> None:
     assert effort("conv_2d_float32").per_run < 10 * multiplications < effort("conv_2d_int16x8").per_run
 
 
+def test_weights_of_which_only_some_are_stored_are_multiplied_all_the_same() -> None:
+    multiplications = 40 * 64
+    operators = len(open_model(FOLDER / "sparse_densify_float32.tflite").subgraphs[0].operators)
+    assert effort("sparse_densify_float32").per_run == operators * 100_000 + multiplications
+
+
+def test_models_that_are_opened_for_every_run_are_dear() -> None:
+    assert effort("resource_variable_float32").per_run > 10 * effort("batch_matmul_float32").per_run
+
+
 @pytest.mark.parametrize("per_run", [1, 10**6, 10**9, 10**15])
 def test_dear_models_get_fewer_samples_but_some(per_run: int) -> None:
     cheap, dear = Effort(per_run), Effort(10 * per_run)
     assert 8 <= dear.sensitivity_samples(30) <= cheap.sensitivity_samples(30) <= 200
     assert 16 <= dear.gradient_samples <= cheap.gradient_samples <= 160
     assert 300 <= dear.samples <= cheap.samples <= 1000
-    assert cheap.allows_passes(10, 100) or not dear.allows_passes(10, 100)
+    assert 0 <= dear.pass_samples(10) <= cheap.pass_samples(10) <= 400
+
+
+def test_layers_are_clustered_in_order_on_enough_samples_or_not_at_all() -> None:
+    counts = [Effort(per_run).pass_samples(10) for per_run in (10**6, 10**8, 150_000_000, 10**9)]
+    assert counts == [400, 400, 266, 0]

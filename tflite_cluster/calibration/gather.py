@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,6 +15,7 @@ from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.worker import batch_length
 from ..model.layers import Layer
+from ..model.prefix import prefix
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
 from .gradients import End, collect_gradients
@@ -57,9 +59,15 @@ class Observer:
         """
         return self._gather(layers, Moments, collect, [self.original], progress)
 
-    def drift(self, copy: Path, layers: Mapping[int, Layer]) -> dict[int, DriftedMoments]:
-        """The same for a clustered copy beside the original."""
-        return self._gather(layers, DriftedMoments, collect_drift, [self.original, copy], lambda _done, _total: None)
+    def drift(self, copy: Path, layers: Mapping[int, Layer], most: int) -> dict[int, DriftedMoments]:
+        """The same for a clustered copy beside the original, of layers that all meet the same tensor.
+
+        From `most` samples of each signature.
+        """
+        layer = next(iter(layers.values()))
+        edits = prefix(self.model, self.model.subgraphs[layer.operator.subgraph].tensors[layer.input])
+        fewer = replace(self, chosen={key: indices[:most] for key, indices in self.chosen.items()})
+        return fewer._gather(layers, DriftedMoments, partial(collect_drift, edits), [self.original, copy], _say_nothing)
 
     def gradients(
         self, layers: Mapping[int, Layer], ends: Mapping[str | None, Sequence[End]], most: int
@@ -128,6 +136,10 @@ class Observer:
                 continue  # this signature's layers stay without
             found.update((number, moments) for number, moments in zip(numbers, sums, strict=True) if moments.count)
         return found
+
+
+def _say_nothing(_done: int, _total: int) -> None:
+    """Progress of what takes no time worth telling."""
 
 
 def batches(samples: Samples, indices: npt.NDArray[np.intp]) -> Iterator[dict[str, npt.NDArray[Any]]]:

@@ -163,6 +163,7 @@ def collect(
 
 
 def collect_drift(
+    edits: Mapping[int, bytes],
     original: Path,
     copy: Path,
     key: str | None,
@@ -172,8 +173,14 @@ def collect_drift(
     seed: Sequence[int],
     threads: int,
 ) -> list[DriftedMoments]:
-    """The same for a clustered copy beside its original, at the same places of both."""
-    models = [open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True) for path in (original, copy)]
+    """The same for a clustered copy beside its original, at the same places of both.
+
+    edits: what to put where in both files, so that no more of them is run than has to be.
+    """
+    models = [
+        open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=not edits, edits=edits)
+        for path in (original, copy)
+    ]
     sums = [DriftedMoments.empty(meeting.parts, meeting.columns) for meeting in meetings]
     for sample in range(batch_length(batch)):
         before, after = (list(_met(model, key, batch, sample, meetings, most, seed)) for model in models)

@@ -71,8 +71,18 @@ class OpenModel:
     overwritten, and asking for them gives wrong numbers.
     """
 
-    def __init__(self, path: Path, kernels: Kernels, threads: int, *, preserve_all_tensors: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        kernels: Kernels,
+        threads: int,
+        *,
+        preserve_all_tensors: bool = False,
+        edits: Mapping[int, bytes] | None = None,
+    ) -> None:
+        """edits: bytes to put at places of the file's content, in memory."""
         self._path = path
+        self._edits = edits or {}
         self._kernels = kernels
         self._threads = threads
         self._preserve = preserve_all_tensors
@@ -83,7 +93,15 @@ class OpenModel:
         self._runners: dict[str, _Runner] = {}
         self._shapes: list[tuple[int, ...]] | None = None
         self._has_run = False
-        self._interpreter = _open_interpreter(self._path, self._kernels, self._threads, self._preserve)
+        self._interpreter = _open_interpreter(self._source(), self._kernels, self._threads, self._preserve)
+
+    def _source(self) -> dict[str, Any]:
+        if not self._edits:
+            return {"model_path": str(self._path)}
+        content = bytearray(self._path.read_bytes())
+        for position, edit in self._edits.items():
+            content[position : position + len(edit)] = edit
+        return {"model_content": bytes(content)}
 
     def _find_resources(self) -> bool:
         """Whether any subgraph handles resource variables, which LiteRT shows as tensors of Python objects."""
@@ -174,11 +192,13 @@ def _names(tensors: list[dict[str, Any]]) -> list[str]:
     return distinct_names([str(details["name"]) for details in tensors])
 
 
-def _open_interpreter(path: Path, kernels: Kernels, threads: int, preserve_all_tensors: bool) -> _Interpreter:
+def _open_interpreter(
+    source: dict[str, Any], kernels: Kernels, threads: int, preserve_all_tensors: bool
+) -> _Interpreter:
     module = runtime_module()
     with _refusals_as_failures():
         interpreter = module.Interpreter(
-            model_path=str(path),
+            **source,
             num_threads=threads,
             experimental_op_resolver_type=module.OpResolverType[kernels.value],
             experimental_preserve_all_tensors=preserve_all_tensors,

@@ -47,9 +47,16 @@ def batch_length(batch: Mapping[str, npt.NDArray[Any]]) -> int:
     return len(next(iter(batch.values()))) if batch else 1
 
 
-def open_model(path: Path, kernels: Kernels, threads: int, *, preserve_all_tensors: bool = False) -> OpenModel:
+def open_model(
+    path: Path,
+    kernels: Kernels,
+    threads: int,
+    *,
+    preserve_all_tensors: bool = False,
+    edits: Mapping[int, bytes] | None = None,
+) -> OpenModel:
     """Open a model, or give the one already open: the last few stay open until their file changes."""
-    place = (path.resolve(), kernels, threads, preserve_all_tensors)
+    place = (path.resolve(), kernels, threads, preserve_all_tensors, frozenset((edits or {}).items()))
     try:
         status = path.stat()
     except OSError as error:
@@ -58,7 +65,8 @@ def open_model(path: Path, kernels: Kernels, threads: int, *, preserve_all_tenso
     entry = _open_models.pop(place, None)
     if entry is None or entry.version != version:
         entry = None  # closes an outdated model before the next is opened: there may not be room for both
-        entry = _Entry(version, OpenModel(path, kernels, threads, preserve_all_tensors=preserve_all_tensors))
+        model = OpenModel(path, kernels, threads, preserve_all_tensors=preserve_all_tensors, edits=edits)
+        entry = _Entry(version, model)
     _open_models[place] = entry
     _close_oldest()
     return entry.model
@@ -74,7 +82,7 @@ class _Entry:
         return self.version[2]
 
 
-_open_models: OrderedDict[tuple[Path, Kernels, int, bool], _Entry] = OrderedDict()
+_open_models: OrderedDict[tuple[Path, Kernels, int, bool, frozenset[tuple[int, bytes]]], _Entry] = OrderedDict()
 
 
 def _close_oldest() -> None:

@@ -220,6 +220,9 @@ _BUILDERS: Final = {
     **dict.fromkeys(_CELLS, _recurrent),
 }
 
+MATRIX_OPERATORS: Final = frozenset(_BUILDERS)
+"""Operators that multiply each of their outputs' channels out of all that they are given at a place."""
+
 BIAS_OPERANDS: Final = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2}
 """Which operand is the bias, of operators for which one may make up for mean errors."""
 

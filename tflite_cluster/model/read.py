@@ -35,6 +35,9 @@ OPERATORS: Final = _names(tflite.BuiltinOperator)
 MAX_RANK: Final = 64
 """Dimensions of a tensor at most: the interpreter knows eight, and the product of very many takes forever."""
 
+CONTROL_DEPENDENCIES: Final = "model_control_dependencies"
+"""Name of the metadata that fix the order of operators by their numbers."""
+
 
 @dataclass(frozen=True)
 class Quantization:

@@ -64,6 +64,16 @@ class Bench:
         """Whether all samples are made up."""
         return self.trust is SYNTHETIC
 
+    @property
+    def observed(self) -> int:
+        """How many layers errors can be fed back in."""
+        return sum(job.matrix.feedback is not None for job in self.jobs.values())
+
+    @property
+    def pass_samples(self) -> int:
+        """Samples to cluster those one after the other on; 0 where that would take too long."""
+        return min(self.effort.pass_samples(self.observed), self.observer.count)
+
     def restore(self) -> None:
         """Put the copy back to what it was."""
         for job in self.jobs.values():
@@ -103,7 +113,7 @@ def calibrate(
     cannot be run on the samples.
     """
     layers = {number: layer for number, weight in weights.items() if (layer := find_layer(model, weight))}
-    effort = Effort.of(model, [(weights[number], layer) for number, layer in layers.items()])
+    effort = Effort.of(model, weights.values())
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
     judge = Judge(process, model, original, samples, split.everything, split.aside, threads)

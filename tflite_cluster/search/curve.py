@@ -38,11 +38,12 @@ class Curve:
         Each layer sees what those before it made of its inputs, and makes up for it.
         """
         bench, priced = self.bench, self._all_at_once(multiplier)
+        samples = bench.pass_samples
         for layers in _in_order(bench.jobs):
             bench.copy.flush()
-            drifts = bench.observer.drift(bench.copy.path, layers)
+            drifts = bench.observer.drift(bench.copy.path, layers, samples)
             plain = [bench.jobs[number] for number in drifts]
-            jobs = bench.clusterer.follow(plain, drifts.values(), bench.observer.count, bench.trust)
+            jobs = bench.clusterer.follow(plain, drifts.values(), samples, bench.trust)
             prices = [self.prices[number] * multiplier for number in drifts]
             priced.update(zip(drifts, bench.clusterer.apply_all(jobs, prices), strict=True))
         return self._judged(multiplier, priced, in_order=True)

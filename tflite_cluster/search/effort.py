@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from ..model.layers import Layer
+from ..model.layers import MATRIX_OPERATORS
 from ..model.read import Model
-from ..model.select import Weight
+from ..model.select import User, Weight
 
 _PER_OPERATOR: Final = 100_000
 """Multiplications that starting an operator is worth."""
+
+_PER_OPERATOR_OPENED: Final = 3_000_000
+"""The same where the model is opened anew for every run, as one with resource variables is."""
 
 _WITH_INT16: Final = 30
 """Multiplications of others that one with int16 activations takes as long as: there are no fast kernels for them."""
@@ -24,6 +27,7 @@ _FOR_GRADIENTS: Final = 40e9
 """Multiplications that each of these may take in all."""
 
 _SAMPLES: Final = 300, 1000
+_PASS_SAMPLES: Final = 200, 400
 _SENSITIVITY_SAMPLES: Final = 8, 200
 _GRADIENT_SAMPLES: Final = 16, 160
 
@@ -35,10 +39,12 @@ class Effort:
     per_run: int
 
     @classmethod
-    def of(cls, model: Model, weights: Iterable[tuple[Weight, Layer]]) -> Effort:
+    def of(cls, model: Model, weights: Iterable[Weight]) -> Effort:
         """Count the multiplications of all weights, and something for every operator."""
         operators = sum(len(subgraph.operators) for subgraph in model.subgraphs)
-        return cls(operators * _PER_OPERATOR + sum(_multiplications(model, *pair) for pair in weights))
+        is_opened = any(tensor.type == "RESOURCE" for tensor in model.tensors)
+        each = _PER_OPERATOR_OPENED if is_opened else _PER_OPERATOR
+        return cls(operators * each + sum(_multiplications(model, weight) for weight in weights))
 
     @property
     def samples(self) -> int:
@@ -54,25 +60,28 @@ class Effort:
         """Samples of each signature whose gradients are brought back."""
         return _within(_GRADIENT_SAMPLES, _FOR_GRADIENTS / self.per_run)
 
-    def allows_passes(self, layers: int, samples: int) -> bool:
-        """Whether layers can be clustered one after the other, for each of which two models are run on all samples.
+    def pass_samples(self, layers: int) -> int:
+        """Samples to cluster layers in order on, for each of which half of two models is run; 0 if too few can be.
 
         Some of the layers would not do: they make up for little, and for that mostly on the samples seen.
         """
-        return 2 * layers * samples * self.per_run <= _FOR_PASS
+        samples = _FOR_PASS / self.per_run / max(layers, 1)
+        return _within(_PASS_SAMPLES, samples) if samples >= _PASS_SAMPLES[0] else 0
 
 
-def _multiplications(model: Model, weight: Weight, layer: Layer) -> int:
-    kind = model.subgraphs[layer.operator.subgraph].tensors[layer.input].type
-    return weight.count * _places(model, layer) * (_WITH_INT16 if kind == "INT16" else 1)
+def _multiplications(model: Model, weight: Weight) -> int:
+    """Of each element by all that one run gives it."""
+    users = [user for user in weight.users if user.operator.name in MATRIX_OPERATORS and user.operator.outputs]
+    return prod(weight.tensor.shape) * sum(_places(model, user) for user in users)
 
 
-def _places(model: Model, layer: Layer) -> int:
-    """How often one run uses each element of the weight."""
-    tensors = model.subgraphs[layer.operator.subgraph].tensors
-    if layer.kind == "pixels":
-        return max(prod(map(abs, tensors[layer.input].shape)) // layer.columns, 1)
-    return prod(map(abs, tensors[layer.output].shape[:-1]))
+def _places(model: Model, user: User) -> int:
+    """How many rows of multiplications one run takes, in those that run in the same time with fast kernels."""
+    operator = user.operator
+    tensors = model.subgraphs[operator.subgraph].tensors
+    output = tensors[operator.outputs[0]]
+    shape = tensors[operator.inputs[2]].shape if operator.name == "TRANSPOSE_CONV" else output.shape
+    return prod(map(abs, shape[:-1])) * (_WITH_INT16 if output.type == "INT16" else 1)
 
 
 def _within(limits: tuple[int, int], value: float) -> int:

@@ -60,11 +60,7 @@ def repeat(bench: Bench, prices: dict[int, float], in_order: bool) -> Search:
     """Do again what a search chose: prices by the number of each weight of the bench."""
     curve = Curve(bench, prices)
     point = curve.visit_in_order(1.0) if in_order else curve.visit(1.0)
-    return Search((point,), point, bench.floor, _observed(bench), {}, prices)
-
-
-def _observed(bench: Bench) -> int:
-    return sum(job.matrix.feedback is not None for job in bench.jobs.values())
+    return Search((point,), point, bench.floor, bench.observed, {}, prices)
 
 
 def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
@@ -81,7 +77,7 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
         points=tuple(curve.points),
         chosen=chosen,
         floor=bench.floor,
-        observed=_observed(bench),
+        observed=bench.observed,
         sensitivities=dict(zip(bench.jobs, found.tolist(), strict=True)),
         prices={number: price * last.multiplier for number, price in curve.prices.items()},
     )
@@ -126,6 +122,5 @@ def _in_order(curve: Curve, best: Point, factors: Sequence[float], is_good: Call
 
 def _allows_passes(bench: Bench) -> bool:
     """Whether clustering the layers in order takes neither too long nor too much memory."""
-    observed = _observed(bench)
     heavy = sum(job.weight.span.size for job in bench.jobs.values()) > _HEAVIEST
-    return observed > 1 and not heavy and bench.effort.allows_passes(observed, bench.observer.count)
+    return bench.observed > 1 and not heavy and bench.pass_samples > 0

@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
+from ..fields import has_unknown_fields, root, tables_of, target_at
 from ..layers import BIAS_OPERANDS
 from ..read import Model, Tensor
 from ..select import User, Weight
 from ..verify import Span
-from .references import has_unknown_fields, root, tables_of, target_at
 from .store import Stored
 
 _BIASES: Final = BIAS_OPERANDS | {"TRANSPOSE_CONV": 3}

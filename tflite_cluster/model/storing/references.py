@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,16 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ModelError
+from ..fields import KNOWN_SLOTS, follow, present
 from ..layout import ROOT, TABLES, UNIONS
 
 _I32 = struct.Struct("<i").unpack_from
 _U32 = struct.Struct("<I").unpack_from
 _U16 = struct.Struct("<H").unpack_from
 
-_SLOTS: Final = {
-    name: {slot for field in fields for slot in range(field.slot - (field.kind == "union"), field.slot + 1)}
-    for name, fields in TABLES.items()
-}
 _UNKNOWN: Final = ""
 """Name of a table whose fields are not known."""
 
@@ -44,52 +40,9 @@ class References:
     doubtful: npt.NDArray[np.int64]
 
 
-def root(data: memoryview) -> int:
-    """Where the root table stands."""
-    return int(_U32(data, 0)[0])
-
-
-def field_at(data: memoryview, table: str, position: int, name: str) -> int | None:
-    """Where the field of a table stands, None where it is absent."""
-    slot = next(field.slot for field in TABLES[table] if field.name == name)
-    return dict(_present(data, position)).get(slot)
-
-
-def target_at(data: memoryview, table: str, position: int, name: str) -> int | None:
-    """Where the field of a table leads to, None where it is absent."""
-    place = field_at(data, table, position, name)
-    return None if place is None else follow(data, place)
-
-
-def follow(data: memoryview, place: int) -> int:
-    """What the reference at a place leads to."""
-    return place + int(_U32(data, place)[0])
-
-
-def tables_of(data: memoryview, vector: int | None) -> list[int]:
-    """Where the tables of a vector stand."""
-    if vector is None:
-        return []
-    return [follow(data, vector + 4 + 4 * index) for index in range(_U32(data, vector)[0])]
-
-
-def has_unknown_fields(data: memoryview, table: str, position: int) -> bool:
-    """Whether a table has fields that the schema here does not list."""
-    return any(slot not in _SLOTS[table] for slot, _ in _present(data, position))
-
-
 def find_references(data: memoryview) -> References:
     """All references of a file that `verify` has found safe to walk; raises ModelError where its walk did not reach."""
     return _Search(data).run()
-
-
-def _present(data: memoryview, position: int) -> Iterator[tuple[int, int]]:
-    """(slot, place) of the fields that a table has."""
-    vtable = position - _I32(data, position)[0]
-    for slot in range((_U16(data, vtable)[0] - 4) // 2):
-        offset = _U16(data, vtable + 4 + 2 * slot)[0]
-        if offset:
-            yield slot, position + offset
 
 
 _LEAST_FIELDS: Final = 1 << 16
@@ -118,8 +71,8 @@ class _Search:
                 raise ModelError("damaged: the options of an operator reach outside the file")
             self.vtables.extend((position, position - _I32(self.data, position)[0]))
             self._spend(position)
-            for slot, place in _present(self.data, position):
-                if name == _UNKNOWN or slot not in _SLOTS[name]:
+            for slot, place in present(self.data, position):
+                if name == _UNKNOWN or slot not in KNOWN_SLOTS[name]:
                     self._doubt(place)
             if name != _UNKNOWN:
                 self._known(name, position)
@@ -139,7 +92,7 @@ class _Search:
             raise ModelError("damaged: its tables have more fields than there is room for")
 
     def _known(self, name: str, position: int) -> None:
-        places = dict(_present(self.data, position))
+        places = dict(present(self.data, position))
         for field in TABLES[name]:
             place = places.get(field.slot)
             if place is None or field.kind == "scalar":

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..read import Model, Tensor
+from ..fields import has_unknown_fields, root, tables_of, target_at
+from ..read import CONTROL_DEPENDENCIES, Model, Tensor
 from ..select import User, Weight, is_adjoint
 from .biases import float16_bias, is_exact
-from .references import has_unknown_fields, root, tables_of, target_at
 
 _METADATA: Final = {
-    "model_control_dependencies": "its metadata fix the order of its operators by number",
+    CONTROL_DEPENDENCIES: "its metadata fix the order of its operators by number",
     "OfflineMemoryAllocation": "its metadata say where in memory each tensor belongs",
 }
 _COMPILED: Final = "DISPATCH_OP"

@@ -22,11 +22,12 @@ import numpy.typing as npt
 import tflite
 
 from ...errors import ModelError
+from ..fields import field_at, root, tables_of, target_at
 from ..read import Model, Tensor
 from ..select import Weight
 from ..verify import Span
 from .archive import archive_edits
-from .references import field_at, find_references, root, tables_of, target_at
+from .references import find_references
 from .splice import Splice, Splicing
 from .tables import DEQUANTIZE, NewTable, dequantize, dequantize_code, int8_tensor
 

@@ -178,7 +178,7 @@ def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: b
     """Where 255 steps from the largest to the smallest are too coarse for what a bit may cost."""
     model = open_model(source)
     weight = max(select(model)[0], key=lambda weight: weight.span.size)
-    job = make_job(model, weight, None, None, 0, SYNTHETIC, stored=True)
+    job = make_job(model, weight, (), None, 0, SYNTHETIC, stored=True)
     with PatchedCopy(model, source.with_name("out.tflite")) as copy:
         Clusterer(model, copy, threads=1).apply_all([job], [price_at_sqnr(job, sqnr)])
         assert (weight.span in copy.stored) is as_codes

@@ -16,7 +16,7 @@ from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
-from tflite_cluster.model.layers import Layer, find_layer, real_bias, real_rows
+from tflite_cluster.model.layers import Layer, find_layer, find_layers, real_bias, real_rows
 from tflite_cluster.model.options import Window
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
@@ -307,7 +307,9 @@ def gathered(process: InterpreterProcess, name: str, count: int = 6) -> tuple[di
     chosen = {key: np.arange(each.count) for key, each in samples.items()}
     told: list[tuple[int, int]] = []
     observer = Observer(process, model, path, samples, chosen, 1)
-    moments = observer.moments(layers, lambda done, total: told.append((done, total)))
+    moments = observer.moments(
+        {number: [layer] for number, layer in layers.items()}, lambda done, total: told.append((done, total))
+    )
     assert not told or told[-1][0] == told[-1][1]
     return layers, moments
 
@@ -318,6 +320,23 @@ def test_moments_of_every_layer_that_runs(process: InterpreterProcess) -> None:
     assert moments.keys() == layers.keys()
     assert all(each.count >= 6 for each in moments.values())
     assert all(np.all(np.linalg.eigvalsh(each.hessian) > -1e-4) for each in moments.values())
+
+
+@pytest.mark.parametrize("name", ["gru_unrolled_float32", "shared_buffer_float32", "two_signatures_float32"])
+def test_moments_of_a_weight_are_those_of_all_its_uses(process: InterpreterProcess, name: str) -> None:
+    path = FOLDER / f"{name}.tflite"
+    model = open_model(path)
+    uses = {number: find_layers(model, weight) for number, weight in enumerate(select(model)[0])}
+    samples = gather_samples(process.call(describe, path), None, {}, 6, 0)
+    observer = Observer(process, model, path, samples, {key: np.arange(each.count) for key, each in samples.items()}, 1)
+    moments = observer.moments(uses, lambda _done, _total: None)
+    shared = [number for number, layers in uses.items() if len(layers) > 1]
+    assert shared
+    for number in shared:
+        apart = [observer.moments({0: [layer]}, lambda _done, _total: None)[0] for layer in uses[number]]
+        assert moments[number].count == sum(each.count for each in apart)
+        np.testing.assert_allclose(moments[number].second, sum(each.second for each in apart), rtol=1e-5)
+        np.testing.assert_allclose(moments[number].first, sum(each.first for each in apart), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["while_body_float32", "if_branches_float32", "gru_while_float32"])

@@ -241,7 +241,7 @@ def test_feedback_lowers_the_error_of_the_output(bench: Bench) -> None:
 
 def test_feedback_lowers_the_error_that_recurrent_matrices_make_in_what_they_meet(bench: Bench) -> None:
     layers = {number: layer for number, job in bench.jobs.items() if (layer := job.layer) and layer.kind == "steps"}
-    moments = bench.observer.moments(layers, lambda _done, _total: None)
+    moments = bench.observer.moments({number: [layer] for number, layer in layers.items()}, lambda _done, _total: None)
     assert moments.keys() == layers.keys() != set()
     for number, each in moments.items():
         job = replace(bench.jobs[number], clusters=8)

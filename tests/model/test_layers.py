@@ -10,7 +10,16 @@ from crafting import Table, craft
 from fixture_models import FOLDER, MODELS
 from operators import batch_matmul, convolution, dense, depthwise
 
-from tflite_cluster.model.layers import Layer, Recurrence, as_flat, as_rows, find_layer, real_bias, real_rows
+from tflite_cluster.model.layers import (
+    Layer,
+    Recurrence,
+    as_flat,
+    as_rows,
+    find_layer,
+    find_layers,
+    real_bias,
+    real_rows,
+)
 from tflite_cluster.model.options import Window
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Groups, Weight, select
@@ -122,6 +131,30 @@ def test_every_layer_takes_its_input_and_gives_its_output(path: Path) -> None:
 def test_what_cannot_be_observed_is_no_layer(name: str) -> None:
     model = open_model(FOLDER / f"{name}.tflite")
     assert [find_layer(model, weight) for weight in select(model)[0]] == [None] * len(select(model)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "uses"),
+    [
+        ("conv_2d_float32", [1]),
+        ("gru_unrolled_float32", [6, 5]),  # a matrix at each time step, of which the first begins with nothing
+        ("shared_buffer_float32", [2]),
+        ("two_signatures_float32", [1, 2]),
+        ("tied_embedding_float32", [0]),  # rows are looked up as well
+        ("gather_float32", [0]),
+        ("sparse_float32", [0]),
+    ],
+)
+def test_all_uses_of_a_weight(name: str, uses: list[int]) -> None:
+    model = open_model(FOLDER / f"{name}.tflite")
+    weights = select(model)[0]
+    found = [find_layers(model, weight) for weight in weights]
+    assert sorted(map(len, found)) == sorted(uses)
+    for weight, layers in zip(weights, found, strict=True):
+        assert find_layer(model, weight) == (layers[0] if len(layers) == 1 else None)
+        for layer, user in zip(layers, weight.users, strict=bool(layers)):
+            assert layer.operator == user.operator
+            assert layer.bias is None or len(layers) == 1
 
 
 FORWARD, BACKWARD = Recurrence(1, False, 0), Recurrence(1, True, 0)

@@ -203,6 +203,21 @@ def test_few_samples_are_enough_to_split(process: InterpreterProcess, count: int
         assert all(len(indices) for indices in part.values())
 
 
+def test_feedback_helps_weights_that_are_used_several_times(process: InterpreterProcess, tmp_path: Path) -> None:
+    path = FOLDER / "gru_unrolled_float32.tflite"
+    model = open_model(path)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        bench = bench_of(process, path, copy, model)
+        shared = [job for job in bench.jobs.values() if len(job.weight.users) > 1]
+        assert len(shared) == 2
+        assert all(job.layer is None and job.matrix.feedback is not None for job in shared)
+        contrasts = []
+        for jobs in ([replace(job, matrix=replace(job.matrix, feedback=None)) for job in shared], shared):
+            bench.clusterer.apply_count([replace(job, clusters=8) for job in jobs])
+            contrasts.append(measure(bench).contrast)
+        assert contrasts[1] > contrasts[0] + 0.5
+
+
 def test_a_bias_is_shifted_by_real_values() -> None:
     for name, kind in (("conv_2d_float32", "<f4"), ("conv_2d_int8", "<i4"), ("conv_2d_int16x8", "<i8")):
         model = open_model(FOLDER / f"{name}.tflite")

@@ -52,12 +52,13 @@ class Observer:
         """How many samples are run."""
         return sum(len(indices) for indices in self.chosen.values())
 
-    def moments(self, layers: Mapping[int, Layer], progress: Callable[[int, int], None]) -> dict[int, Moments]:
-        """Moments for those of the numbered layers whose input can be observed.
+    def moments(self, uses: Mapping[int, Sequence[Layer]], progress: Callable[[int, int], None]) -> dict[int, Moments]:
+        """Moments for those of the numbered weights that are used in layers whose input can be observed.
 
-        Layers of subgraphs that no signature runs directly, or whose tensors cannot be read, are missing.
+        Weights are missing that are used only in subgraphs that no signature runs directly, or where tensors cannot be
+        read.
         """
-        return self._gather(layers, Moments, collect, [self.original], progress)
+        return self._gather(uses, Moments, collect, [self.original], progress)
 
     def drift(self, copy: Path, layers: Mapping[int, Layer], most: int) -> dict[int, DriftedMoments]:
         """The same for a clustered copy beside the original, of layers that all meet the same tensor.
@@ -67,7 +68,8 @@ class Observer:
         layer = next(iter(layers.values()))
         edits = prefix(self.model, self.model.subgraphs[layer.operator.subgraph].tensors[layer.input])
         fewer = replace(self, chosen={key: indices[:most] for key, indices in self.chosen.items()})
-        return fewer._gather(layers, DriftedMoments, partial(collect_drift, edits), [self.original, copy], _say_nothing)
+        uses = {number: [layer] for number, layer in layers.items()}
+        return fewer._gather(uses, DriftedMoments, partial(collect_drift, edits), [self.original, copy], _say_nothing)
 
     def gradients(
         self, layers: Mapping[int, Layer], ends: Mapping[str | None, Sequence[End]], most: int
@@ -78,8 +80,9 @@ class Observer:
         """
         found: dict[int, Moments] = {}
         for key, indices in self.chosen.items():
-            numbers = _narrow({number: layers[number] for number in self._of(key, layers) if _is_dense(layers[number])})
             subgraph = subgraph_of(self.model, key)
+            here = {number: layer for number, layer in layers.items() if layer.operator.subgraph == subgraph}
+            numbers = _narrow({number: layer for number, layer in here.items() if _is_dense(layer)})
             tape = record(self.model, subgraph, [end.tensor.index for end in ends[key]], [layers[n] for n in numbers])
             try:
                 sums = self._sum_gradients(key, indices[:most], ends[key], tape)
@@ -105,25 +108,21 @@ class Observer:
             sums = sums or parts
         return sums
 
-    def _of(self, key: str | None, layers: Mapping[int, Layer]) -> list[int]:
-        """The layers in the subgraph that a signature runs."""
-        subgraph = subgraph_of(self.model, key)
-        return [number for number, layer in layers.items() if layer.operator.subgraph == subgraph]
-
     def _gather(
         self,
-        layers: Mapping[int, Layer],
+        uses: Mapping[int, Sequence[Layer]],
         kind: type[AnyMoments],
         work: Callable[..., list[AnyMoments]],
         paths: Sequence[Path],
         progress: Callable[[int, int], None],
     ) -> dict[int, AnyMoments]:
-        widest = _widest(layers.values())
+        pairs = [(number, layer) for number, layers in uses.items() for layer in layers]
+        widest = _widest(layer for _, layer in pairs)
         found: dict[int, AnyMoments] = {}
         done = 0
         for key, indices in self.chosen.items():
-            numbers = self._of(key, layers)
-            meetings = [_meeting(self.model, layers[number], widest) for number in numbers]
+            here = [pair for pair in pairs if pair[1].operator.subgraph == subgraph_of(self.model, key)]
+            meetings = [_meeting(self.model, layer, widest) for _, layer in here]
             sums = [kind.empty(meeting.parts, meeting.columns) for meeting in meetings]
             try:
                 for batch in batches(self.samples[key], indices):
@@ -134,7 +133,9 @@ class Observer:
                     progress(done, self.count)
             except InterpreterFailure:
                 continue  # this signature's layers stay without
-            found.update((number, moments) for number, moments in zip(numbers, sums, strict=True) if moments.count)
+            for (number, _), moments in zip(here, sums, strict=True):
+                if moments.count:
+                    found.setdefault(number, kind.empty(*moments.first.shape)).add(moments)
         return found
 
 

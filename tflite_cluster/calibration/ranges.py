@@ -59,13 +59,13 @@ def guess_range(
     weights = _first_weights(model, subgraph)
     if len(real) != 1 or not weights:
         return {}
-    layers = {number: layer for number, (_, layer) in weights.items()}
+    uses = {number: [layer] for number, (_, layer) in weights.items()}
     scores: dict[InputHint, float] = {}
     for candidate in _candidates(real[0], hints.get(real[0].name)):
         samples = synthetic_samples(signature, {**hints, real[0].name: candidate}, _SAMPLES, seed=0)
         chosen = {signature.key: np.arange(samples.count)}
         observer = Observer(process, model, path, {signature.key: samples}, chosen, threads)
-        moments = observer.moments(layers, _ignore)
+        moments = observer.moments(uses, _ignore)
         scores[candidate] = _implausibility(model, weights, moments)
     best = min(scores, key=lambda candidate: scores[candidate])
     return {real[0].name: best} if math.isfinite(scores[best]) else {}

@@ -81,12 +81,27 @@ class Layer:
 
 def find_layer(model: Model, weight: Weight) -> Layer | None:
     """How the weight is used, if by one operator of a kind whose input can be observed; else None."""
-    if len(weight.users) != 1 or weight.tensor.is_sparse or len(weight.tensors) != 1:
-        return None
-    user = weight.users[0]
+    layers = find_layers(model, weight)
+    return layers[0] if len(layers) == 1 else None
+
+
+def find_layers(model: Model, weight: Weight) -> tuple[Layer, ...]:
+    """All uses of a weight, if each is of such a kind and it is the same matrix in each; else none.
+
+    The bias is told only if there is one use.
+    """
+    if weight.tensor.is_sparse:
+        return ()
+    layers = [layer for user in weight.users if (layer := _layer(model, weight, user))]
+    forms = {(layer.kind, layer.rows, layer.columns, layer.groups, layer.multiplier) for layer in layers}
+    if len(layers) < len(weight.users) or len(forms) != 1:
+        return ()
+    return tuple(layers) if len(layers) > 1 else (replace(layers[0], bias=_bias(model, layers[0])),)
+
+
+def _layer(model: Model, weight: Weight, user: User) -> Layer | None:
     build = _BUILDERS.get(user.operator.name)
-    layer = build(model, weight, user) if build is not None and user.operator.outputs else None
-    return replace(layer, bias=_bias(model, layer)) if layer is not None else None
+    return build(model, weight, user) if build is not None and user.operator.outputs else None
 
 
 def _convolution(model: Model, weight: Weight, user: User) -> Layer | None:

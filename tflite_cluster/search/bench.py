@@ -13,7 +13,7 @@ import numpy as np
 from ..calibration.gather import Observer
 from ..calibration.samples import Samples
 from ..interpreter.process import InterpreterProcess
-from ..model.layers import find_layer
+from ..model.layers import find_layers
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight
@@ -112,13 +112,14 @@ def calibrate(
     which that is fixed, by place. Raises InterpreterFailure if the original
     cannot be run on the samples.
     """
-    layers = {number: layer for number, weight in weights.items() if (layer := find_layer(model, weight))}
+    uses = {number: find_layers(model, weight) for number, weight in weights.items()}
+    layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
     effort = Effort.of(model, weights.values())
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
     judge = Judge(process, model, original, samples, split.everything, split.aside, threads)
     observer = Observer(process, model, original, samples, split.calibration, threads)
-    moments = observer.moments(layers, lambda done, total: progress("Calibrating", done, total))
+    moments = observer.moments(uses, lambda done, total: progress("Calibrating", done, total))
     ends = {key: judge.ends(key) for key in samples}
     gradients = observer.gradients(layers, ends, effort.gradient_samples)
     with ThreadPoolExecutor(threads) as pool:
@@ -126,7 +127,7 @@ def calibrate(
             lambda number: make_job(
                 model,
                 weights[number],
-                layers.get(number),
+                uses[number],
                 moments.pop(number, None),
                 observer.count,
                 trust,
@@ -156,7 +157,7 @@ def cluster_blind(
     """
     jobs = [
         make_job(
-            model, weight, None, None, 0, SYNTHETIC, stored=weight.span in stored, clusters=clusters.get(weight.span)
+            model, weight, (), None, 0, SYNTHETIC, stored=weight.span in stored, clusters=clusters.get(weight.span)
         )
         for weight in weights
     ]

@@ -55,8 +55,8 @@ _SCALE_BITS: Final = 32
 class Job:
     """A weight with all that clustering it takes.
 
-    channels: for a weight that is to be stored as codes on a grid, how many equal runs of rows may have a scale.
-    clusters: most distinct values, if that is fixed.
+    layer: the only one it is used in. channels: for a weight that is to be stored as codes on a grid, how many equal
+    runs of rows may have a scale. clusters: most distinct values, if that is fixed.
     """
 
     weight: Weight
@@ -70,7 +70,7 @@ class Job:
 def make_job(
     model: Model,
     weight: Weight,
-    layer: Layer | None,
+    layers: Sequence[Layer],
     moments: Moments | None,
     samples: int,
     trust: Trust,
@@ -82,18 +82,19 @@ def make_job(
 ) -> Job:
     """A weight's job, with feedback if there are moments, also between its rows if there are those of its gradients.
 
-    samples, gradient_samples: how many those come from. stored: whether as codes. clusters: most distinct values, if
-    that is fixed.
+    layers: all that it is used in. samples, gradient_samples: how many those come from. stored: whether as codes.
+    clusters: most distinct values, if that is fixed.
     """
-    rows = layer.rows if layer is not None else weight.channels
+    layer = layers[0] if len(layers) == 1 else None
+    rows = layers[0].rows if layers else weight.channels
     raw = model.data[weight.span.start : weight.span.stop]
     codes = as_rows(weight.storage.decode(raw, weight.count), rows)
     scale = row_scale(weight, rows)
     feedback, mean = None, None
     if scale is None:  # scales change within a row: then errors cannot be passed on along it
         scale = np.array([float(np.sqrt(np.mean(weight.scale**2)))])
-    elif moments is not None and layer is not None:
-        shifts = trust.shifts_biases and layer.bias is not None
+    elif moments is not None:
+        shifts = trust.shifts_biases and layer is not None and layer.bias is not None
         hessian = moments.covariance if shifts else moments.hessian
         coupling = None
         if gradients is not None:

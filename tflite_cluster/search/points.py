@@ -10,8 +10,11 @@ from typing import Final
 from .quality import Quality
 
 _STRIDE: Final = 2.5
-_RANGE: Final = 1e4
-_MOST_VISITS: Final = 12
+_EQUAL_STRIDES: Final = 2
+"""How long the first strides are, and how many are; on a logarithmic scale each later one is twice as long."""
+
+_RANGE: Final = 1e8
+_MOST_VISITS: Final = 14
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,20 @@ class Search:
 def furthest(is_good: Callable[[float], bool], first: float, close: float) -> float | None:
     """The largest position found to be good, up to a factor of `close`; None if none is.
 
-    Strides away from `first`, then halves the interval, both on a logarithmic scale.
+    Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale.
     """
-    good, bad, position = 0.0, math.inf, first
-    for _ in range(_MOST_VISITS):
+    good, bad, position, stride = 0.0, math.inf, first, _STRIDE
+    for visits in range(_MOST_VISITS):
+        if visits >= _EQUAL_STRIDES:
+            stride *= stride
         if is_good(position):
             good = position
         else:
             bad = position
         if not good:
-            position = bad / _STRIDE
+            position = bad / stride
         elif math.isinf(bad):
-            position = good * _STRIDE
+            position = good * stride
         elif bad / good <= close:
             break
         else:

@@ -25,8 +25,8 @@ from .moments import Floats, Moments
 
 @dataclass(frozen=True)
 class End:
-    """An output that gradients start from. weight: how much an error of it counts. scores: whether it holds class
-    scores, of which what all have in common does not matter.
+    """An output that gradients start from. weight: how much an error of it counts. scores: whether its last axis
+    holds class scores, of which what all have in common does not matter.
     """
 
     tensor: Tensor
@@ -82,7 +82,7 @@ def _back(values: Values, ends: Sequence[End], tape: Tape, generator: np.random.
 def _start(values: Values, end: End, generator: np.random.Generator) -> Floats:
     shape = values.stored(end.tensor).shape
     gradient: Floats = generator.standard_normal(shape, np.float32) * np.float32(end.weight)
-    return gradient - gradient.mean() if end.scores else gradient
+    return gradient - gradient.mean(-1, keepdims=True) if end.scores else gradient
 
 
 def _add(gradients: dict[int, Floats], tensor: Tensor, part: Floats) -> None:

@@ -2,26 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
 
-from ..model.read import Model, Subgraph, Tensor
+import numpy as np
+import numpy.typing as npt
+
+from ..interpreter.runtime import Kernels
+from ..interpreter.worker import batch_length, open_model
+from ..model.layers import MATRIX_OPERATORS
+from ..model.read import Model, Operator, Subgraph, Tensor
+from ..model.tape import has_gradient
+from .moments import Floats, Probe
 
 _PLAIN: Final = frozenset({"RESHAPE", "DEQUANTIZE", "QUANTIZE", "SQUEEZE"})
+_KEEPS_ORDER: Final = _PLAIN | {"LOGISTIC", "SOFTMAX"}
+
+_DECIDES: Final = frozenset(
+    {
+        "ARG_MAX",
+        "ARG_MIN",
+        "NON_MAX_SUPPRESSION_V4",
+        "NON_MAX_SUPPRESSION_V5",
+        "TFLite_Detection_PostProcess",
+        "TOPK_V2",
+    }
+)
+"""Operators that choose among what they are given: what comes out does not tell how close the choice was."""
+
+_NESTS: Final = frozenset({"CALL", "IF", "STABLEHLO_COMPOSITE", "WHILE"})
+
+_MOST_ELEMENTS: Final = 8192
+"""Elements of an output that are compared: of pictures, some places tell as much as all."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """A tensor to compare; is_logits: whether a softmax makes an output of it."""
+    """A tensor to compare; is_logits: whether a softmax makes an output of its last axis."""
 
     tensor: Tensor
     is_logits: bool
 
 
+@dataclass(frozen=True)
+class Look:
+    """What is compared of a tensor: all of it as one row, or its last axis in many; of a large one, some at random."""
+
+    probe: Probe
+    by_last_axis: bool
+
+    def some(self, values: Floats) -> Floats:
+        """The same elements of every tensor of one size, (rows, columns)."""
+        if not self.by_last_axis or not values.ndim:
+            flat = values.reshape(1, -1)
+            return flat[:, _chosen(flat.size, _MOST_ELEMENTS)]
+        rows = values.reshape(-1, values.shape[-1]) if values.size else values.reshape(1, 0)
+        return rows[_chosen(len(rows), max(_MOST_ELEMENTS // max(rows.shape[1], 1), 1))]
+
+
+@lru_cache(maxsize=64)
+def _chosen(count: int, most: int) -> npt.NDArray[np.intp] | slice:
+    if count <= most:
+        return slice(None)
+    return np.sort(np.random.default_rng(count).choice(count, most, replace=False))
+
+
+def observe_outputs(
+    path: Path,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    looks: Sequence[Look],
+    kernels: Kernels,
+    threads: int,
+) -> list[list[Floats]]:
+    """What is seen of each sample: [sample][look] -> (rows, columns). Runs in the interpreter's process."""
+    model = open_model(path, kernels, threads, preserve_all_tensors=True)
+    found: list[list[Floats]] = []
+    for sample in range(batch_length(batch)):
+        model.run(key, {name: values[sample] for name, values in batch.items()})
+        found.append([look.some(look.probe.read(model)) for look in looks])
+    return found
+
+
 def outputs_of(model: Model, key: str | None) -> list[Output]:
-    """The outputs of a signature; before the softmax where there is one."""
+    """The outputs of a signature; before the softmax where there is one, and before what only chooses among them."""
     subgraph = model.subgraphs[subgraph_of(model, key)]
-    return [_before_softmax(subgraph, output) for output in subgraph.outputs]
+    decided = _decided(subgraph)
+    found: list[Output] = []
+    grounds: dict[int, Output] = {}
+    for output in subgraph.outputs:
+        tensors = list(_grounds(subgraph, output, decided))
+        grounds.update((tensor.index, Output(tensor, is_logits=False)) for tensor in tensors)
+        found += [] if tensors else [_before_softmax(subgraph, output)]
+    return [*found, *grounds.values()]
 
 
 def subgraph_of(model: Model, key: str | None) -> int:
@@ -30,10 +106,53 @@ def subgraph_of(model: Model, key: str | None) -> int:
 
 
 def _before_softmax(subgraph: Subgraph, output: int) -> Output:
-    producers = {tensor: operator for operator in subgraph.operators for tensor in operator.outputs}
-    tensor = output
-    while tensor in producers and producers[tensor].name in _PLAIN:
-        tensor = producers[tensor].inputs[0]
+    producers = _producers(subgraph)
+    tensor = _back(producers, output, _PLAIN)
     if tensor in producers and producers[tensor].name == "SOFTMAX":
         return Output(subgraph.tensors[producers[tensor].inputs[0]], is_logits=True)
     return Output(subgraph.tensors[output], is_logits=False)
+
+
+def _producers(subgraph: Subgraph) -> dict[int, Operator]:
+    return {tensor: operator for operator in subgraph.operators for tensor in operator.outputs}
+
+
+def _back(producers: Mapping[int, Operator], tensor: int, through: frozenset[str]) -> int:
+    """What a tensor was before operators of these kinds."""
+    seen = set[int]()
+    while tensor in producers and producers[tensor].name in through and tensor not in seen:
+        seen.add(tensor)
+        tensor = producers[tensor].inputs[0]
+    return tensor
+
+
+def _decided(subgraph: Subgraph) -> frozenset[int]:
+    """Tensors that follow from a choice; none where layers come after one, which outputs alone tell of."""
+    decided = set[int]()
+    for operator in subgraph.operators:
+        if operator.name in _DECIDES:
+            decided.update(operator.outputs)
+        elif not decided.isdisjoint(operator.inputs):
+            if operator.name in MATRIX_OPERATORS | _NESTS or operator.is_custom:
+                return frozenset()
+            decided.update(operator.outputs)
+    return frozenset(decided)
+
+
+def _grounds(subgraph: Subgraph, output: int, decided: frozenset[int]) -> Iterator[Tensor]:
+    """The computed real tensors that a decided output was chosen by, or from."""
+    producers = _producers(subgraph)
+    fed = set(subgraph.inputs)
+    for operator in subgraph.operators:
+        if not fed.isdisjoint(operator.inputs):
+            fed.update(operator.outputs)
+    pending, seen = [output] if output in decided else [], set[int]()
+    while pending:
+        for tensor in producers[pending.pop()].inputs:
+            if tensor in seen or tensor not in fed or tensor not in producers:
+                continue
+            seen.add(tensor)
+            if tensor in decided:
+                pending.append(tensor)
+            elif has_gradient(subgraph.tensors[tensor]):
+                yield subgraph.tensors[_back(producers, tensor, _KEEPS_ORDER)]

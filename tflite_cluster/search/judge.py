@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from ..calibration.gather import batches, probe_of
 from ..calibration.gradients import End
-from ..calibration.moments import observe
-from ..calibration.outputs import outputs_of
+from ..calibration.outputs import Look, observe_outputs, outputs_of
 from ..calibration.samples import Samples
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
@@ -63,8 +62,8 @@ class Judge:
         return [
             End(
                 output.tensor,
-                1 / math.sqrt(variance(values) * values.shape[1]),
-                output.is_logits and values.shape[1] > 1,
+                1 / math.sqrt(variance(_rows(values)) * max(values[0].size, math.prod(output.tensor.shape))),
+                output.is_logits and values.shape[2] > 1,
             )
             for output, values in pairs
             if has_gradient(output.tensor) and values.size
@@ -78,19 +77,27 @@ class Judge:
         unseen: list[npt.NDArray[np.bool_]] = []
         for key, indices in chosen.items():
             rows = [self._row[key][int(index)] for index in indices]
-            before += [values[rows] for values in self._reference[key]]
-            after += self._observe(path, key, indices, kernels)
+            before += [_rows(values[rows]) for values in self._reference[key]]
+            seen = self._observe(path, key, indices, kernels)
+            after += map(_rows, seen)
             is_logits += [output.is_logits for output in self._outputs[key]]
             known = self._samples[key].labels
-            labels += [None if known is None else known[indices]] * len(self._outputs[key])
-            unseen += [np.isin(indices, self._unseen[key])] * len(self._outputs[key])
+            labels += [None if known is None or values.shape[1] != 1 else known[indices] for values in seen]
+            unseen += [np.repeat(np.isin(indices, self._unseen[key]), values.shape[1]) for values in seen]
         return compare_outputs(before, after, is_logits, labels, unseen)
 
     def _observe(
         self, path: Path, key: str | None, indices: npt.NDArray[np.intp], kernels: Kernels = Kernels.DEFAULT
     ) -> list[Array]:
-        probes = [probe_of(output.tensor) for output in self._outputs[key]]
+        """What is compared of each output: (samples, rows, columns)."""
+        looks = [Look(probe_of(output.tensor), output.is_logits) for output in self._outputs[key]]
         found: list[list[npt.NDArray[np.float32]]] = []
         for batch in batches(self._samples[key], indices):
-            found.extend(self._process.call(observe, path, key, batch, probes, kernels, self._threads))
-        return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(probes))]
+            found.extend(self._process.call(observe_outputs, path, key, batch, looks, kernels, self._threads))
+        return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(looks))]
+
+
+def _rows(values: Array) -> Array:
+    """All rows of all samples as samples of their own."""
+    samples, rows, columns = values.shape
+    return values.reshape(samples * rows, columns)

@@ -159,7 +159,7 @@ class _Comparison:
 
 @dataclass
 class _Check:
-    """Both models in their process, and how far the check has come."""
+    """Both models in their process, and how far the check has come; output_bytes: of the latest sample."""
 
     process: InterpreterProcess
     original: Path
@@ -168,6 +168,7 @@ class _Check:
     progress: Progress | None
     total: int
     done: int = 0
+    output_bytes: float = 0.0
 
     def compare(self, comparison: _Comparison) -> None:
         self._report()
@@ -178,6 +179,7 @@ class _Check:
             if after.keys() != before.keys():
                 raise _ClusteredFailure(f"it has the outputs {sorted(after)}, not {sorted(before)}")
             comparison.add(before, after)
+            self.output_bytes = sum(values.nbytes for several in before.values() for values in several) / count
             self.done += count
             self._report()
 
@@ -194,7 +196,7 @@ class _Check:
             batch = inputs.batch(start, stop)
             yield batch, stop - start
             per_sample = (time.monotonic() - begun) / (stop - start)
-            bytes_per_sample = sum(values.nbytes for values in batch.values()) / (stop - start)
+            bytes_per_sample = sum(values.nbytes for values in batch.values()) / (stop - start) + self.output_bytes
             size = int(min(_BATCH_SECONDS / max(per_sample, 1e-9), _BATCH_BYTES / max(bytes_per_sample, 1)))
             size = max(1, min(size, _BATCH_SAMPLES))
             start = stop

@@ -24,11 +24,11 @@ from tflite_cluster import (
     TfliteClusterError,
     cluster,
 )
-from tflite_cluster.calibration.load import load_samples
 from tflite_cluster.config import Settings
 from tflite_cluster.fidelity.check import check_fidelity
 from tflite_cluster.interpreter import worker
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
+from tflite_cluster.samples.load import load_samples
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DIGITS = EXAMPLES / "digits.tflite"

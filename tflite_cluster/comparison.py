@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from .calibration.gather import batches, probe_of
 from .calibration.moments import Probe, observe
-from .calibration.samples import Samples
 from .config import Config, Settings
 from .errors import ConfigError, InterpreterFailure
 from .fidelity.verdict import Fidelity
@@ -22,6 +21,7 @@ from .files import as_file
 from .interpreter.runtime import Kernels
 from .jobs import Progress, no_progress
 from .model.read import Model, Operator, Subgraph, open_model
+from .samples.samples import Samples
 from .session import Session, open_session
 from .verification import check
 

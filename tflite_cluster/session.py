@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .calibration.given import Reading, prepare
-from .calibration.hints import input_hints
 from .calibration.ranges import guess_range
-from .calibration.samples import Samples
-from .calibration.synthetic import gather_samples, synthetic_count
 from .config import Config, Data
 from .errors import ConfigError, DataError, InterpreterFailure
 from .interpreter import worker
 from .interpreter.interface import ModelInterface
 from .interpreter.process import InterpreterProcess, Limits
 from .model.read import Model
+from .samples.given import Reading, prepare
+from .samples.hints import input_hints
+from .samples.samples import Samples
+from .samples.synthetic import gather_samples, synthetic_count
 from .scoring import Scorer
 
 _BASE_MEMORY: Final = 4 << 30

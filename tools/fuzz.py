@@ -27,14 +27,14 @@ except ImportError:
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-with atheris.instrument_imports(include=["tflite_cluster.model", "tflite_cluster.calibration.hints", "tflite"]):
-    from tflite_cluster.calibration.hints import input_hints
+with atheris.instrument_imports(include=["tflite_cluster.model", "tflite_cluster.samples.hints", "tflite"]):
     from tflite_cluster.errors import TfliteClusterError
     from tflite_cluster.model.layers import find_layer, real_rows
     from tflite_cluster.model.read import open_model
     from tflite_cluster.model.select import select
     from tflite_cluster.model.storing.storable import storable
     from tflite_cluster.model.storing.store import require_movable
+    from tflite_cluster.samples.hints import input_hints
 
 from mutations import MUTATIONS  # noqa: E402
 

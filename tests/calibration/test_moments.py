@@ -12,7 +12,6 @@ from operators import batch_matmul, convolution, dense, depthwise
 
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Moments, Probe, collect, observations, observe
-from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
@@ -20,6 +19,7 @@ from tflite_cluster.model.layers import Layer, find_layer, find_layers, real_bia
 from tflite_cluster.model.options import Window
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
+from tflite_cluster.samples.synthetic import gather_samples
 
 EVERYWHERE = 10**9
 PROBE = Probe(0, 0)

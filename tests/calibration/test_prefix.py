@@ -12,8 +12,6 @@ from fixture_models import FOLDER, MODELS
 from tflite_cluster.calibration.gather import probe_of
 from tflite_cluster.calibration.moments import observe
 from tflite_cluster.calibration.outputs import subgraph_of
-from tflite_cluster.calibration.samples import Samples
-from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
@@ -22,6 +20,8 @@ from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.prefix import prefix
 from tflite_cluster.model.read import Model, Tensor, open_model
 from tflite_cluster.model.select import select
+from tflite_cluster.samples.samples import Samples
+from tflite_cluster.samples.synthetic import gather_samples
 
 CANNOT_RUN = {"custom_operator_float32", "dequantize_bfloat16", "cast_bfloat16", "string_input_float32"}
 

@@ -13,7 +13,6 @@ from fixture_models import FOLDER
 
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Probe, collect, observations
-from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
@@ -22,6 +21,7 @@ from tflite_cluster.model.layers import Layer, Recurrence, find_layer, real_rows
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
+from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate
 from tflite_cluster.search.clusterer import Job

@@ -12,11 +12,11 @@ import pytest
 import tflite
 from fixture_models import MANIFEST, MODELS
 
-from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.fidelity.check import check_fidelity
 from tflite_cluster.fidelity.verdict import Fidelity, judge
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
+from tflite_cluster.samples.synthetic import gather_samples
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "examples"

@@ -14,9 +14,6 @@ import pytest
 from fixture_models import FOLDER
 from operators import convolution, dense_of_a_constant
 
-from tflite_cluster.calibration.load import load_samples
-from tflite_cluster.calibration.samples import Samples
-from tflite_cluster.calibration.synthetic import gather_samples
 from tflite_cluster.config import Config
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
@@ -25,6 +22,9 @@ from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
+from tflite_cluster.samples.load import load_samples
+from tflite_cluster.samples.samples import Samples
+from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
 from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Job, shifted_bias

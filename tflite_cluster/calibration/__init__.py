@@ -1,1 +1,1 @@
-"""Inputs to run a model on: the samples a user gives, or synthetic ones."""
+"""What is seen of a model while it runs on samples: what meets its weights, what errors do to its outputs."""

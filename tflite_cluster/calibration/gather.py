@@ -18,10 +18,10 @@ from ..model.layers import Layer
 from ..model.prefix import prefix
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
+from ..samples.samples import Samples
 from .gradients import End, collect_gradients
 from .moments import DriftedMoments, Meeting, Moments, Probe, collect, collect_drift
 from .outputs import subgraph_of
-from .samples import Samples
 
 _MOST_PLACES: Final = 64
 """Places of each activation that are looked at: neighbours tell little that is new."""

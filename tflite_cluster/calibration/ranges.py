@@ -20,9 +20,9 @@ from ..interpreter.process import InterpreterProcess
 from ..model.layers import Layer, find_layer, real_bias, real_rows
 from ..model.read import Model
 from ..model.select import Weight, select
+from ..samples.synthetic import InputHint, synthetic_samples
 from .gather import Observer
 from .moments import Moments
-from .synthetic import InputHint, synthetic_samples
 
 Array = npt.NDArray[np.float64]
 

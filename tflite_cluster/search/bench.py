@@ -11,13 +11,13 @@ from typing import Final
 import numpy as np
 
 from ..calibration.gather import Observer
-from ..calibration.samples import Samples
 from ..interpreter.process import InterpreterProcess
 from ..model.layers import find_layers
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight
 from ..model.verify import Span
+from ..samples.samples import Samples
 from .allocation import price_at_sqnr
 from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Trust, make_job
 from .effort import Effort

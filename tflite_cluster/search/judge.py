@@ -12,12 +12,12 @@ import numpy.typing as npt
 from ..calibration.gather import batches, probe_of
 from ..calibration.gradients import End
 from ..calibration.outputs import Look, observe_outputs, outputs_of
-from ..calibration.samples import Samples
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.tape import has_gradient
+from ..samples.samples import Samples
 from .quality import Array, Quality, compare_outputs, variance
 
 Chosen = Mapping[str | None, npt.NDArray[np.intp]]

@@ -7,9 +7,9 @@ import pytest
 from crafting import Table, craft
 from fixture_models import FOLDER, MODELS
 
-from tflite_cluster.calibration.hints import input_hints
-from tflite_cluster.calibration.synthetic import InputHint
 from tflite_cluster.model.read import open_model
+from tflite_cluster.samples.hints import input_hints
+from tflite_cluster.samples.synthetic import InputHint
 
 ADD, EMBEDDING_LOOKUP, RESHAPE, GATHER, QUANTIZE = 0, 7, 22, 36, 114
 INT8 = 9

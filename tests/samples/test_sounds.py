@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tflite_cluster import DataError
-from tflite_cluster.calibration import audio
+from tflite_cluster.samples import audio
 
 
 def write_wav(path: Path, frames: npt.NDArray[Any], rate: int = 16000, channels: int = 1) -> None:

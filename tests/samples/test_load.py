@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_cluster.calibration.load import Data, load_samples
-from tflite_cluster.calibration.samples import Samples, sample_shape
 from tflite_cluster.errors import DataError
 from tflite_cluster.interpreter.interface import ModelInterface, Signature, TensorSpec
+from tflite_cluster.samples.load import Data, load_samples
+from tflite_cluster.samples.samples import Samples, sample_shape
 
 
 def spec(
@@ -308,7 +308,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A few kilobytes that say of themselves that they become much more."""
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, image=np.zeros((2000, 4, 4, 3), np.float32))
-    monkeypatch.setattr("tflite_cluster.calibration.load.MOST_UNPACKED", 100_000)
+    monkeypatch.setattr("tflite_cluster.samples.load.MOST_UNPACKED", 100_000)
     with pytest.raises(DataError, match=r"holds 384,\d+ bytes unpacked, and 100,000 are read at most; give a \.npy"):
         load(path)
 

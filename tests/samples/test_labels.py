@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tflite_cluster import DataError
-from tflite_cluster.calibration.labels import label_files, load_label_array
 from tflite_cluster.model.label_file import class_names
 from tflite_cluster.model.read import open_model
+from tflite_cluster.samples.labels import label_files, load_label_array
 
 
 def test_class_names_find_their_numbers(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_cluster.calibration.synthetic import InputHint, gather_samples, synthetic_count, synthetic_samples
 from tflite_cluster.errors import DataError
 from tflite_cluster.interpreter.interface import ModelInterface, Signature, TensorSpec
+from tflite_cluster.samples.synthetic import InputHint, gather_samples, synthetic_count, synthetic_samples
 
 
 def spec(shape: tuple[int, ...], dtype: Any = np.float32, scale: float = 0.0, name: str = "x") -> TensorSpec:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from tflite_cluster import Result, cluster
-from tflite_cluster.calibration.given import Reading, prepare
-from tflite_cluster.calibration.load import load_samples
-from tflite_cluster.calibration.samples import Samples
 from tflite_cluster.interpreter.interface import ModelInterface, Signature, TensorSpec
 from tflite_cluster.model.read import Model, open_model
+from tflite_cluster.samples.given import Reading, prepare
+from tflite_cluster.samples.load import load_samples
+from tflite_cluster.samples.samples import Samples
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tflite_cluster import DataError
-from tflite_cluster.calibration import images
 from tflite_cluster.cli import main
 from tflite_cluster.model.read import open_model
+from tflite_cluster.samples import images
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from operators import after_dense
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.gradients import End, collect_gradients
 from tflite_cluster.calibration.moments import Moments, observe
-from tflite_cluster.calibration.outputs import outputs_of
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.layers import Layer, find_layer
+from tflite_cluster.model.outputs import outputs_of
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.tape import Tape, record

@@ -11,12 +11,12 @@ from fixture_models import FOLDER, MODELS
 
 from tflite_cluster.calibration.gather import probe_of
 from tflite_cluster.calibration.moments import observe
-from tflite_cluster.calibration.outputs import subgraph_of
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.layers import find_layer
+from tflite_cluster.model.outputs import subgraph_of
 from tflite_cluster.model.prefix import prefix
 from tflite_cluster.model.read import Model, Tensor, open_model
 from tflite_cluster.model.select import select

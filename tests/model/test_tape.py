@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from fixture_models import FOLDER, MODELS
 
-from tflite_cluster.calibration.outputs import outputs_of
 from tflite_cluster.model.layers import Layer, find_layer
+from tflite_cluster.model.outputs import outputs_of
 from tflite_cluster.model.read import Model, Operator, Subgraph, Tensor, open_model
 from tflite_cluster.model.select import Groups, select
 from tflite_cluster.model.tape import record

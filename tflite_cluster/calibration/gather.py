@@ -15,13 +15,13 @@ from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.worker import batch_length
 from ..model.layers import Layer
+from ..model.outputs import subgraph_of
 from ..model.prefix import prefix
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
 from ..samples.samples import Samples
 from .gradients import End, collect_gradients
 from .moments import DriftedMoments, Meeting, Moments, Probe, collect, collect_drift
-from .outputs import subgraph_of
 
 _MOST_PLACES: Final = 64
 """Places of each activation that are looked at: neighbours tell little that is new."""

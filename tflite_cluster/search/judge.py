@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from ..calibration.gather import batches, probe_of
 from ..calibration.gradients import End
-from ..calibration.outputs import Look, observe_outputs, outputs_of
+from ..calibration.looks import Look, look_at
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
+from ..model.outputs import outputs_of
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.tape import has_gradient
@@ -93,7 +94,7 @@ class Judge:
         looks = [Look(probe_of(output.tensor), output.is_logits) for output in self._outputs[key]]
         found: list[list[npt.NDArray[np.float32]]] = []
         for batch in batches(self._samples[key], indices):
-            found.extend(self._process.call(observe_outputs, path, key, batch, looks, kernels, self._threads))
+            found.extend(self._process.call(look_at, path, key, batch, looks, kernels, self._threads))
         return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(looks))]
 
 

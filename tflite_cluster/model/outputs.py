@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
-from ..interpreter.runtime import Kernels
-from ..interpreter.worker import batch_length, open_model
-from ..model.layers import MATRIX_OPERATORS
-from ..model.read import Model, Operator, Subgraph, Tensor
-from ..model.tape import has_gradient
-from .moments import Floats, Probe
+from .layers import MATRIX_OPERATORS
+from .read import Model, Operator, Subgraph, Tensor
+from .tape import has_gradient
 
 _PLAIN: Final = frozenset({"RESHAPE", "DEQUANTIZE", "QUANTIZE", "SQUEEZE"})
 _KEEPS_ORDER: Final = _PLAIN | {"LOGISTIC", "SOFTMAX"}
@@ -35,9 +27,6 @@ _DECIDES: Final = frozenset(
 
 _NESTS: Final = frozenset({"CALL", "IF", "STABLEHLO_COMPOSITE", "WHILE"})
 
-_MOST_ELEMENTS: Final = 8192
-"""Elements of an output that are compared: of pictures, some places tell as much as all."""
-
 
 @dataclass(frozen=True)
 class Output:
@@ -45,46 +34,6 @@ class Output:
 
     tensor: Tensor
     is_logits: bool
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is compared of a tensor: all of it as one row, or its last axis in many; of a large one, some at random."""
-
-    probe: Probe
-    by_last_axis: bool
-
-    def some(self, values: Floats) -> Floats:
-        """The same elements of every tensor of one size, (rows, columns)."""
-        if not self.by_last_axis or not values.ndim:
-            flat = values.reshape(1, -1)
-            return flat[:, _chosen(flat.size, _MOST_ELEMENTS)]
-        rows = values.reshape(-1, values.shape[-1]) if values.size else values.reshape(1, 0)
-        return rows[_chosen(len(rows), max(_MOST_ELEMENTS // max(rows.shape[1], 1), 1))]
-
-
-@lru_cache(maxsize=64)
-def _chosen(count: int, most: int) -> npt.NDArray[np.intp] | slice:
-    if count <= most:
-        return slice(None)
-    return np.sort(np.random.default_rng(count).choice(count, most, replace=False))
-
-
-def observe_outputs(
-    path: Path,
-    key: str | None,
-    batch: Mapping[str, npt.NDArray[Any]],
-    looks: Sequence[Look],
-    kernels: Kernels,
-    threads: int,
-) -> list[list[Floats]]:
-    """What is seen of each sample: [sample][look] -> (rows, columns). Runs in the interpreter's process."""
-    model = open_model(path, kernels, threads, preserve_all_tensors=True)
-    found: list[list[Floats]] = []
-    for sample in range(batch_length(batch)):
-        model.run(key, {name: values[sample] for name, values in batch.items()})
-        found.append([look.some(look.probe.read(model)) for look in looks])
-    return found
 
 
 def outputs_of(model: Model, key: str | None) -> list[Output]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import InterpreterFailure
 from ..interpreter.runtime import Kernels
-from ..interpreter.worker import batch_length, open_model
+from ..interpreter.worker import each_run, open_model
 from ..model.read import Tensor
 from ..model.tape import Tape
 from .derivatives import Values, before_activation, to_operands
@@ -51,8 +51,7 @@ def collect_gradients(
     """
     model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
     sums: list[Moments] = []
-    for sample in range(batch_length(batch)):
-        model.run(key, {name: values[sample] for name, values in batch.items()})
+    for sample in each_run(model, key, batch):
         try:
             found = _back(Values(model), ends, tape, np.random.default_rng([*seed, sample]))
         except (ArithmeticError, LookupError, ValueError) as error:

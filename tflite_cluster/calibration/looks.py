@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..interpreter.runtime import Kernels
-from ..interpreter.worker import batch_length, open_model
+from ..interpreter.worker import each_run, open_model
 from .moments import Floats, Probe
 
 _MOST_ELEMENTS: Final = 8192
@@ -52,8 +52,4 @@ def look_at(
 ) -> list[list[Floats]]:
     """What is seen of each sample: [sample][look] -> (rows, columns). Runs in the interpreter's process."""
     model = open_model(path, kernels, threads, preserve_all_tensors=True)
-    found: list[list[Floats]] = []
-    for sample in range(batch_length(batch)):
-        model.run(key, {name: values[sample] for name, values in batch.items()})
-        found.append([look.some(look.probe.read(model)) for look in looks])
-    return found
+    return [[look.some(look.probe.read(model)) for look in looks] for _ in each_run(model, key, batch)]

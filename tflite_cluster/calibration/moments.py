@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..interpreter.runtime import Kernels, OpenModel
-from ..interpreter.worker import batch_length, open_model
+from ..interpreter.worker import batch_length, each_run, open_model
 from ..model.layers import Kind, Recurrence
 from ..model.options import Window
 
@@ -218,11 +218,7 @@ def observe(
 ) -> list[list[Floats]]:
     """The probed tensors of each sample, flat: [sample][probe] -> (elements,). Runs in the interpreter's process."""
     model = open_model(path, kernels, threads, preserve_all_tensors=True)
-    found: list[list[Floats]] = []
-    for sample in range(batch_length(batch)):
-        model.run(key, {name: values[sample] for name, values in batch.items()})
-        found.append([probe.read(model).reshape(-1) for probe in probes])
-    return found
+    return [[probe.read(model).reshape(-1) for probe in probes] for _ in each_run(model, key, batch)]
 
 
 def observations(meeting: Meeting, activation: Floats, most: int, generator: np.random.Generator) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,13 @@ def run(
         model.run(key, {name: values[i, ...] for name, values in batch.items()}) for i in range(batch_length(batch))
     ]
     return {name: [result[name] for result in results] for name in results[0]} if results else {}
+
+
+def each_run(model: OpenModel, key: str | None, batch: Mapping[str, npt.NDArray[Any]]) -> Iterator[int]:
+    """The numbers of a batch's samples, each once the model has been run on it and holds what it computed."""
+    for sample in range(batch_length(batch)):
+        model.run(key, {name: values[sample, ...] for name, values in batch.items()})
+        yield sample
 
 
 def batch_length(batch: Mapping[str, npt.NDArray[Any]]) -> int:

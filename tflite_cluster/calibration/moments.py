@@ -7,10 +7,10 @@ Padding counts as the real value zero, as it does for the kernels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Floats = npt.NDArray[np.float32]
+
+_TOGETHER: Final = 64
+"""Observations that are counted in at once, at least."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,13 @@ class DriftedMoments(Moments):
         self.first_drift += other.first_drift
         self.cross += other.cross
 
+    def count_in_beside(self, drifted: Floats, original: Floats) -> None:
+        """Take in observations x̂ and x at the same places, each (any, parts, columns)."""
+        self.count_in(drifted)
+        drift = original - drifted
+        self.first_drift += drift.sum(0)
+        self.cross += np.matmul(drift.transpose(1, 2, 0), drifted.transpose(1, 0, 2))
+
     @property
     def mean_drift(self) -> npt.NDArray[np.float64]:
         """E[x - x̂], (parts, columns)."""
@@ -139,6 +149,26 @@ class DriftedMoments(Moments):
     def cross_covariance(self) -> npt.NDArray[np.float64]:
         """The same once a free bias absorbs the mean error of every output."""
         return self.cross_moment - self.mean_drift[:, :, None] * self.mean[:, None, :]
+
+
+class _Waiting:
+    """Observations that are counted in together, since a product of one row takes as long as one of many."""
+
+    def __init__(self, count_in: Callable[..., None]) -> None:
+        self._count_in = count_in
+        self._waiting: list[tuple[Floats, ...]] = []
+
+    def add(self, *observed: Floats) -> None:
+        """Let observations wait, (any, parts, columns), or several of the same places, until there are enough."""
+        self._waiting.append(observed)
+        if sum(len(each[0]) for each in self._waiting) >= _TOGETHER:
+            self.count_all()
+
+    def count_all(self) -> None:
+        """Count in all that wait."""
+        if self._waiting:
+            self._count_in(*map(np.concatenate, zip(*self._waiting, strict=True)))
+        self._waiting = []
 
 
 def collect(
@@ -156,9 +186,12 @@ def collect(
     """
     model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
     sums = [Moments.empty(meeting.parts, meeting.columns) for meeting in meetings]
+    waiting = [_Waiting(moments.count_in) for moments in sums]
     for sample in range(batch_length(batch)):
-        for moments, x in zip(sums, _met(model, key, batch, sample, meetings, most, seed), strict=True):
-            moments.count_in(x)
+        for each, x in zip(waiting, _met(model, key, batch, sample, meetings, most, seed), strict=True):
+            each.add(x)
+    for each in waiting:
+        each.count_all()
     return sums
 
 
@@ -182,13 +215,13 @@ def collect_drift(
         for path in (original, copy)
     ]
     sums = [DriftedMoments.empty(meeting.parts, meeting.columns) for meeting in meetings]
+    waiting = [_Waiting(moments.count_in_beside) for moments in sums]
     for sample in range(batch_length(batch)):
-        before, after = (list(_met(model, key, batch, sample, meetings, most, seed)) for model in models)
-        for moments, x, drifted in zip(sums, before, after, strict=True):
-            moments.count_in(drifted)
-            drift = x - drifted
-            moments.first_drift += drift.sum(0)
-            moments.cross += np.matmul(drift.transpose(1, 2, 0), drifted.transpose(1, 0, 2))
+        before, after = (_met(model, key, batch, sample, meetings, most, seed) for model in models)
+        for each, x, drifted in zip(waiting, before, after, strict=True):
+            each.add(drifted, x)
+    for each in waiting:
+        each.count_all()
     return sums
 
 

@@ -120,11 +120,11 @@ def test_by_default_without_data(tmp_path: Path) -> None:
 
 def test_a_size_that_cannot_be_reached() -> None:
     with pytest.raises(
-        FidelityError, match=r"max-size: the smallest zip found takes [\d,]+ bytes, and 10 are"
+        FidelityError, match=r"max-size: the smallest zip found takes [\d,]+ bytes, and 101 are"
     ) as failed:
-        cluster(CONV, max_size=10, measure=False)
+        cluster(CONV, max_size=101, measure=False)
     (gate,) = failed.value.result.fidelity.gates
-    assert (gate.gate, gate.limit, gate.passed) == ("max-size", 10, False)
+    assert (gate.gate, gate.limit, gate.passed) == ("max-size", 101, False)
 
 
 def test_samples_as_arrays() -> None:
@@ -190,6 +190,8 @@ WRONG: list[Settings] = [
     {"clusters": 257},
     {"granularity": "row"},  # type: ignore[typeddict-item]
     {"min_agreement": -1},
+    {"min_agreement": 0.98},
+    {"max_drop": -0.5},
     {"min_agreement": float("nan")},
     {"min_sqnr": float("inf")},
     {"max_drop": float("nan")},

@@ -38,6 +38,11 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+def test_integer_weights_are_not_said_to_become_codes() -> None:
+    assert cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, check=False).if_stored is None
+    assert cluster(FOLDER / "conv_2d_float32.tflite", clusters=8, check=False).if_stored is not None
+
+
 def test_the_default_run_with_codes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored, same, report = (source.with_name(name) for name in ("stored.tflite", "same.tflite", "report.json"))
     assert main([str(source), str(stored), "--store", "int8", "--benchmark", "--report", str(report)]) == 0

@@ -54,6 +54,8 @@ def test_share(text: str, share: int) -> None:
     "text",
     [
         "",
+        "25",
+        "0.25",
         "%",
         "x",
         "0x",
@@ -73,5 +75,5 @@ def test_share(text: str, share: int) -> None:
     ],
 )
 def test_what_is_no_share(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size"):
+    with pytest.raises(ValueError, match=r"is not a size.*25% or 4x"):
         parse_share(text, 1000)

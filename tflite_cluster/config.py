@@ -92,8 +92,6 @@ class Config:
             raise ConfigError(f"granularity must be 'tensor' or 'axis', not {self.granularity!r}")
         if self.store not in ("same", "int8"):
             raise ConfigError(f"store must be 'same' or 'int8', not {self.store!r}")
-        if self.min_agreement is not None and not 0 <= self.min_agreement <= 100:
-            raise ConfigError(f"min_agreement is a percentage, not {self.min_agreement}")
         if self.seed < 0:
             raise ConfigError(f"seed must not be negative, but is {self.seed}")
         if self.workers is not None and not 1 <= self.workers <= _MOST_WORKERS:
@@ -108,7 +106,16 @@ class Config:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"{name} must be positive, not {value}")
+        self._refuse_odd_gates()
         self._refuse_contradictions()
+
+    def _refuse_odd_gates(self) -> None:
+        if self.min_agreement is not None and not 0 <= self.min_agreement <= 100:
+            raise ConfigError(f"min_agreement is a percentage, not {self.min_agreement}")
+        if self.min_agreement is not None and 0 < self.min_agreement < 1:
+            raise ConfigError(f"min_agreement is a percentage: write 98 for 98 %, and not {self.min_agreement}")
+        if self.max_drop is not None and self.max_drop < 0:
+            raise ConfigError(f"max_drop must not be negative, but is {self.max_drop}")
 
     def _refuse_contradictions(self) -> None:
         if not self.check and (self.has_gates or self.max_size is not None):

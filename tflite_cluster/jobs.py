@@ -136,10 +136,15 @@ def _describe(model: Model, weight: Weight, content: bytes, stored: Stored | Non
         return _tensor(weight, _why_unchanged(weight, compared, config), compared)
     compared = compare_stored(weight, raw, memoryview(content))
     tensor = _tensor(weight, None, compared, *_bits(weight, raw, content, config))
-    keeps = storable(model, weight) if weight.storage.is_float else None
+    return _with_storing(model, weight, content, tensor, config) if weight.storage.is_float else tensor
+
+
+def _with_storing(model: Model, weight: Weight, content: bytes, tensor: TensorResult, config: Config) -> TensorResult:
+    """What storing a float weight as codes would give, or why it was not done."""
+    keeps = storable(model, weight)
     if config.store == "int8":
-        return replace(tensor, keeps_type=(keeps or _TOO_FAR_APART) if weight.storage.is_float else None)
-    if keeps is not None or not config.measure or compared.values_after > _CODES:
+        return replace(tensor, keeps_type=keeps or _TOO_FAR_APART)
+    if keeps is not None or not config.measure or (tensor.values_after or 0) > _CODES:
         return tensor
     return replace(tensor, bits_as_codes=deflated_bits(_as_codes(weight, content), weight.count))
 

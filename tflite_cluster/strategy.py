@@ -112,7 +112,8 @@ def _calibrated(
         most = config.size_limit(compressed_size(original, "zip9"))
         found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
     else:
-        found = search(bench, criterion(config, bench, session.scorer))
+        usual = usual_criterion(bench) if config.has_gates else None
+        found = search(bench, criterion(config, bench, session.scorer), usual)
         if found.chosen is None and not config.has_gates:
             bench.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
@@ -152,12 +153,17 @@ def _zipped(copy: PatchedCopy) -> int:
 
 
 def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
-    """What a candidate must keep: the user's gates, or else little risk of losing accuracy beyond what noise does."""
+    """What a candidate must keep: the user's gates, or else what it usually must."""
     if scorer is not None and config.max_drop is not None:
         most = config.max_drop  # in units of the score, which the candidate in the copy gets
         return lambda point: _holds_gates(point.quality, config) and scorer.compare(bench.copy.path).drop <= most
     if config.has_gates:
         return lambda point: _holds_gates(point.quality, config)
+    return usual_criterion(bench)
+
+
+def usual_criterion(bench: Bench) -> Callable[[Point], bool]:
+    """What a candidate must keep by default: little risk of losing accuracy beyond what noise does."""
     return _is_like_synthetic(bench) if bench.synthetic else _is_like_real(bench.floor)
 
 

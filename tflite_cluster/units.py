@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Final
 
@@ -21,14 +22,20 @@ def parse_bytes(text: str) -> int:
     return count
 
 
+_LEAST_SIZE: Final = 100
+"""Bytes that no model fits in: who writes that few has left out the percent sign."""
+
+
 def parse_share(text: str, whole: int) -> int:
     """Bytes of a `whole`, from "25%", "4x" (a quarter of it) or a size of its own; raises ValueError."""
-    if not text.endswith(("%", "x", "X")):
-        return parse_bytes(text)
-    try:
-        number = float(text[:-1])
-    except ValueError:
-        number = math.nan
+    number, size = math.nan, 0
+    with contextlib.suppress(ValueError):
+        if text.endswith(("%", "x", "X")):
+            number = float(text[:-1])
+        else:
+            size = parse_bytes(text)
+    if size > _LEAST_SIZE:
+        return size
     if not 1e-9 < number < 1e9:
-        raise ValueError(f"{text!r} is not a size: write it like 1.2MB, 25% or 4x")
+        raise ValueError(f"{text!r} is not a size of a model: write it like 1.2MB, 25% or 4x")
     return int(whole * number / 100) if text.endswith("%") else int(whole / number)

@@ -58,6 +58,8 @@ def test_waves_that_cannot_be_taken(tmp_path: Path) -> None:
         load(tmp_path, spec((1, 400)))
     with pytest.raises(DataError, match="mean and std are for folders of images"):
         load(tmp_path, spec((1, 300)), mean=(0,), std=(1,))
+    with pytest.raises(DataError, match="missing: there is no such file or folder"):
+        load(tmp_path / "missing", spec((1, 300)), mean=(0,), std=(1,))
     write_wav(tmp_path / "b.wav", np.zeros(300), rate=8000)
     with pytest.raises(DataError, match=r"b\.wav: 8000 Hz, where a\.wav has 16000"):
         load(tmp_path, spec((1, 300)))

@@ -29,6 +29,7 @@ from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
 from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Job, shifted_bias
 from tflite_cluster.search.curve import Curve
+from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search, search_size
 from tflite_cluster.strategy import criterion
@@ -99,6 +100,26 @@ def test_a_price_leaves_about_the_sqnr_it_is_made_for(bench: Bench) -> None:
         [priced] = bench.clusterer.apply_all([job], [price_at_sqnr(job, 22.0)])
         assert 10 * math.log10(job.matrix.power / priced.error) == pytest.approx(22, abs=6)
         bench.clusterer.restore(job)
+
+
+def test_whoever_asks_for_less_than_the_usual_gets_no_larger_file(bench: Bench) -> None:
+    least = 40 if bench.floor.sqnr > 100 else 15
+
+    def usual(point: Point) -> bool:
+        return point.quality.sqnr >= least
+
+    chosen = search(bench, usual).chosen
+    assert chosen is not None
+    bench.restore()  # sensitivities are measured in the copy
+    scattered = search(bench, lambda point: point.bits == chosen.bits, usual).chosen  # no other is good
+    assert scattered is not None
+    assert (scattered.bits, scattered.quality) == (chosen.bits, chosen.quality)
+    assert measure(bench) == chosen.quality, "the copy holds the point chosen"
+    bench.restore()
+    looser = search(bench, lambda point: point.quality.sqnr >= least - 6, usual).chosen
+    assert looser is not None
+    assert looser.bits < chosen.bits
+    assert measure(bench) == looser.quality
 
 
 def test_a_search_ends_on_what_it_chose(bench: Bench) -> None:

@@ -24,10 +24,10 @@ def estimate_line(estimate: Estimate) -> str:
 def benchmark_line(benchmark: Benchmark) -> str:
     """Speed and memory of both models."""
     before, after = (_milliseconds(each) for each in (benchmark.seconds_before, benchmark.seconds_after))
-    line = f"Speed: {before} → {after} ms a run ({benchmark.ratio:.2f} times as long, "
-    line += (
-        f"{benchmark.rounds} rounds by turns, {benchmark.threads} {'thread' if benchmark.threads == 1 else 'threads'})"
+    line = (
+        f"Speed: {before} → {after} ms a run ({benchmark.ratio:.2f} times as long in the median of {benchmark.rounds} "
     )
+    line += f"rounds by turns, {benchmark.threads} {'thread' if benchmark.threads == 1 else 'threads'})"
     if benchmark.memory_before is not None and benchmark.memory_after is not None:
         line += f"; peak memory {_megabytes(benchmark.memory_before)} → {_megabytes(benchmark.memory_after)} MB"
     return line

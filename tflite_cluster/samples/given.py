@@ -45,7 +45,10 @@ def prepare(
         raise DataError(
             f"{reading.labels}: a CSV file tells the labels of a folder of images or sounds; give a .npy file"
         )
-    if reading.mean is not None and (media is None or not _has_images(media)):
+    is_read = (
+        media is not None or not isinstance(data, str | Path) or Path(data).is_file() or is_function_name(str(data))
+    )
+    if reading.mean is not None and is_read and (media is None or not _has_images(media)):
         raise DataError("mean and std are for folders of images, which these samples are not; leave them out")
     labels = None if reading.labels is None or by_table else load_label_array(reading.labels)
     if media is not None:

@@ -29,12 +29,23 @@ _HEAVIEST: Final = 256 << 20
 """Bytes of weights of which two versions are kept at once."""
 
 
-def search(bench: Bench, is_good: Callable[[Point], bool]) -> Search:
-    """Find the cheapest candidate that is good and leave it in the copy; if none is, the last one tried."""
+def search(bench: Bench, is_good: Callable[[Point], bool], usual: Callable[[Point], bool] | None = None) -> Search:
+    """Find the cheapest candidate that is good and leave it in the copy; if none is, the last one tried.
+
+    usual: what else is asked for, and scatters less. The candidate that it leads to is a good one too, if it happens to
+    be: whoever asks for less than the usual is not to get a larger file.
+    """
 
     def visit(curve: Curve) -> Point | None:
-        multiplier = furthest(lambda at: is_good(curve.visit(at)), _FIRST, _CLOSE)
-        return None if multiplier is None else _further(curve, curve.come_back(multiplier), is_good)
+        start = None if usual is None or _is_heavy(bench) else _cheapest(curve, usual, _FIRST)
+        if start is None or not is_good(start):
+            return _cheapest(curve, is_good, _FIRST)
+        kept = bench.copy.contents()
+        found = _cheapest(curve, is_good, start.multiplier)
+        if found is not None and found.bits < start.bits:
+            return found
+        bench.copy.put_back(kept)
+        return start
 
     return _search(bench, visit)
 
@@ -83,6 +94,12 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
     )
 
 
+def _cheapest(curve: Curve, is_good: Callable[[Point], bool], first: float) -> Point | None:
+    """The cheapest candidate that is good, in the copy, of those that a search from a first multiplier on comes by."""
+    multiplier = furthest(lambda at: is_good(curve.visit(at)), first, _CLOSE)
+    return None if multiplier is None else _further(curve, curve.come_back(multiplier), is_good)
+
+
 def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Point:
     """Cluster the layers in order, from the multiplier of a good point on as far as that is good."""
     point = _in_order(curve, best, (1.0,), is_good)
@@ -122,5 +139,9 @@ def _in_order(curve: Curve, best: Point, factors: Sequence[float], is_good: Call
 
 def _allows_passes(bench: Bench) -> bool:
     """Whether clustering the layers in order takes neither too long nor too much memory."""
-    heavy = sum(job.weight.span.size for job in bench.jobs.values()) > _HEAVIEST
-    return bench.observed > 1 and not heavy and bench.pass_samples > 0
+    return bench.observed > 1 and not _is_heavy(bench) and bench.pass_samples > 0
+
+
+def _is_heavy(bench: Bench) -> bool:
+    """Whether two versions of the weights are too much to keep at once."""
+    return sum(job.weight.span.size for job in bench.jobs.values()) > _HEAVIEST

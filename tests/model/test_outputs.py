@@ -42,6 +42,14 @@ def test_before_a_softmax() -> None:
     assert outputs(("TANH", (0,), 1), ("SOFTMAX", (1,), 2), ("NEG", (2,), 3), ends=(3,)) == [(3, False)]
 
 
+def test_damaged_graphs_do_no_harm() -> None:
+    assert outputs(("RESHAPE", (), 1), ends=(1,)) == [(1, False)]
+    assert outputs(("TANH", (0,), 1), ("SOFTMAX", (-1,), 2), ends=(2,)) == [(2, False)]
+    assert outputs(("RESHAPE", (2,), 1), ("RESHAPE", (1,), 2), ends=(2,)) == [(2, False)]
+    assert outputs(("TANH", (0,), 1), ("ARG_MAX", (1, -1), -1), ("NEG", (1, -1), 3), ends=(3,)) == [(3, False)]
+    assert outputs(("ARG_MAX", (2,), 2), ends=(2,)) == [(2, False)]
+
+
 def test_before_a_choice() -> None:
     scores = ("TANH", (0,), 1)
     assert outputs(scores, ("ARG_MAX", (1, 9), 2), ("CAST", (2,), 3), ends=(3,)) == [(1, False)]

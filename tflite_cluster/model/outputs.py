@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,13 +39,13 @@ class Output:
 def outputs_of(model: Model, key: str | None) -> list[Output]:
     """The outputs of a signature; before the softmax where there is one, and before what only chooses among them."""
     subgraph = model.subgraphs[subgraph_of(model, key)]
-    decided = _decided(subgraph)
+    ways = _Ways(subgraph)
     found: list[Output] = []
     grounds: dict[int, Output] = {}
     for output in subgraph.outputs:
-        tensors = list(_grounds(subgraph, output, decided))
-        grounds.update((tensor.index, Output(tensor, is_logits=False)) for tensor in tensors)
-        found += [] if tensors else [_before_softmax(subgraph, output)]
+        tensors = list(ways.grounds(output))
+        grounds.update((tensor, Output(subgraph.tensors[tensor], is_logits=False)) for tensor in tensors)
+        found += [] if tensors else [_before_softmax(ways, output)]
     return [*found, *grounds.values()]
 
 
@@ -54,54 +54,63 @@ def subgraph_of(model: Model, key: str | None) -> int:
     return model.signatures[key].subgraph if key in model.signatures else 0
 
 
-def _before_softmax(subgraph: Subgraph, output: int) -> Output:
-    producers = _producers(subgraph)
-    tensor = _back(producers, output, _PLAIN)
-    if tensor in producers and producers[tensor].name == "SOFTMAX":
-        return Output(subgraph.tensors[producers[tensor].inputs[0]], is_logits=True)
-    return Output(subgraph.tensors[output], is_logits=False)
+def _before_softmax(ways: _Ways, output: int) -> Output:
+    tensors = ways.subgraph.tensors
+    tensor = ways.back(output, _PLAIN)
+    scores = ways.back(tensor, frozenset({"SOFTMAX"}))
+    return Output(tensors[output], is_logits=False) if scores == tensor else Output(tensors[scores], is_logits=True)
 
 
-def _producers(subgraph: Subgraph) -> dict[int, Operator]:
-    return {tensor: operator for operator in subgraph.operators for tensor in operator.outputs}
+class _Ways:
+    """How the tensors of a subgraph come from each other."""
 
+    def __init__(self, subgraph: Subgraph) -> None:
+        self.subgraph = subgraph
+        self._producers: dict[int, Operator] = {}
+        self._fed = set(subgraph.inputs)
+        for operator in subgraph.operators:
+            written = [tensor for tensor in operator.outputs if tensor >= 0]
+            self._producers.update(dict.fromkeys(written, operator))
+            if not self._fed.isdisjoint(operator.inputs):
+                self._fed.update(written)
+        self._decided = _decided(subgraph)
 
-def _back(producers: Mapping[int, Operator], tensor: int, through: frozenset[str]) -> int:
-    """What a tensor was before operators of these kinds."""
-    seen = set[int]()
-    while tensor in producers and producers[tensor].name in through and tensor not in seen:
-        seen.add(tensor)
-        tensor = producers[tensor].inputs[0]
-    return tensor
+    def back(self, tensor: int, through: frozenset[str]) -> int:
+        """What a tensor was before operators of these kinds."""
+        seen = set[int]()
+        while tensor not in seen:
+            seen.add(tensor)
+            operator = self._producers.get(tensor)
+            if operator is None or operator.name not in through or not operator.inputs or operator.inputs[0] < 0:
+                break
+            tensor = operator.inputs[0]
+        return tensor
+
+    def grounds(self, output: int) -> Iterator[int]:
+        """The computed real tensors that an output was chosen by, or from; none of what no choice is made for."""
+        pending, seen = [output] if output in self._decided else [], set[int]()
+        while pending:
+            for tensor in self._producers[pending.pop()].inputs:
+                if tensor in seen or tensor not in self._fed or tensor not in self._producers:
+                    continue
+                seen.add(tensor)
+                if tensor in self._decided:
+                    pending.append(tensor)
+                elif has_gradient(self.subgraph.tensors[tensor]):
+                    yield self.back(tensor, _KEEPS_ORDER)
 
 
 def _decided(subgraph: Subgraph) -> frozenset[int]:
     """Tensors that follow from a choice; none where layers come after one, which outputs alone tell of."""
     decided = set[int]()
     for operator in subgraph.operators:
-        if operator.name in _DECIDES:
-            decided.update(operator.outputs)
-        elif not decided.isdisjoint(operator.inputs):
-            if operator.name in MATRIX_OPERATORS | _NESTS or operator.is_custom:
-                return frozenset()
-            decided.update(operator.outputs)
+        follows = not decided.isdisjoint(operator.inputs)
+        if follows and (operator.name in MATRIX_OPERATORS | _NESTS or (operator.is_custom and not _decides(operator))):
+            return frozenset()
+        if follows or _decides(operator):
+            decided.update(tensor for tensor in operator.outputs if tensor >= 0)
     return frozenset(decided)
 
 
-def _grounds(subgraph: Subgraph, output: int, decided: frozenset[int]) -> Iterator[Tensor]:
-    """The computed real tensors that a decided output was chosen by, or from."""
-    producers = _producers(subgraph)
-    fed = set(subgraph.inputs)
-    for operator in subgraph.operators:
-        if not fed.isdisjoint(operator.inputs):
-            fed.update(operator.outputs)
-    pending, seen = [output] if output in decided else [], set[int]()
-    while pending:
-        for tensor in producers[pending.pop()].inputs:
-            if tensor in seen or tensor not in fed or tensor not in producers:
-                continue
-            seen.add(tensor)
-            if tensor in decided:
-                pending.append(tensor)
-            elif has_gradient(subgraph.tensors[tensor]):
-                yield subgraph.tensors[_back(producers, tensor, _KEEPS_ORDER)]
+def _decides(operator: Operator) -> bool:
+    return operator.name in _DECIDES

@@ -45,10 +45,7 @@ def prepare(
         raise DataError(
             f"{reading.labels}: a CSV file tells the labels of a folder of images or sounds; give a .npy file"
         )
-    is_read = (
-        media is not None or not isinstance(data, str | Path) or Path(data).is_file() or is_function_name(str(data))
-    )
-    if reading.mean is not None and is_read and (media is None or not _has_images(media)):
+    if reading.mean is not None and not _is_missing(data, media) and (media is None or not _has_images(media)):
         raise DataError("mean and std are for folders of images, which these samples are not; leave them out")
     labels = None if reading.labels is None or by_table else load_label_array(reading.labels)
     if media is not None:
@@ -58,6 +55,13 @@ def prepare(
     if isinstance(data, str | Path) and is_function_name(str(data)):
         return samples_from(find_function(str(data), "data"), str(data)), labels
     return data, labels
+
+
+def _is_missing(data: Data, media: Prepared | None) -> bool:
+    """Whether there is nothing there, or a folder without anything known, which is told where it is read."""
+    if media is not None or not isinstance(data, str | Path) or is_function_name(str(data)):
+        return False
+    return not os.path.isfile(data)  # noqa: PTH113  (which a name that is too long is not)
 
 
 def _has_images(prepared: Prepared) -> bool:

@@ -57,7 +57,7 @@ def prepare(
     return data, labels
 
 
-def _is_missing(data: Data, media: Prepared | None) -> bool:
+def _is_missing(data: object, media: Prepared | None) -> bool:
     """Whether there is nothing there, or a folder without anything known, which is told where it is read."""
     if media is not None or not isinstance(data, str | Path) or is_function_name(str(data)):
         return False

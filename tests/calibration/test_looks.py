@@ -18,11 +18,9 @@ PROBE = Probe(0, 0)
 MOST = 8192
 
 
-@given(st.lists(st.integers(0, 40), max_size=3), st.booleans())
+@given(st.lists(st.integers(0, 20), max_size=3), st.booleans())
 def test_small_tensors_are_seen_whole(shape: list[int], by_last_axis: bool) -> None:
     values = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
-    if values.size > MOST:
-        return
     seen = Look(PROBE, by_last_axis).some(values)
     np.testing.assert_array_equal(seen.reshape(-1), values.reshape(-1))
     assert seen.ndim == 2

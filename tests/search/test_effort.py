@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fixture_models import FOLDER
 
@@ -31,6 +33,14 @@ def test_weights_of_which_only_some_are_stored_are_multiplied_all_the_same() -> 
     multiplications = 40 * 64
     operators = len(open_model(FOLDER / "sparse_densify_float32.tflite").subgraphs[0].operators)
     assert effort("sparse_densify_float32").per_run == operators * 100_000 + multiplications
+
+
+def test_an_operator_that_lacks_operands_does_no_harm() -> None:
+    model = open_model(FOLDER / "transpose_conv_float32.tflite")
+    (weight,) = select(model)[0]
+    (user,) = weight.users
+    cut = replace(user, operator=replace(user.operator, inputs=user.operator.inputs[:2]))
+    assert Effort.of(model, [replace(weight, users=(cut,))]).per_run >= Effort.of(model, [weight]).per_run
 
 
 def test_models_that_are_opened_for_every_run_are_dear() -> None:

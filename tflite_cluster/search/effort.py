@@ -80,8 +80,9 @@ def _places(model: Model, user: User) -> int:
     operator = user.operator
     tensors = model.subgraphs[operator.subgraph].tensors
     output = tensors[operator.outputs[0]]
-    shape = tensors[operator.inputs[2]].shape if operator.name == "TRANSPOSE_CONV" else output.shape
-    return prod(map(abs, shape[:-1])) * (_WITH_INT16 if output.type == "INT16" else 1)
+    goes_by_input = operator.name == "TRANSPOSE_CONV" and len(operator.inputs) > 2  # a crafted file may have fewer
+    source = tensors[operator.inputs[2]] if goes_by_input else output
+    return prod(map(abs, source.shape[:-1])) * (_WITH_INT16 if output.type == "INT16" else 1)
 
 
 def _within(limits: tuple[int, int], value: float) -> int:

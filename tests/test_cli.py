@@ -68,7 +68,7 @@ def test_done(capsys: Captured) -> None:
     output = capsys.readouterr()
     assert output.err == ""
     assert "How: searched on 100 labelled samples from digits.samples.npz" in output.out
-    assert "7 biases shifted" in output.out
+    assert "7 biases fitted" in output.out
     assert "top-1 accuracy" in output.out
     assert "zip -9" in output.out
     assert output.out.endswith("digits.tflite → out.tflite\n")

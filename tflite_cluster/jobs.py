@@ -93,7 +93,7 @@ def _in_order(jobs: Iterator[tuple[int, Callable[[], T]]], threads: int) -> Iter
 
 
 def describe_constants(model: Model, constants: Sequence[LeftAlone], copy: PatchedCopy) -> list[TensorResult]:
-    """What became of the constants that are no weights: biases that were shifted, and large ones left alone."""
+    """What became of the constants that are no weights: biases fitted to the weights, and large ones left alone."""
     tensors: list[TensorResult] = []
     for constant in constants:
         if (

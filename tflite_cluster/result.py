@@ -32,7 +32,7 @@ class CodesWritten:
 
 @dataclass(frozen=True)
 class TensorResult:
-    """One weight tensor, a bias that was shifted, or another constant, and what became of it."""
+    """One weight tensor, a bias that was fitted to the new weights, or another constant, and what became of it."""
 
     name: str
     operator: str

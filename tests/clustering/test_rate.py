@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from problems import to_codes, to_float32
 
 from tflite_cluster.clustering.feedback import Feedback, shrunk
-from tflite_cluster.clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count
+from tflite_cluster.clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count, output_noise
 
 ROWS, COLUMNS = 24, 60
 LEAST_SQNR = 8.0
@@ -29,7 +30,7 @@ def floats(values: Floats | None = None, parts: tuple[int, int] | None = None) -
     feedback = None if parts is None else Feedback.of(hessians(*parts))
     mean = None if parts is None else np.random.default_rng(2).standard_normal(parts)
     codes = np.asarray(values, np.float32)
-    return Matrix(codes, True, np.ones(len(codes)), 0, to_float32, feedback, mean)
+    return Matrix(codes, True, np.ones(len(codes)), 0, to_float32, feedback, mean, None)
 
 
 def integers(zero: int = 0, kind: type = np.int8, parts: tuple[int, int] | None = None) -> Matrix:
@@ -42,7 +43,7 @@ def integers(zero: int = 0, kind: type = np.int8, parts: tuple[int, int] | None 
     feedback = None if parts is None else Feedback.of(hessians(*parts))
     mean = None if parts is None else np.random.default_rng(2).standard_normal(parts)
     scale = np.geomspace(0.01, 0.05, ROWS)
-    return Matrix(codes, False, scale, zero, to_codes(limits.min, limits.max), feedback, mean)
+    return Matrix(codes, False, scale, zero, to_codes(limits.min, limits.max), feedback, mean, None)
 
 
 def real(matrix: Matrix, codes: Floats) -> Floats:
@@ -122,9 +123,24 @@ def test_integers_stay_in_their_type_and_zero_stays_zero(zero: int, parts: tuple
 def test_rows_of_large_scale_count_for_more() -> None:
     """Codes of the loud rows and of the quiet ones lie apart, and values go to where errors hurt."""
     codes = np.concatenate((np.arange(-100, -40).reshape(1, -1), np.arange(40, 100).reshape(1, -1))).astype(np.int8)
-    matrix = Matrix(codes, False, np.array([1.0, 0.05]), 0, to_codes(-128, 127), None, None)
+    matrix = Matrix(codes, False, np.array([1.0, 0.05]), 0, to_codes(-128, 127), None, None, None)
     loud, quiet = cluster_at_price(matrix, 1.0).codes
     assert len(np.unique(loud)) > 2 * len(np.unique(quiet))
+
+
+def test_noise_of_an_output_is_what_the_error_of_one_weight_comes_to() -> None:
+    matrix = integers(parts=(4, COLUMNS))
+    power = np.array([1.0, 2.0, 0.0, 5.0])
+    priced = cluster_at_price(matrix, 0.01 * matrix.power / matrix.codes.size)
+    noise = output_noise(replace(matrix, input_power=power), priced.error)
+    assert noise is not None
+    codes = priced.error / matrix.codes.size / np.mean(matrix.scale**2)  # squared error in codes
+    np.testing.assert_allclose(noise, codes * matrix.scale**2 * np.repeat(power, ROWS // 4))
+    columns = replace(integers(parts=(3, COLUMNS // 3)), input_power=np.array([1.0, 2.0, 6.0]))
+    of_all = output_noise(columns, priced.error)
+    assert of_all is not None
+    np.testing.assert_allclose(of_all, codes * matrix.scale**2 * 3.0)
+    assert output_noise(matrix, priced.error) is None
 
 
 PARTS = {

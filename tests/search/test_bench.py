@@ -27,7 +27,7 @@ from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
-from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Job, shifted_bias
+from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Job, new_bias
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
@@ -249,8 +249,23 @@ def test_a_bias_is_shifted_by_real_values() -> None:
         scale = quantization.scale if quantization is not None and kind != "<f4" else np.ones(1)
         before = np.frombuffer(model.data[layer.bias.span.start : layer.bias.span.stop], kind).astype(float) * scale
         shift = np.linspace(-0.1, 0.1, len(before))
-        after = np.frombuffer(shifted_bias(model, layer.bias, shift), kind).astype(float) * scale
+        after = np.frombuffer(new_bias(model, layer.bias, -shift, np.zeros(len(shift))), kind).astype(float) * scale
         np.testing.assert_allclose(after - before, shift, atol=1e-6 + (0 if kind == "<f4" else 0.51 * scale.max()))
+
+
+def test_a_bias_is_rounded_where_its_weights_err() -> None:
+    for name, kind in (("conv_2d_float32", "<u4"), ("conv_2d_int8", "<i4"), ("conv_2d_int16x8", "<i8")):
+        model = open_model(FOLDER / f"{name}.tflite")
+        layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
+        assert layer is not None
+        assert layer.bias is not None
+        raw = model.data[layer.bias.span.start : layer.bias.span.stop]
+        after = new_bias(model, layer.bias, None, np.full(layer.rows.groups, 1e6))
+        stored, rounded = (np.frombuffer(content, kind) for content in (raw, after))
+        assert np.all(rounded % 8 == 0)
+        assert np.any(stored % 8 != 0)
+        values = [layer.bias.codes(content) * layer.bias.scale for content in (raw, after)]
+        assert np.square(values[1] - values[0]).mean() < 1e-3 * np.square(values[0]).mean()
 
 
 def test_a_bias_stays_within_its_type() -> None:
@@ -259,7 +274,7 @@ def test_a_bias_stays_within_its_type() -> None:
     assert layer is not None
     assert layer.bias is not None
     for sign, limit in ((1, 2**31 - 1), (-1, -(2**31))):
-        codes = np.frombuffer(shifted_bias(model, layer.bias, np.full(16, sign * 1e15)), "<i4")
+        codes = np.frombuffer(new_bias(model, layer.bias, np.full(16, -sign * 1e15), np.zeros(16)), "<i4")
         assert np.all(codes == limit)
 
 

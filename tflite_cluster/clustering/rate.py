@@ -42,7 +42,8 @@ class Matrix:
 
     codes: (rows, columns), float32 for floats, else integers. scale: real size of a code in each row, (rows,).
     zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of what meets the
-    columns, (parts, n) as the feedback's parts. drift: where the inputs have changed since the original, what to do.
+    columns, (parts, n) as the feedback's parts. input_power: E[x²], about the mean if that is given, (parts,).
+    drift: where the inputs have changed since the original, what to do.
     well_packed: rounds to values close by that zip better.
     """
 
@@ -53,6 +54,7 @@ class Matrix:
     representable: Representable
     feedback: Feedback | None
     mean: Array | None
+    input_power: Array | None
     drift: Drift | None = None
     well_packed: Representable | None = None
 
@@ -180,6 +182,21 @@ def mean_change(matrix: Matrix, before: Reals, after: Reals) -> Array | None:
     if matrix.drift is not None:
         change -= _weighted_sums(before, matrix.drift.mean)
     return change * matrix.scale
+
+
+def output_noise(matrix: Matrix, error: float) -> Array | None:
+    """Variance in each output row that comes of the error of one weight, (rows,), if known.
+
+    error: squared real error of all weights together.
+    """
+    if matrix.input_power is None:
+        return None
+    rows, columns = matrix.codes.shape
+    parts = len(matrix.input_power)
+    is_by_row = parts > 1 and matrix.feedback is not None and matrix.feedback.order.shape[1] == columns
+    power = np.repeat(matrix.input_power, rows // parts) if is_by_row else matrix.input_power.mean()
+    noise: Array = error / matrix.codes.size * matrix.scale**2 / matrix.square_scale * power
+    return noise
 
 
 def _weighted_sums(matrix: Reals, weights: Array) -> Array:

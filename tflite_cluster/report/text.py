@@ -47,7 +47,7 @@ def render(result: Result, written: bool, width: int = PIPE_WIDTH) -> list[Table
     weights = sum(tensor.role == "weight" for tensor in result.tensors)
     lines = [(_strategy_line(result.strategy, weights), "")] if weights else []
     if biases:
-        lines.append((f"{biases} {'bias' if biases == 1 else 'biases'} shifted to make up for mean errors", ""))
+        lines.append((f"{biases} {'bias' if biases == 1 else 'biases'} fitted to the new weights", ""))
     if result.if_stored is not None:
         lines.append((estimate_line(result.if_stored), ""))
     lines += fidelity_lines(result.fidelity)

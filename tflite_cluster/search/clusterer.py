@@ -12,12 +12,13 @@ from typing import Final
 import numpy as np
 
 from ..calibration.moments import DriftedMoments, Moments
+from ..clustering.bias import rounded
 from ..clustering.coupling import Coupling
 from ..clustering.feedback import Feedback, corrected, shrunk
 from ..clustering.grid import OnGrid, grid_at_price, grid_of_count
 from ..clustering.histogram import Array
-from ..clustering.rate import Drift, Matrix, Priced, cluster_at_price, cluster_to_count
-from ..model.layers import Bias, Layer, as_flat, as_rows, row_scale
+from ..clustering.rate import Drift, Matrix, Priced, cluster_at_price, cluster_to_count, output_noise
+from ..model.layers import Bias, Layer, as_flat, as_rows, real_bias, row_scale
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Groups, Weight
@@ -90,7 +91,7 @@ def make_job(
     raw = model.data[weight.span.start : weight.span.stop]
     codes = as_rows(weight.storage.decode(raw, weight.count), rows)
     scale = row_scale(weight, rows)
-    feedback, mean = None, None
+    feedback, mean, input_power = None, None, None
     if scale is None:  # scales change within a row: then errors cannot be passed on along it
         scale = np.array([float(np.sqrt(np.mean(weight.scale**2)))])
     elif moments is not None:
@@ -102,9 +103,10 @@ def make_job(
             coupling = Coupling.of(shrunk(gradients.hessian, observations, trust.floor)[0])
         feedback = Feedback.of(shrunk(hessian, trust.observations(moments, samples), trust.floor), coupling)
         mean = moments.mean if shifts else None
+        input_power = np.einsum("pii->p", hessian) / hessian.shape[-1]
     storage = weight.storage
     matrix = Matrix(
-        codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean,
+        codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean, input_power,
         well_packed=storage.well_packed if storage.is_float else None,
     )  # fmt: skip
     return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None, clusters)
@@ -186,9 +188,10 @@ class Clusterer:
         flat = as_flat(priced.codes, job.rows)
         content = job.weight.storage.encode(flat, self._model.data[span.start : span.stop])
         self._copy.write(span, content, stored)
-        if job.layer is not None and job.layer.bias is not None and priced.mean_change is not None:
-            bias = job.layer.bias
-            self._copy.write(bias.span, shifted_bias(self._model, bias, -priced.mean_change))
+        bias = None if job.layer is None else job.layer.bias
+        noise = output_noise(job.matrix, priced.error)
+        if bias is not None and noise is not None:
+            self._copy.write(bias.span, new_bias(self._model, bias, priced.mean_change, noise))
         return priced
 
 
@@ -220,13 +223,19 @@ def _stored(job: Job, found: OnGrid) -> Stored:
     return Stored.of(job.weight, as_flat(found.codes, job.rows).reshape(shape), found.scale, axis)
 
 
-def shifted_bias(model: Model, bias: Bias, shift: Array) -> memoryview:
-    """The bias's bytes with a real `shift` (rows,) added, rounded to its codes."""
-    raw = model.data[bias.span.start : bias.span.stop]
+def new_bias(model: Model, bias: Bias, mean_change: Array | None, noise: Array) -> memoryview:
+    """The bias's bytes once it makes up for how the mean of each output row changes, if that is known, (rows,).
+
+    noise: how exact it has to be, as for `rounded`, (rows,).
+    """
+    values, scale = real_bias(model, bias), bias.scale
+    if not np.isfinite(values).all():
+        return model.data[bias.span.start : bias.span.stop]
+    if mean_change is not None:
+        values = values - mean_change
+    codes = rounded(values, noise, scale) / scale
     if bias.tensor.type == "FLOAT32":
-        return (np.frombuffer(raw, "<f4") + shift).astype("<f4").data.cast("B")
+        return codes.astype("<f4").data.cast("B")
     kind = {"INT32": "<i4", "INT64": "<i8"}[bias.tensor.type]
-    assert bias.tensor.quantization is not None
-    codes = np.frombuffer(raw, kind).astype(np.float64) + np.round(shift / bias.tensor.quantization.scale)
     limits = np.iinfo(kind)
-    return np.clip(codes, limits.min, limits.max).astype(kind).data.cast("B")
+    return np.clip(np.rint(codes), limits.min, limits.max).astype(kind).data.cast("B")

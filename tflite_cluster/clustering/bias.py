@@ -1,0 +1,32 @@
+"""Biases rounded to what they need: a bias is one more column of its matrix, which always meets 1.
+
+So it may be about as far off as a weight times what that meets. Multiples of powers of two end in zero bits, which zip.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from .histogram import Array
+
+_LEAST_SQNR: Final = 30.0
+"""dB that biases keep, however much the weights lose."""
+
+_SHARE: Final = 1 / 32
+"""Of the variance that a weight's error adds to the output. More takes little more off the zip, and begins to show."""
+
+
+def rounded(biases: Array, noise: Array, unit: Array) -> Array:
+    """Biases as multiples of a power of two in a unit each; all (rows,), or (1,) for the same in all rows.
+
+    noise: the variance in each output that comes of the error of one of its weights. unit: 1, or the real size of an
+    integer's code, which is the least step then.
+    """
+    most = float(np.mean(biases**2)) * 10 ** (-_LEAST_SQNR / 10)
+    wanted = np.sqrt(12 * np.minimum(noise * _SHARE, most)) / unit  # uniform errors of a step s have variance s² / 12
+    exact = max(float(np.abs(biases).max()) * 2.0**-40, 1e-100) / unit
+    step = np.exp2(np.floor(np.log2(np.maximum(wanted, exact)))) * unit
+    result: Array = np.rint(biases / step) * step
+    return result

@@ -1,9 +1,9 @@
-"""What two models of the same layout differ in: weights and biases, and whatever else differs."""
+"""What two models of the same layout differ in: weights and biases with their scales, and whatever else differs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -16,6 +16,7 @@ from .jobs import compare_stored
 from .model.layers import Bias, find_layer
 from .model.locate import Locator
 from .model.read import Model, open_model
+from .model.scales import ScaleVectors, find_scale_vectors
 from .model.select import LeftAlone, Weight, select
 from .model.source import CHUNK, forget, same, take
 from .model.verify import Span
@@ -26,7 +27,7 @@ _MOST_PLACES: Final = 100
 
 @dataclass(frozen=True)
 class TensorDifference:
-    """A weight or a bias whose stored values differ."""
+    """A weight or a bias whose stored values or scales differ."""
 
     name: str
     operator: str
@@ -44,6 +45,8 @@ class TensorDifference:
     distinct_after: int
     sqnr: float | None
     """Of the real values, in dB; None if some are not finite."""
+    rescaled: bool
+    """Whether its scales differ as well."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Difference:
 
     @property
     def only_weights(self) -> bool:
-        """Whether nothing but weights and biases differs."""
+        """Whether nothing but weights and biases differs, and of integers their scales."""
         return self.bytes_first == self.bytes_second and not self.changed_elsewhere
 
     @property
@@ -92,9 +95,12 @@ def diff(first: str | Path | bytes, second: str | Path | bytes) -> Difference:
     model = open_model(first if isinstance(first, bytes) else Path(first))
     label, other = _content(second)
     weights, constants = select(model)
-    biases = _biases(model, weights)
-    tensors = [*_weights(model, weights, other), *_shifted(model, biases, other)]
-    known = sorted({weight.span for weight in weights} | biases.keys())
+    vectors = find_scale_vectors(model, weights)
+    scales = {place: scale for place, each in vectors.items() if (scale := _new_scale(model, other, each)) is not None}
+    biases = _biases(model, weights, {place: vectors[place].bias_scale(scale) for place, scale in scales.items()})
+    tensors = [*_weights(model, weights, scales, other), *_shifted(model, biases, other)]
+    rewritten = {span for place in scales for span in vectors[place].spans}
+    known = sorted({weight.span for weight in weights} | biases.keys() | rewritten)
     places, changed = _elsewhere(model, other, known, constants)
     return Difference(
         first=model.label,
@@ -120,21 +126,54 @@ def _content(source: str | Path | bytes) -> tuple[str, memoryview]:
         raise ModelError(f"{path.name}: cannot be read: {reason}") from error
 
 
-def _biases(model: Model, weights: Sequence[Weight]) -> dict[Span, tuple[Bias, str]]:
-    """Biases of the layers whose weights are known, and the operators that add them."""
-    layers = filter(None, (find_layer(model, weight) for weight in weights))
-    return {layer.bias.span: (layer.bias, layer.operator.name) for layer in layers if layer.bias is not None}
+def _new_scale(model: Model, other: memoryview, vectors: ScaleVectors) -> npt.NDArray[np.float32] | None:
+    """The scales that a weight has in the other model, if they are others, and all that follows from them is there."""
+    before, after = _both(model, other, vectors.weight)
+    if same(before, after) or len(after) < len(before):
+        return None
+    scale = np.frombuffer(after, "<f4")
+    if not (np.isfinite(scale).all() and np.all(scale > 0)):
+        return None
+    follows = all(same(content, other[span.start : span.stop]) for span, content in vectors.contents(scale))
+    return scale if follows else None
 
 
-def _weights(model: Model, weights: Sequence[Weight], other: memoryview) -> Iterator[TensorDifference]:
+@dataclass(frozen=True)
+class _Added:
+    """A bias, the operator that adds it, and the real size of its codes in the other model."""
+
+    bias: Bias
+    operator: str
+    scale: npt.NDArray[np.float64]
+
+
+def _biases(
+    model: Model, weights: Sequence[Weight], scales: Mapping[Span, npt.NDArray[np.float32]]
+) -> dict[Span, _Added]:
+    """Biases of the layers whose weights are known; scales: new ones of biases, by the place of the weight."""
+    found = {}
+    for weight in weights:
+        layer = find_layer(model, weight)
+        if layer is not None and layer.bias is not None:
+            is_other = weight.span in scales and layer.bias.tensor.type != "FLOAT32"
+            scale = scales[weight.span].astype(np.float64) if is_other else layer.bias.scale
+            found[layer.bias.span] = _Added(layer.bias, layer.operator.name, scale)
+    return found
+
+
+def _weights(
+    model: Model, weights: Sequence[Weight], scales: Mapping[Span, npt.NDArray[np.float32]], other: memoryview
+) -> Iterator[TensorDifference]:
     for weight in weights:
         before, after = _both(model, other, weight.span)
-        if same(before, after) or len(after) < len(before):  # what was cut off is told by the lengths
+        is_same = same(before, after) and weight.span not in scales
+        if is_same or len(after) < len(before):  # what was cut off is told by the lengths
             _forget(model, other, weight.span)
             continue
         codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
         finite = not weight.storage.is_float or bool(np.isfinite(codes).all() and np.isfinite(changed).all())
-        compared = compare_stored(weight, before, after)
+        scale = scales[weight.span].astype(np.float64) if weight.span in scales else None
+        compared = compare_stored(weight, before, after, scale)
         yield TensorDifference(
             name=weight.tensor.name,
             operator=", ".join(sorted({user.operator.name for user in weight.users})),
@@ -148,6 +187,7 @@ def _weights(model: Model, weights: Sequence[Weight], other: memoryview) -> Iter
             distinct_before=compared.values_before,
             distinct_after=compared.values_after,
             sqnr=compared.sqnr if finite else None,
+            rescaled=scale is not None,
         )
         _forget(model, other, weight.span)
 
@@ -157,15 +197,16 @@ def _forget(model: Model, other: memoryview, span: Span) -> None:
     forget(other, span.start, min(span.stop, len(other)))
 
 
-def _shifted(model: Model, biases: dict[Span, tuple[Bias, str]], other: memoryview) -> Iterator[TensorDifference]:
-    for span, (bias, operator) in biases.items():
+def _shifted(model: Model, biases: Mapping[Span, _Added], other: memoryview) -> Iterator[TensorDifference]:
+    for span, added in biases.items():
+        bias, rescaled = added.bias, not np.array_equal(added.scale, added.bias.scale)
         before, after = _both(model, other, span)
-        if same(before, after) or len(after) < len(before):
+        if (same(before, after) and not rescaled) or len(after) < len(before):
             continue
         codes, changed = bias.codes(before), bias.codes(after)
         yield TensorDifference(
             name=bias.tensor.name,
-            operator=operator,
+            operator=added.operator,
             role="bias",
             type=bias.tensor.type,
             shape=bias.tensor.shape,
@@ -175,7 +216,8 @@ def _shifted(model: Model, biases: dict[Span, tuple[Bias, str]], other: memoryvi
             changed=_count_changed(codes, changed),
             distinct_before=len(np.unique(codes)),
             distinct_after=len(np.unique(changed)),
-            sqnr=_sqnr(codes * bias.scale, changed * bias.scale),
+            sqnr=_sqnr(codes * bias.scale, changed * added.scale),
+            rescaled=rescaled,
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -13,14 +13,16 @@ import numpy as np
 
 from .clustering.assign import Clustered, Problem, cluster_tensor, compare
 from .clustering.grid import LARGEST
-from .clustering.histogram import distinct
+from .clustering.histogram import Array, distinct
 from .config import Config
 from .model.patch import PatchedCopy
 from .model.read import Model
+from .model.scales import ScaleVectors, find_scale_vectors
 from .model.select import LeftAlone, Weight
 from .model.source import same
 from .model.storing.storable import storable
 from .model.storing.store import Stored
+from .model.verify import Span
 from .packing.sizes import deflated_bits
 from .result import CodesWritten, Role, SpanWritten, TensorResult
 
@@ -64,11 +66,19 @@ def describe_weights(
     model: Model, weights: Sequence[Weight], copy: PatchedCopy, config: Config, progress: Progress
 ) -> list[TensorResult]:
     """What became of each weight in the copy."""
-    stored = copy.stored
+    stored, vectors = copy.stored, find_scale_vectors(model, weights)
     jobs = (
         (
             weight.span.size,
-            partial(_describe, model, weight, copy.read_span(weight.span), stored.get(weight.span), config),
+            partial(
+                _describe,
+                model,
+                weight,
+                copy.read_span(weight.span),
+                stored.get(weight.span),
+                _rescaled(model, copy, vectors.get(weight.span)),
+                config,
+            ),
         )
         for weight in weights
     )
@@ -78,6 +88,23 @@ def describe_weights(
         tensors.append(tensor)
         progress("Measuring", len(tensors), len(weights))
     return tensors
+
+
+@dataclass(frozen=True)
+class _Rescaled:
+    """The scales that a weight has now, and the vectors that differ for it."""
+
+    scale: Array
+    spans: tuple[Span, ...]
+
+
+def _rescaled(model: Model, copy: PatchedCopy, vectors: ScaleVectors | None) -> _Rescaled | None:
+    """What became of the scales of a weight; None where nothing did."""
+    written = () if vectors is None else tuple(span for span in vectors.spans if span in copy.spans)
+    spans = tuple(span for span in written if copy.read_span(span) != model.data[span.start : span.stop])
+    if vectors is None or not spans:
+        return None
+    return _Rescaled(np.frombuffer(copy.read_span(vectors.weight), "<f4").astype(np.float64), spans)
 
 
 def _in_order(jobs: Iterator[tuple[int, Callable[[], T]]], threads: int) -> Iterator[T]:
@@ -124,18 +151,22 @@ def _cluster_weight(model: Model, weight: Weight, config: Config) -> memoryview 
     return weight.storage.encode(clustered.codes, raw) if clustered.noise else None
 
 
-def _describe(model: Model, weight: Weight, content: bytes, stored: Stored | None, config: Config) -> TensorResult:
+def _describe(
+    model: Model, weight: Weight, content: bytes, stored: Stored | None, rescaled: _Rescaled | None, config: Config
+) -> TensorResult:
     raw = model.data[weight.span.start : weight.span.stop]
     codes = weight.storage.decode(raw, weight.count)
     if stored is not None:
         return _describe_stored(weight, raw, stored, config)
     if weight.storage.is_float and not np.isfinite(codes).all():
         return _tensor(weight, "it holds values that are not finite (NaN or infinity)")
-    if same(raw, content):
+    if same(raw, content) and rescaled is None:
         compared = compare(codes, codes, _problem(weight))
         return _tensor(weight, _why_unchanged(weight, compared, config), compared)
-    compared = compare_stored(weight, raw, memoryview(content))
+    compared = compare_stored(weight, raw, memoryview(content), None if rescaled is None else rescaled.scale)
     tensor = _tensor(weight, None, compared, *_bits(weight, raw, content, config))
+    if rescaled is not None:
+        tensor = replace(tensor, scales=tuple(SpanWritten(span.start, span.stop) for span in rescaled.spans))
     return _with_storing(model, weight, content, tensor, config) if weight.storage.is_float else tensor
 
 
@@ -171,10 +202,13 @@ def _bits(weight: Weight, before: memoryview, after: bytes | memoryview, config:
     return deflated_bits(before, weight.count), deflated_bits(after, weight.count)
 
 
-def compare_stored(weight: Weight, before: memoryview, after: memoryview) -> Clustered:
-    """What became of a weight, from its stored bytes before and after."""
+def compare_stored(weight: Weight, before: memoryview, after: memoryview, scale: Array | None = None) -> Clustered:
+    """What became of a weight, from its stored bytes before and after.
+
+    scale: that of the new codes, for each of its groups, if it is not the same.
+    """
     codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
-    return compare(codes, changed, _problem(weight))
+    return compare(codes, changed, _problem(weight), scale)
 
 
 def distinct_values(model: Model, weight: Weight) -> int:

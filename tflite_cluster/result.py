@@ -50,6 +50,8 @@ class TensorResult:
     bits_after: float | None = None
     """Bits that deflate (level 6) spends on each weight."""
     span: SpanWritten | None = None
+    scales: tuple[SpanWritten, ...] = ()
+    """Where its scales, the ranges they stand for and the scales of the bias beside it stand, as far as rewritten."""
     role: Role = "weight"
     bits_as_codes: float | None = None
     """Bits it would spend if the same values were stored as int8 codes; None if they cannot be, or already are."""
@@ -143,7 +145,7 @@ class Result:
     @property
     def spans(self) -> tuple[SpanWritten, ...]:
         """All that differs from the input, in order."""
-        written = [tensor.span for tensor in self.tensors if tensor.span is not None]
+        written = [span for tensor in self.tensors for span in (tensor.span, *tensor.scales) if span is not None]
         return tuple(sorted(written, key=lambda span: span.start))
 
     @property

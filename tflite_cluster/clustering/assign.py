@@ -70,9 +70,12 @@ def cluster_tensor(codes: Codes, problem: Problem, clusters: int, per_channel: b
     return compare(codes, changed, problem)
 
 
-def compare(codes: Codes, changed: Codes, problem: Problem) -> Clustered:
-    """What became of the codes; both flat and of the same length."""
-    signal, noise = _energies(codes, changed, problem)
+def compare(codes: Codes, changed: Codes, problem: Problem, scale: Array | None = None) -> Clustered:
+    """What became of the codes; both flat and of the same length.
+
+    scale: that of the changed codes, for each group, if it is not the same.
+    """
+    signal, noise = _energies(codes, changed, problem, None if scale is None else scale / problem.scale)
     return Clustered(changed, distinct(codes), distinct(changed), signal, noise)
 
 
@@ -104,16 +107,20 @@ def _assigned(codes: Codes, centroids: Array) -> Codes:
     return changed
 
 
-def _energies(codes: Codes, changed: Codes, problem: Problem) -> tuple[float, float]:
-    """Squared sums of the real weights and of their changes."""
+def _energies(codes: Codes, changed: Codes, problem: Problem, ratio: Array | None) -> tuple[float, float]:
+    """Squared sums of the real weights and of their changes; ratio: of new scales to old ones."""
     squares = problem.scale**2
     signal = noise = 0.0
     start = 0
     for before, after in zip(blocks(codes), blocks(changed), strict=True):
         value, change = before.astype(np.float64), after.astype(np.float64)
+        edges, groups = runs(problem.scale_shape, start, start + len(before))
+        if ratio is not None:
+            change -= problem.zero
+            change *= np.repeat(ratio[groups], np.diff(edges, append=len(before)))
+            change += problem.zero
         change -= value
         value -= problem.zero
-        edges, groups = runs(problem.scale_shape, start, start + len(before))
         signal += float(np.add.reduceat(np.square(value, out=value), edges) @ squares[groups])
         noise += float(np.add.reduceat(np.square(change, out=change), edges) @ squares[groups])
         start += len(before)

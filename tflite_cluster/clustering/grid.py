@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .feedback import Feedback
 from .histogram import Array, Histogram
-from .rate import LEAST_SQNR, Matrix, cluster_to_count, feedback_gain, mean_change
+from .rate import LEAST_SQNR, Matrix, Priced, cluster_to_count, feedback_gain, mean_change
 
 LARGEST: Final = 127
 """Codes reach from -127 to 127: -128 would have no counterpart."""
@@ -47,6 +47,11 @@ class OnGrid:
     gain: float | None
 
     @property
+    def priced(self) -> Priced:
+        """What it comes to in real values."""
+        return Priced(self.values, self.entropy, self.error, self.mean_change, self.gain)
+
+    @property
     def values(self) -> npt.NDArray[np.float32]:
         """The real values, (rows, columns), in float32 as kernels compute them."""
         step = np.repeat(self.scale, len(self.codes) // len(self.scale))
@@ -66,17 +71,19 @@ def grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
     return OnGrid(codes, scale, found.entropy, found.error, found.mean_change, found.gain)
 
 
-def grid_at_price(matrix: Matrix, price: float, channels: int) -> OnGrid:
+def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | None = None) -> OnGrid:
     """Put float weights (rows, columns) on a grid at a price in squared units per bit, above 0.
 
     Rows fall into `channels` equal runs, each of which can have a scale. The price is lowered where the tensor would
-    lose too much.
+    lose too much. finest: the least scale of each channel, (channels,), where weights are multiples of it.
     """
     height = len(matrix.codes) // channels
     largest = np.abs(matrix.codes).reshape(channels, -1).max(axis=1).astype(np.float64)
     least = matrix.power * 10 ** (-LEAST_SQNR / 10)
     while True:
         scale = _scale(_step(matrix.histogram, price), largest)
+        if finest is not None:
+            scale = np.maximum(scale, finest.astype(np.float32))
         step = np.repeat(scale, height)[:, None]
         values = matrix.codes.astype(np.float32) / step
         codes = np.clip(np.rint(values), -LARGEST, LARGEST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -83,6 +83,19 @@ class Matrix:
     def power(self) -> float:
         """Squared sum of the real weights."""
         return float(self.histogram.weights @ self.histogram.values**2) * self.square_scale
+
+    @cached_property
+    def real(self) -> Matrix:
+        """The same with real values for codes, as floats that could be any."""
+        if self.is_float:
+            return self
+        scale = self.scale[:, None].astype(np.float32)
+        codes = (self.codes.astype(np.float32) - self.zero) * scale
+        drift = None if self.drift is None else Drift(self.drift.target * self.scale[:, None], self.drift.mean)
+        return replace(
+            self, codes=codes, is_float=True, scale=np.ones(len(scale)), zero=0, representable=lambda values: values,
+            drift=drift,
+        )  # fmt: skip
 
     def relative(self, centroids: Array) -> Array:
         """Representable values relative to zero."""

@@ -74,9 +74,12 @@ def _verdict(difference: Difference) -> list[tuple[str, str]]:
         return [(f"{names} are the same.", "green")]
     weights = sum(tensor.role == "weight" for tensor in difference.tensors)
     biases = len(difference.tensors) - weights
+    rescaled = sum(tensor.rescaled for tensor in difference.tensors)
     lines = []
     if difference.tensors:
-        lines.append((f"{names} differ in {_count(weights, 'weight')} and {_count(biases, 'bias', 'biases')}.", ""))
+        where = f"{_count(weights, 'weight')} and {_count(biases, 'bias', 'biases')}"
+        scales = f", {rescaled} of them with other scales" if rescaled else ""
+        lines.append((f"{names} differ in {where}{scales}.", ""))
     if difference.only_weights:
         return [*lines, (f"All else of the {difference.bytes_first:,} bytes is the same.", "green")]
     if difference.bytes_first != difference.bytes_second:

@@ -128,6 +128,7 @@ def _tensor(number: int, tensor: TensorResult, search: Search | None) -> dict[st
         "feedback_gain_db": None if chosen is None else chosen.gains.get(number),
         "price": None if searched is None else searched.prices.get(number),
         "span": None if tensor.span is None else dataclasses.asdict(tensor.span),
+        "scale_spans": [dataclasses.asdict(span) for span in tensor.scales],
     }
 
 

@@ -46,6 +46,11 @@ def render(result: Result, written: bool, width: int = PIPE_WIDTH) -> list[Table
         parts += [_size_table(result), Text()]
     weights = sum(tensor.role == "weight" for tensor in result.tensors)
     lines = [(_strategy_line(result.strategy, weights), "")] if weights else []
+    rescaled = sum(bool(tensor.scales) for tensor in result.tensors)
+    if rescaled:
+        lines.append(
+            (f"{rescaled} integer weight{'' if rescaled == 1 else 's'} with scales that many channels share", "")
+        )
     if biases:
         lines.append((f"{biases} {'bias' if biases == 1 else 'biases'} fitted to the new weights", ""))
     if result.if_stored is not None:

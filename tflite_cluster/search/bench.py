@@ -15,6 +15,7 @@ from ..interpreter.process import InterpreterProcess
 from ..model.layers import find_layers
 from ..model.patch import PatchedCopy
 from ..model.read import Model
+from ..model.scales import find_scale_vectors
 from ..model.select import Weight
 from ..model.verify import Span
 from ..samples.samples import Samples
@@ -114,6 +115,7 @@ def calibrate(
     """
     uses = {number: find_layers(model, weight) for number, weight in weights.items()}
     layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
+    vectors = find_scale_vectors(model, weights.values())
     effort = Effort.of(model, weights.values())
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
@@ -135,6 +137,7 @@ def calibrate(
                 gradient_samples=min(observer.count, effort.gradient_samples),
                 stored=weights[number].span in stored,
                 clusters=clusters.get(weights[number].span),
+                vectors=None if weights[number].span in clusters else vectors.get(weights[number].span),
             ),
             weights,
         )

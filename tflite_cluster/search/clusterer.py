@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from ..calibration.moments import DriftedMoments, Moments
 from ..clustering.bias import rounded
@@ -21,8 +22,10 @@ from ..clustering.rate import Drift, Matrix, Priced, cluster_at_price, cluster_t
 from ..model.layers import Bias, Layer, as_flat, as_rows, real_bias, row_scale
 from ..model.patch import PatchedCopy
 from ..model.read import Model
+from ..model.scales import ScaleVectors
 from ..model.select import Groups, Weight
 from ..model.storing.store import Stored
+from ..model.verify import Span
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class Job:
     """A weight with all that clustering it takes.
 
     layer: the only one it is used in. channels: for a weight that is to be stored as codes on a grid, how many equal
-    runs of rows may have a scale. clusters: most distinct values, if that is fixed.
+    runs of rows may have a scale. clusters: most distinct values, if that is fixed. vectors: where its scales stand, if
+    they can be rewritten.
     """
 
     weight: Weight
@@ -66,6 +70,7 @@ class Job:
     matrix: Matrix
     channels: int | None = None
     clusters: int | None = None
+    vectors: ScaleVectors | None = None
 
 
 def make_job(
@@ -80,11 +85,12 @@ def make_job(
     gradient_samples: int = 0,
     stored: bool = False,
     clusters: int | None = None,
+    vectors: ScaleVectors | None = None,
 ) -> Job:
     """A weight's job, with feedback if there are moments, also between its rows if there are those of its gradients.
 
     layers: all that it is used in. samples, gradient_samples: how many those come from. stored: whether as codes.
-    clusters: most distinct values, if that is fixed.
+    clusters: most distinct values, if that is fixed. vectors: where its scales stand, if they can be rewritten.
     """
     layer = layers[0] if len(layers) == 1 else None
     rows = layers[0].rows if layers else weight.channels
@@ -109,7 +115,7 @@ def make_job(
         codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean, input_power,
         well_packed=storage.well_packed if storage.is_float else None,
     )  # fmt: skip
-    return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None, clusters)
+    return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None, clusters, vectors)
 
 
 def _scales(weight: Weight, rows: Groups) -> int:
@@ -166,6 +172,8 @@ class Clusterer:
     def restore(self, job: Job) -> None:
         """Put a tensor and its bias back to what they were."""
         self._copy.restore(job.weight.span)
+        if job.vectors is not None:
+            self._restore(job.vectors.spans)
         if job.layer is not None and job.layer.bias is not None:
             self._copy.restore(job.layer.bias.span)
 
@@ -180,25 +188,53 @@ class Clusterer:
         return [self._write(job, found) for job, found in zip(jobs, results, strict=True)]
 
     def _write(self, job: Job, found: Priced | OnGrid) -> Priced:
-        stored, priced = None, found
-        if isinstance(priced, OnGrid):
-            stored = _stored(job, priced)
-            priced = Priced(priced.values, priced.entropy, priced.error, priced.mean_change, priced.gain)
+        if not isinstance(found, OnGrid):
+            self._write_codes(job, found.codes)
+            self._write_bias(job, found, output_noise(job.matrix, found.error))
+            return found
+        noise = output_noise(job.matrix.real, found.error)
+        if job.vectors is None:
+            self._write_codes(job, found.values, _stored(job, found))
+            self._write_bias(job, found.priced, noise)
+            return found.priced
+        self._write_codes(job, found.codes)
+        scale = np.broadcast_to(found.scale, len(job.matrix.codes))
+        if np.array_equal(scale, job.matrix.scale):
+            self._restore(job.vectors.spans)
+            self._write_bias(job, found.priced, noise)
+            return found.priced
+        for span, content in job.vectors.contents(scale):
+            self._copy.write(span, content)
+        self._write_bias(job, found.priced, noise, job.vectors.bias_scale(scale))
+        return found.priced
+
+    def _restore(self, spans: Iterable[Span]) -> None:
+        for span in spans:
+            self._copy.restore(span)
+
+    def _write_codes(self, job: Job, codes: npt.NDArray[Any], stored: Stored | None = None) -> None:
         span = job.weight.span
-        flat = as_flat(priced.codes, job.rows)
-        content = job.weight.storage.encode(flat, self._model.data[span.start : span.stop])
+        content = job.weight.storage.encode(as_flat(codes, job.rows), self._model.data[span.start : span.stop])
         self._copy.write(span, content, stored)
+
+    def _write_bias(
+        self, job: Job, priced: Priced, noise: Array | None, scale: npt.NDArray[np.float32] | None = None
+    ) -> None:
+        """scale: the real size of the codes of the bias, where that is another one now."""
         bias = None if job.layer is None else job.layer.bias
-        noise = output_noise(job.matrix, priced.error)
-        if bias is not None and noise is not None:
-            self._copy.write(bias.span, new_bias(self._model, bias, priced.mean_change, noise))
-        return priced
+        if bias is None or (noise is None and scale is None):
+            return
+        exact = np.zeros(len(job.matrix.codes))
+        content = new_bias(self._model, bias, priced.mean_change, exact if noise is None else noise, scale)
+        self._copy.write(bias.span, content)
 
 
 def _at_price(job: Job, price: float) -> Priced | OnGrid:
     """On a grid if it is to be stored as codes, unless its channels are too far apart for those to be worth it."""
     if job.clusters is not None:
         return _to_count(job)
+    if job.vectors is not None:
+        return grid_at_price(job.matrix.real, price, len(job.matrix.codes), finest=job.matrix.scale)
     if job.channels is None:
         return cluster_at_price(job.matrix, price)
     grid = grid_at_price(job.matrix, price, job.channels)
@@ -223,18 +259,26 @@ def _stored(job: Job, found: OnGrid) -> Stored:
     return Stored.of(job.weight, as_flat(found.codes, job.rows).reshape(shape), found.scale, axis)
 
 
-def new_bias(model: Model, bias: Bias, mean_change: Array | None, noise: Array) -> memoryview:
+def new_bias(
+    model: Model,
+    bias: Bias,
+    mean_change: Array | None,
+    noise: Array,
+    new_scale: npt.NDArray[np.float32] | None = None,
+) -> memoryview:
     """The bias's bytes once it makes up for how the mean of each output row changes, if that is known, (rows,).
 
-    noise: how exact it has to be, as for `rounded`, (rows,).
+    noise: how exact it has to be, as for `rounded`, (rows,). new_scale: the real size of its codes, if that changes.
     """
-    values, scale = real_bias(model, bias), bias.scale
+    values = real_bias(model, bias)
     if not np.isfinite(values).all():
         return model.data[bias.span.start : bias.span.stop]
     if mean_change is not None:
         values = values - mean_change
+    is_float = bias.tensor.type == "FLOAT32"
+    scale = bias.scale if is_float or new_scale is None else new_scale.astype(np.float64)
     codes = rounded(values, noise, scale) / scale
-    if bias.tensor.type == "FLOAT32":
+    if is_float:
         return codes.astype("<f4").data.cast("B")
     kind = {"INT32": "<i4", "INT64": "<i8"}[bias.tensor.type]
     limits = np.iinfo(kind)

@@ -1,0 +1,148 @@
+"""Which integer weights can have other scales, and where in the file those stand.
+
+real value = scale x code, with a scale for each output channel: kernels multiply the sum of a channel by that scale and
+by the input's, and add the bias in the same units. So other scales take other codes and another bias, and nothing else
+changes; vectors keep their length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .fields import root, tables_of, target_at
+from .layers import BIAS_OPERANDS, Layer, find_layer
+from .read import Model, Tensor
+from .select import Weight
+from .verify import Span, verify
+
+Floats32 = npt.NDArray[np.float32]
+
+_LARGEST_CODE: Final = 127
+_SAME_SCALE: Final = 1e-3
+"""Relative difference up to which the scale of a bias is that of the weight times that of the input."""
+
+
+@dataclass(frozen=True)
+class ScaleVectors:
+    """Places of the float32 vectors that the scales of a weight make up, one number for each output channel.
+
+    lowest, highest: the range that the scales stand for, where the file tells it. bias: the scales of the bias, where
+    there is one of integers; they are those of the weight times input_scale.
+    """
+
+    weight: Span
+    lowest: Span | None
+    highest: Span | None
+    bias: Span | None
+    input_scale: float
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """All of them."""
+        return tuple(span for span in (self.weight, self.lowest, self.highest, self.bias) if span is not None)
+
+    def contents(self, scale: Floats32) -> Iterator[tuple[Span, memoryview]]:
+        """What all places hold once the weight has these scales, (channels,)."""
+        whole = {
+            self.weight: scale,
+            self.lowest: -scale * _LARGEST_CODE,
+            self.highest: scale * _LARGEST_CODE,
+            self.bias: self.bias_scale(scale),
+        }
+        for span, values in whole.items():
+            if span is not None:
+                yield span, values.astype("<f4").data.cast("B")
+
+    def bias_scale(self, scale: Floats32) -> Floats32:
+        """The scales of the bias that belong to those of the weight."""
+        result: Floats32 = scale * np.float32(self.input_scale)
+        return result
+
+
+def find_scale_vectors(model: Model, weights: Iterable[Weight]) -> dict[Span, ScaleVectors]:
+    """Where the scales stand of those weights of which they can be rewritten, by the place of the weight."""
+    found = {}
+    for weight in weights:
+        layer = find_layer(model, weight) if weight.storage.type == "INT8" and len(weight.scale) > 1 else None
+        vectors = _vectors_of(model, weight, layer) if layer is not None else None
+        if vectors is not None:
+            found[weight.span] = vectors
+    if not found:
+        return {}
+    parts = verify(model.data)
+    return {place: vectors for place, vectors in found.items() if _are_alone(parts, vectors.spans)}
+
+
+def _vectors_of(model: Model, weight: Weight, layer: Layer) -> ScaleVectors | None:
+    """Where they stand, if they can be rewritten as far as the weight and its operator go."""
+    if not _can_have_others(model, weight, layer):
+        return None
+    own = _vectors(model, weight.tensor)
+    scale, bias = own.get("scale"), None
+    if layer.bias is not None and layer.bias.tensor.type != "FLOAT32":
+        bias = _vectors(model, layer.bias.tensor).get("scale")
+    if scale is None or any(span.size != scale.size for span in (*own.values(), bias) if span is not None):
+        return None
+    return ScaleVectors(scale, own.get("min"), own.get("max"), bias, _input_scale(model, layer) or 1.0)
+
+
+def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
+    """Whether nothing but one operator reads the weight and its scales, and that as it stands."""
+    operand = BIAS_OPERANDS.get(layer.operator.name)
+    quantization = weight.tensor.quantization
+    if operand is None or len(weight.tensors) != 1 or quantization is None:
+        return False
+    if layer.operator.inputs[1] != weight.tensor.index or quantization.blockwise or np.any(quantization.zero_point):
+        return False
+    if weight.scale_groups != layer.rows or len(quantization.scale) != layer.rows.groups or layer.rows.groups < 2:
+        return False
+    if not (np.isfinite(weight.scale).all() and np.all(weight.scale > 0)):
+        return False
+    has_bias = operand < len(layer.operator.inputs) and layer.operator.inputs[operand] >= 0
+    return not has_bias or (layer.bias is not None and _fits(model, weight, layer, layer.bias.tensor))
+
+
+def _fits(model: Model, weight: Weight, layer: Layer, bias: Tensor) -> bool:
+    """Whether a bias is in the units of the products, or in real ones."""
+    if bias.type == "FLOAT32":
+        return True
+    scale = _input_scale(model, layer)
+    if scale is None or bias.quantization is None or len(bias.quantization.scale) != len(weight.scale):
+        return False
+    product = weight.scale * scale
+    return bool(np.all(np.abs(bias.quantization.scale - product) <= _SAME_SCALE * product))
+
+
+def _input_scale(model: Model, layer: Layer) -> float | None:
+    """The only scale of what meets the weight; None if that is not of integers."""
+    quantization = model.subgraphs[layer.operator.subgraph].tensors[layer.input].quantization
+    return float(quantization.scale[0]) if quantization is not None and len(quantization.scale) == 1 else None
+
+
+def _vectors(model: Model, tensor: Tensor) -> dict[str, Span]:
+    """Places of what stands in a tensor's vectors of scales and of ranges, as far as they are not empty."""
+    data = model.data
+    subgraph = tables_of(data, target_at(data, "Model", root(data), "subgraphs"))[tensor.subgraph]
+    table = tables_of(data, target_at(data, "SubGraph", subgraph, "tensors"))[tensor.index]
+    quantization = target_at(data, "Tensor", table, "quantization")
+    found = {}
+    for name in ("scale", "min", "max"):
+        vector = None if quantization is None else target_at(data, "QuantizationParameters", quantization, name)
+        count = 0 if vector is None else int(np.frombuffer(data, "<u4", 1, vector)[0])
+        if vector is not None and count:
+            found[name] = Span(vector + 4, vector + 4 + 4 * count)
+    return found
+
+
+def _are_alone(parts: npt.NDArray[np.int64], spans: Sequence[Span]) -> bool:
+    """Whether each of these places of the file belongs to one part of its structure only, to which one reference leads.
+
+    parts: what `verify` came by, (references, 2).
+    """
+    start, stop = parts.T
+    return all(int(np.count_nonzero((start < span.stop) & (stop > span.start))) == 1 for span in spans)

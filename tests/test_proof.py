@@ -108,6 +108,28 @@ def test_damage_is_seen(damage: Damage, words: str, source: Path, monkeypatch: p
     assert set(source.parent.iterdir()) == {source, destination}
 
 
+def another_scale(copy: PatchedCopy, result: Result) -> None:
+    (scales, *_) = [tensor.scales for tensor in result.tensors if tensor.scales]
+    put(copy, scales[0].start, struct.pack("<f", 0.123456))
+
+
+def scales_not_reported(_: PatchedCopy, result: Result) -> Result:
+    return replace(result, tensors=tuple(replace(tensor, scales=()) for tensor in result.tensors))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [(another_scale, "holds other values than were written"), (scales_not_reported, "differs from it at byte")],
+)
+def test_damage_to_scales_is_seen(damage: Damage, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prove(model: Model, path: Path, copy: PatchedCopy, result: Result) -> None:
+        proof_module.prove(model, path, copy, damage(copy, result) or result)
+
+    monkeypatch.setattr(api_module, "prove", prove)
+    with pytest.raises(ModelError, match=words):
+        cluster(FOLDER / "conv_2d_int8.tflite", measure=False, force=True)
+
+
 def test_a_new_file_that_is_not_safe_to_read_is_seen(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should ever a span reach into the structure."""
     monkeypatch.setattr(PatchedCopy, "check", lambda *_: None)

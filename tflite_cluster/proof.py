@@ -22,7 +22,7 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
 
     Outside the reported spans no byte differs; the new file is safe to read, with the same weights at the same places;
     each holds the very values that clustering put on its codebook, as many as the result says, and no more than were
-    asked for. Raises ModelError if not.
+    asked for, and the very scales. Raises ModelError if not.
     """
     if source is not None and not is_still(source, model.data):
         raise ModelError(f"{model.label}: changed while it was read; nothing was written: run it again")
@@ -37,8 +37,8 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
             per_tensor = result.config.granularity == "tensor"
             most = result.config.most_values(tensor.name, weight.operators) if per_tensor else None
             _check_values(new, weight, tensor.values_after or 0, most)
-        if tensor.span is not None:
-            span = Span(tensor.span.start, tensor.span.stop)
+        for place in () if tensor.span is None else (tensor.span, *tensor.scales):
+            span = Span(place.start, place.stop)
             if not copy.was_written(span, new.data[span.start : span.stop]):
                 raise ModelError(
                     f"{new.label}: tensor '{tensor.name}' holds other values than were written; nothing was written"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from problems import clustered, floats, integers
 
+from tflite_cluster.clustering.assign import compare
 from tflite_cluster.model.storage import STORAGES
 
 float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -75,6 +76,21 @@ def test_few_codes_are_kept_as_they_are(dtype: str) -> None:
     result = clustered(integers(codes), 4)
     assert np.array_equal(result.codes, codes[0])
     assert (result.values_before, result.values_after, result.noise) == (4, 4, 0)
+
+
+@given(seed=st.integers(0, 2**32 - 1), zero=st.integers(-128, 127))
+def test_new_scales_count_in_the_error(seed: int, zero: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes, changed = (rng.integers(-128, 128, (5, 70)).astype(np.int8) for _ in range(2))
+    scale, other = (rng.uniform(0.1, 10, 5) for _ in range(2))
+    flat, problem = integers(codes, scale.tolist(), zero)
+    compared = compare(flat, changed.reshape(-1), problem, other)
+    before, after = ((values.astype(float) - zero) * by[:, None] for values, by in ((codes, scale), (changed, other)))
+    assert compared.signal == pytest.approx(np.sum(before**2))
+    assert compared.noise == pytest.approx(np.sum((after - before) ** 2))
+    assert compare(flat, changed.reshape(-1), problem, scale).noise == pytest.approx(
+        compare(flat, changed.reshape(-1), problem).noise
+    )
 
 
 def test_the_error_of_a_channel_counts_by_its_squared_scale() -> None:

@@ -51,6 +51,19 @@ def test_next_to_no_price_is_as_fine_as_int8_can_be() -> None:
     assert (abs(found.codes.astype(int)).max(axis=1) == 127).all()
 
 
+@pytest.mark.parametrize("parts", [None, (1, COLUMNS)])
+def test_codes_that_were_stay_where_the_price_calls_for_no_coarser_ones(parts: tuple[int, int] | None) -> None:
+    codes = np.random.default_rng(0).integers(-127, 128, (ROWS, COLUMNS))
+    finest = np.geomspace(1e-3, 1, ROWS).astype(np.float32)
+    matrix = floats((codes * finest[:, None]).astype(np.float32), parts)
+    found = grid_at_price(matrix, 1e-12, ROWS, finest=finest)
+    np.testing.assert_array_equal(found.scale, finest)
+    np.testing.assert_array_equal(found.codes, codes)
+    coarser = grid_at_price(matrix, 0.01, ROWS, finest=finest)
+    assert np.all(coarser.scale >= finest)
+    assert len(np.unique(coarser.scale)) < ROWS // 2
+
+
 @pytest.mark.parametrize("parts", [None, (1, COLUMNS), (ROWS, COLUMNS)])
 def test_no_price_drives_a_tensor_below_the_least_sqnr(parts: tuple[int, int] | None) -> None:
     matrix = floats(parts=parts)

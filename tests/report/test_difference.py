@@ -16,6 +16,8 @@ from test_text import compare
 from tflite_cluster import ModelError, cluster, diff
 from tflite_cluster.cli import main
 from tflite_cluster.model.read import open_model
+from tflite_cluster.model.scales import find_scale_vectors
+from tflite_cluster.model.select import select
 from tflite_cluster.report.difference import difference_json
 
 Captured = pytest.CaptureFixture[str]
@@ -45,6 +47,46 @@ def clustered(path: Path) -> bytes:
 def test_the_same(capsys: Captured) -> None:
     assert main(pair(DENSE.read_bytes(), DENSE.read_bytes())) == 0
     assert capsys.readouterr().out == "a.tflite and b.tflite are the same.\n"
+
+
+def rescaled() -> tuple[Path, bytearray]:
+    source = FOLDER / "conv_2d_int8.tflite"
+    result = cluster(source, measure=False, force=True)
+    assert result.model is not None
+    assert result.tensors[0].scales
+    return source, bytearray(result.model)
+
+
+def test_other_scales_are_no_other_difference() -> None:
+    source, changed = rescaled()
+    found = diff(source, bytes(changed))
+    assert found.only_weights
+    weight, bias = found.tensors
+    assert weight.rescaled
+    assert bias.rescaled
+    model = open_model(bytes(changed))
+    (after,) = select(model)[0]
+    (before,) = select(open_model(source))[0]
+    real = [
+        each.storage.decode(data[each.span.start : each.span.stop], each.count).reshape(16, -1) * each.scale[:, None]
+        for each, data in ((before, memoryview(source.read_bytes())), (after, model.data))
+    ]
+    assert weight.sqnr == pytest.approx(10 * np.log10(np.sum(real[0] ** 2) / np.sum((real[1] - real[0]) ** 2)))
+    assert bias.sqnr is not None
+    assert bias.sqnr > 25
+
+
+def test_scales_of_which_only_some_are_new_are_told(capsys: Captured) -> None:
+    """A bias in units that do not belong to those of the weight, or a weight whose range is another's."""
+    source, changed = rescaled()
+    original = source.read_bytes()
+    assert main(pair(original, bytes(changed))) == 0
+    assert "1 weight and 1 bias, 2 of them with other scales." in capsys.readouterr().out
+    for vectors in find_scale_vectors(open_model(source), select(open_model(source))[0]).values():
+        assert vectors.bias is not None
+        changed[vectors.bias.start : vectors.bias.stop] = original[vectors.bias.start : vectors.bias.stop]
+    assert main(pair(original, bytes(changed))) == 99
+    assert "NOT ONLY WEIGHTS" in capsys.readouterr().out
 
 
 def test_only_weights_and_biases(capsys: Captured) -> None:

@@ -18,7 +18,7 @@ from tflite_cluster.config import Config
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.jobs import no_progress
-from tflite_cluster.model.layers import find_layer
+from tflite_cluster.model.layers import as_rows, find_layer, real_bias
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
@@ -266,6 +266,42 @@ def test_a_bias_is_rounded_where_its_weights_err() -> None:
         assert np.any(stored % 8 != 0)
         values = [layer.bias.codes(content) * layer.bias.scale for content in (raw, after)]
         assert np.square(values[1] - values[0]).mean() < 1e-3 * np.square(values[0]).mean()
+
+
+SCALED = ["conv_2d_int8", "depthwise_conv_2d_int8", "conv_2d_int16x8", "fully_connected_int8", "conv_2d_hybrid_int8"]
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_other_scales_compute_the_same(name: str, process: InterpreterProcess, tmp_path: Path) -> None:
+    """As seen by the interpreter: the only thing that is lost is what coarser codes lose."""
+    path = FOLDER / f"{name}.tflite"
+    model = open_model(path)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        bench = bench_of(process, path, copy, model)
+        (job,) = [job for job in bench.jobs.values() if job.vectors is not None]
+        assert job.vectors is not None
+        sqnrs = []
+        for sqnr in (60.0, 35.0, 25.0):
+            (priced,) = bench.clusterer.apply_all([job], [price_at_sqnr(job, sqnr)])
+            scale = np.frombuffer(copy.read_span(job.vectors.weight), "<f4")
+            codes = np.frombuffer(copy.read_span(job.weight.span), np.int8)
+            real = as_rows(codes, job.rows) * scale[:, None]
+            np.testing.assert_allclose(priced.codes, real, rtol=1e-6)
+            if job.vectors.bias is not None:
+                assert job.layer is not None
+                assert job.layer.bias is not None
+                after = job.layer.bias.codes(memoryview(copy.read_span(job.layer.bias.span)))
+                units = np.frombuffer(copy.read_span(job.vectors.bias), "<f4")
+                np.testing.assert_allclose(units, scale * np.float32(job.vectors.input_scale), rtol=1e-6)
+                error = after * units.astype(float) - real_bias(model, job.layer.bias)
+                assert np.all(np.abs(error) <= units / 2 + np.sqrt(np.mean(real_bias(model, job.layer.bias) ** 2)) / 15)
+            sqnrs.append(measure(bench).sqnr)
+        assert len(np.unique(scale)) < len(scale) / 2
+        assert sqnrs[0] > sqnrs[1] > sqnrs[2] > 12
+        assert sqnrs[0] > 30
+        bench.restore()
+        assert not copy.spans
+        assert copy.read() == path.read_bytes()
 
 
 def test_a_bias_stays_within_its_type() -> None:

@@ -26,6 +26,7 @@ from .result import Strategy
 from .rules import Chosen
 from .scoring import Scorer
 from .search.bench import Bench, calibrate, cluster_blind
+from .search.clusterer import Job
 from .search.points import Point
 from .search.quality import Quality
 from .search.run import repeat, search, search_size
@@ -47,8 +48,10 @@ _WEIGHT_SQNR_SYNTHETIC: Final = 20.0
 """dB that the weights keep in the mean then, should made-up inputs be far from what the model was made for."""
 
 _FLOAT_SQNR_CAREFUL: Final = 26.0
+_RESCALED_SQNR_CAREFUL: Final = 28.0
 _INTEGER_SQNR_CAREFUL: Final = 34.0
-"""dB of the weights from which on made-up inputs are believed as real ones are."""
+"""dB of the weights from which on made-up inputs are believed as real ones are: of floats, of integers that get other
+scales, and of integers that keep theirs, among which many are exact."""
 
 
 def cluster_model(
@@ -201,8 +204,13 @@ def _is_like_synthetic(bench: Bench) -> Callable[[Point], bool]:
 def _careful_sqnr(bench: Bench) -> float:
     """The mean, over all weights, of what each kind keeps with care."""
     sizes = [job.matrix.codes.size for job in bench.jobs.values()]
-    limits = [_FLOAT_SQNR_CAREFUL if job.matrix.is_float else _INTEGER_SQNR_CAREFUL for job in bench.jobs.values()]
-    return float(np.average(limits, weights=sizes))
+    return float(np.average([_careful(job) for job in bench.jobs.values()], weights=sizes))
+
+
+def _careful(job: Job) -> float:
+    if job.matrix.is_float:
+        return _FLOAT_SQNR_CAREFUL
+    return _INTEGER_SQNR_CAREFUL if job.vectors is None else _RESCALED_SQNR_CAREFUL
 
 
 def _holds_gates(quality: Quality, config: Config) -> bool:

@@ -155,7 +155,7 @@ def _biases(
     for weight in weights:
         layer = find_layer(model, weight)
         if layer is not None and layer.bias is not None:
-            is_other = weight.span in scales and layer.bias.tensor.type != "FLOAT32"
+            is_other = weight.span in scales and not layer.bias.is_float
             scale = scales[weight.span].astype(np.float64) if is_other else layer.bias.scale
             found[layer.bias.span] = _Added(layer.bias, layer.operator.name, scale)
     return found

@@ -63,7 +63,7 @@ LAYERS = {
     "conv_2d_uint8": CONVOLUTION,
     "conv_2d_int4": CONVOLUTION,
     "conv_2d_int16x8": CONVOLUTION,
-    "conv_2d_float16": Expected("patches", (1, 16, 72), 72, window(3)),  # the bias stands behind a DEQUANTIZE
+    "conv_2d_float16": CONVOLUTION,
     "conv_2d_strided_dilated_float32": Expected(
         "patches", (1, 16, 72), 72, window(3, stride=2, dilation=2, same=False), bias=16
     ),
@@ -71,7 +71,7 @@ LAYERS = {
     "depthwise_conv_2d_float32": DEPTHWISE,
     "depthwise_conv_2d_int8": DEPTHWISE,
     "depthwise_conv_2d_uint8": DEPTHWISE,
-    "depthwise_conv_2d_float16": Expected("depthwise", (25, 48, 1), 25, window(5)),
+    "depthwise_conv_2d_float16": DEPTHWISE,
     "fully_connected_float32": DENSE,
     "fully_connected_int8": DENSE,
     "fully_connected_int16x8": DENSE,
@@ -79,7 +79,7 @@ LAYERS = {
     "fully_connected_int4": DENSE,
     "fully_connected_odd_int4": Expected("pixels", (1, 33, 25), 25, bias=33),
     "fully_connected_hybrid_int4": Expected("pixels", (1, 32, 48), 48),
-    "fully_connected_float16": Expected("pixels", (1, 32, 48), 48),
+    "fully_connected_float16": DENSE,
     "dequantize_int8": Expected("pixels", (1, 32, 48), 48),
     "cast_bfloat16": Expected("pixels", (1, 32, 48), 48),
     "transpose_conv_float32": Expected("pixels", (1, 144, 8), 8),

@@ -240,21 +240,24 @@ def test_feedback_helps_weights_that_are_used_several_times(process: Interpreter
 
 
 def test_a_bias_is_shifted_by_real_values() -> None:
-    for name, kind in (("conv_2d_float32", "<f4"), ("conv_2d_int8", "<i4"), ("conv_2d_int16x8", "<i8")):
+    kinds = {"conv_2d_float32": "<f4", "conv_2d_float16": "<f2", "conv_2d_int8": "<i4", "conv_2d_int16x8": "<i8"}
+    for name, kind in kinds.items():
         model = open_model(FOLDER / f"{name}.tflite")
         layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
         assert layer is not None
         assert layer.bias is not None
         quantization = layer.bias.tensor.quantization
-        scale = quantization.scale if quantization is not None and kind != "<f4" else np.ones(1)
+        scale = quantization.scale if quantization is not None and kind[1] != "f" else np.ones(1)
         before = np.frombuffer(model.data[layer.bias.span.start : layer.bias.span.stop], kind).astype(float) * scale
         shift = np.linspace(-0.1, 0.1, len(before))
         after = np.frombuffer(new_bias(model, layer.bias, -shift, np.zeros(len(shift))), kind).astype(float) * scale
-        np.testing.assert_allclose(after - before, shift, atol=1e-6 + (0 if kind == "<f4" else 0.51 * scale.max()))
+        exact = {"<f4": 1e-6, "<f2": np.abs(after).max() * 2.0**-10}.get(kind, 0.51 * scale.max())
+        np.testing.assert_allclose(after - before, shift, atol=exact)
 
 
 def test_a_bias_is_rounded_where_its_weights_err() -> None:
-    for name, kind in (("conv_2d_float32", "<u4"), ("conv_2d_int8", "<i4"), ("conv_2d_int16x8", "<i8")):
+    kinds = {"conv_2d_float32": "<u4", "conv_2d_float16": "<u2", "conv_2d_int8": "<i4", "conv_2d_int16x8": "<i8"}
+    for name, kind in kinds.items():
         model = open_model(FOLDER / f"{name}.tflite")
         layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
         assert layer is not None
@@ -369,7 +372,18 @@ def test_other_outputs_of_made_up_inputs_must_show_small_errors_and_weights_clos
 
 
 def _careful(bench: Bench) -> float:
-    return 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 34.0
+    return 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 28.0
+
+
+def test_integers_that_keep_their_scales_must_be_closer_to_what_they_were(bench: Bench) -> None:
+    floor = replace(bench.floor, risk=0.1, contrast=math.inf)
+    kept = replace(bench, jobs={number: replace(job, vectors=None) for number, job in bench.jobs.items()})
+    is_good = criterion(Config(), replace(kept, trust=SYNTHETIC, floor=floor), None)
+    point = Curve(kept, dict.fromkeys(kept.jobs, 1e-09)).visit(1.0)
+    quality = replace(point.quality, risk=0.0, contrast=15.0)
+    careful = 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 34.0
+    held = [is_good(replace(point, quality=quality, weight_sqnr=careful + margin)) for margin in (0.1, -0.1)]
+    assert held == [True, False]
 
 
 def test_weights_close_to_what_they_were_make_little_at_risk_enough_on_made_up_inputs(bench: Bench) -> None:

@@ -37,22 +37,38 @@ class Recurrence:
     start: int
 
 
+_BIAS_TYPES: Final = {"FLOAT32": "<f4", "FLOAT16": "<f2", "INT32": "<i4", "INT64": "<i8"}
+
+
 @dataclass(frozen=True)
 class Bias:
-    """A constant bias that one operator adds and nothing else reads: `real value = scale x code` for integers."""
+    """A constant bias that one operator adds and nothing else reads: `real value = scale x code` for integers.
+
+    Float16 ones go through a DEQUANTIZE of their own.
+    """
 
     span: Span
     tensor: Tensor
 
+    @property
+    def is_float(self) -> bool:
+        """Whether its codes are the real values."""
+        return self.tensor.type in ("FLOAT32", "FLOAT16")
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """How the file keeps its codes."""
+        return np.dtype(_BIAS_TYPES[self.tensor.type])
+
     def codes(self, raw: memoryview) -> npt.NDArray[Any]:
         """The stored numbers, flat."""
-        return np.frombuffer(raw, {"FLOAT32": "<f4", "INT32": "<i4", "INT64": "<i8"}[self.tensor.type])
+        return np.frombuffer(raw, self.dtype)
 
     @property
     def scale(self) -> npt.NDArray[np.float64]:
         """Real size of a code, one for all or one for each row; 1 for floats."""
         quantization = self.tensor.quantization
-        if quantization is None or self.tensor.type == "FLOAT32":
+        if quantization is None or self.is_float:
             return np.ones(1)
         return quantization.scale.astype(np.float64)
 
@@ -249,15 +265,35 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
     if operand is None or not _is_given(operator, operand):
         return None
     tensor = _tensor(model, operator, operand)
-    span = model.buffers[tensor.buffer]
-    item = {"FLOAT32": 4, "INT32": 4, "INT64": 8}.get(tensor.type)
-    readers = sum(other.inputs.count(tensor.index) for other in model.subgraphs[operator.subgraph].operators)
-    holders = sum(model.buffers[other.buffer] == span for other in model.tensors)
-    if item is None or span.size != item * rows or readers != 1 or holders != 1 or tensor.is_variable:
+    if not _is_read_once(model, tensor):
         return None
-    if tensor.type != "FLOAT32" and (tensor.quantization is None or len(tensor.quantization.scale) not in (1, rows)):
+    source = _unpacked_from(model, tensor)
+    if source is not None:
+        tensor = source
+    bias = Bias(model.buffers[tensor.buffer], tensor)
+    holders = sum(model.buffers[other.buffer] == bias.span for other in model.tensors)
+    if tensor.type not in _BIAS_TYPES or (tensor.type == "FLOAT16") != (source is not None):
         return None
-    return None if tensor.index in model.subgraphs[operator.subgraph].outputs else Bias(span, tensor)
+    if bias.span.size != bias.dtype.itemsize * rows or holders != 1 or not _is_read_once(model, tensor):
+        return None
+    fits = bias.is_float or (tensor.quantization is not None and len(tensor.quantization.scale) in (1, rows))
+    return bias if fits else None
+
+
+def _is_read_once(model: Model, tensor: Tensor) -> bool:
+    """Whether one operand of one operator is all that sees a tensor."""
+    graph = model.subgraphs[tensor.subgraph]
+    readers = sum(operator.inputs.count(tensor.index) for operator in graph.operators)
+    return readers == 1 and tensor.index not in graph.outputs and not tensor.is_variable
+
+
+def _unpacked_from(model: Model, tensor: Tensor) -> Tensor | None:
+    """What DEQUANTIZE makes a tensor of, if that is where it comes from."""
+    graph = model.subgraphs[tensor.subgraph]
+    makers = [operator for operator in graph.operators if tensor.index in operator.outputs]
+    if len(makers) != 1 or makers[0].name != "DEQUANTIZE" or len(makers[0].inputs) != 1 or makers[0].inputs[0] < 0:
+        return None
+    return graph.tensors[makers[0].inputs[0]]
 
 
 def _tensor(model: Model, operator: Operator, operand: int) -> Tensor:

@@ -84,7 +84,7 @@ def _vectors_of(model: Model, weight: Weight, layer: Layer) -> ScaleVectors | No
         return None
     own = _vectors(model, weight.tensor)
     scale, bias = own.get("scale"), None
-    if layer.bias is not None and layer.bias.tensor.type != "FLOAT32":
+    if layer.bias is not None and not layer.bias.is_float:
         bias = _vectors(model, layer.bias.tensor).get("scale")
     if scale is None or any(span.size != scale.size for span in (*own.values(), bias) if span is not None):
         return None
@@ -109,7 +109,7 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
 
 def _fits(model: Model, weight: Weight, layer: Layer, bias: Tensor) -> bool:
     """Whether a bias is in the units of the products, or in real ones."""
-    if bias.type == "FLOAT32":
+    if bias.type in ("FLOAT32", "FLOAT16"):
         return True
     scale = _input_scale(model, layer)
     if scale is None or bias.quantization is None or len(bias.quantization.scale) != len(weight.scale):

@@ -275,11 +275,8 @@ def new_bias(
         return model.data[bias.span.start : bias.span.stop]
     if mean_change is not None:
         values = values - mean_change
-    is_float = bias.tensor.type == "FLOAT32"
-    scale = bias.scale if is_float or new_scale is None else new_scale.astype(np.float64)
+    scale = bias.scale if bias.is_float or new_scale is None else new_scale.astype(np.float64)
     codes = rounded(values, noise, scale) / scale
-    if is_float:
-        return codes.astype("<f4").data.cast("B")
-    kind = {"INT32": "<i4", "INT64": "<i8"}[bias.tensor.type]
-    limits = np.iinfo(kind)
-    return np.clip(np.rint(codes), limits.min, limits.max).astype(kind).data.cast("B")
+    limits = np.finfo(bias.dtype) if bias.is_float else np.iinfo(bias.dtype)
+    codes = np.clip(codes if bias.is_float else np.rint(codes), limits.min, limits.max)
+    return codes.astype(bias.dtype).data.cast("B")

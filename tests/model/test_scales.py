@@ -22,10 +22,11 @@ FULLY_CONNECTED, RELU = 9, 19
 
 WITH = [
     "conv_2d_hybrid_int8", "conv_2d_int16x8", "conv_2d_int8", "depthwise_conv_2d_int8", "fully_connected_hybrid_int8",
+    "dequantize_int8",
     "fully_connected_int16x8", "fully_connected_int8", "two_ways_int8",
 ]  # fmt: skip
 WITHOUT = [
-    "conv_2d_int4", "conv_2d_uint8", "conv_2d_float32", "dequantize_int8", "embedding_lookup_int8",
+    "conv_2d_int4", "conv_2d_uint8", "conv_2d_float32", "embedding_lookup_int8",
     "fully_connected_per_tensor_int8", "fully_connected_blockwise_int4", "svdf_int8", "transpose_conv_int8",
     "unidirectional_sequence_lstm_int8",
 ]  # fmt: skip
@@ -47,7 +48,9 @@ def test_the_places_hold_the_scales(name: str) -> None:
     assert found
     for weight, vectors in found:
         np.testing.assert_array_equal(floats(model, vectors.weight), weight.scale.astype(np.float32))
-        assert (vectors.bias is None) == ("hybrid" in name)
+        assert (vectors.bias is None) == (
+            name in ("conv_2d_hybrid_int8", "fully_connected_hybrid_int8", "dequantize_int8")
+        )
         if vectors.bias is not None:
             np.testing.assert_allclose(floats(model, vectors.bias), vectors.bias_scale(weight.scale), rtol=1e-5)
         for span, sign in ((vectors.lowest, -1), (vectors.highest, 1)):

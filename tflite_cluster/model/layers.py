@@ -267,7 +267,7 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
     tensor = _tensor(model, operator, operand)
     if not _is_read_once(model, tensor):
         return None
-    source = _unpacked_from(model, tensor)
+    source = unpacked_from(model, tensor)
     if source is not None:
         tensor = source
     bias = Bias(model.buffers[tensor.buffer], tensor)
@@ -287,7 +287,7 @@ def _is_read_once(model: Model, tensor: Tensor) -> bool:
     return readers == 1 and tensor.index not in graph.outputs and not tensor.is_variable
 
 
-def _unpacked_from(model: Model, tensor: Tensor) -> Tensor | None:
+def unpacked_from(model: Model, tensor: Tensor) -> Tensor | None:
     """What DEQUANTIZE makes a tensor of, if that is where it comes from."""
     graph = model.subgraphs[tensor.subgraph]
     makers = [operator for operator in graph.operators if tensor.index in operator.outputs]

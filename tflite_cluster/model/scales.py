@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .fields import root, tables_of, target_at
-from .layers import BIAS_OPERANDS, Layer, find_layer
+from .layers import BIAS_OPERANDS, Layer, find_layer, unpacked_from
 from .read import Model, Tensor
 from .select import Weight
 from .verify import Span, verify
@@ -97,7 +97,7 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
     quantization = weight.tensor.quantization
     if operand is None or len(weight.tensors) != 1 or quantization is None:
         return False
-    if layer.operator.inputs[1] != weight.tensor.index or quantization.blockwise or np.any(quantization.zero_point):
+    if quantization.blockwise or np.any(quantization.zero_point) or not _meets(model, weight, layer):
         return False
     if weight.scale_groups != layer.rows or len(quantization.scale) != layer.rows.groups or layer.rows.groups < 2:
         return False
@@ -105,6 +105,12 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
         return False
     has_bias = operand < len(layer.operator.inputs) and layer.operator.inputs[operand] >= 0
     return not has_bias or (layer.bias is not None and _fits(model, weight, layer, layer.bias.tensor))
+
+
+def _meets(model: Model, weight: Weight, layer: Layer) -> bool:
+    """Whether the operator takes the weight as it is, or behind a DEQUANTIZE."""
+    operand = model.subgraphs[layer.operator.subgraph].tensors[layer.operator.inputs[1]]
+    return weight.tensor in (operand, unpacked_from(model, operand))
 
 
 def _fits(model: Model, weight: Weight, layer: Layer, bias: Tensor) -> bool:

@@ -18,6 +18,9 @@ _STEP: Final = 1.25
 _MOST_STEPS: Final = 5
 """Ratio between multipliers that are tried in order, and how many. The last is in between, once one goes too far."""
 
+_WORTH_IT: Final = 0.99
+"""Share of the bits after a step from which on there is no further one: codes of few bits have little left to save."""
+
 _CLOSE: Final = 1.1
 _CLOSE_IN_SIZE: Final = 1.03
 """Up to which factor the multiplier is found; a size, unlike a fidelity, is known for certain."""
@@ -109,6 +112,7 @@ def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Poi
     for _ in range(_MOST_STEPS):
         point, is_last = curve.visit_in_order(best.multiplier * step), step < _STEP
         if is_good(point):
+            is_last = is_last or point.bits > _WORTH_IT * best.bits
             best, kept = point, curve.bench.copy.contents()
         else:
             curve.bench.copy.put_back(kept)

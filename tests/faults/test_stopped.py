@@ -35,8 +35,8 @@ SCRIPT = """
 import os, sys, signal
 from tflite_cluster import cli, api
 (stage, *options), number = sys.argv[1].split(), int(sys.argv[2])
-if number != signal.SIGINT:
-    signal.signal(number, signal.SIG_DFL)  # these tests may themselves run under nohup, which is respected
+# These tests may themselves run under nohup or in the background, where signals are ignored, which is respected.
+signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 real = api.cluster
 def told(name, done, total):
     if name == stage:

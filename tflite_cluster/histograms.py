@@ -68,9 +68,10 @@ def _by_name(model: Model) -> dict[tuple[str, int], Weight]:
 
 
 def _histogram(first: Model, second: Model, old: Weight, new: Weight) -> Histogram:
-    """Codes as they are stored where both models store the same type; else real values."""
+    """Codes as they are stored where both models store the same type with the same scales; else real values."""
     before, after = old.storage.decode(_raw(first, old), old.count), new.storage.decode(_raw(second, new), new.count)
     as_codes = old.storage.type == new.storage.type and not old.storage.is_float
+    as_codes = as_codes and np.array_equal(old.scale, new.scale)
     if not as_codes:
         before, after = _real(old, before), _real(new, after)
     counts, edges = _binned(before, as_codes)

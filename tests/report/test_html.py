@@ -202,6 +202,15 @@ def test_histograms_hold_what_the_files_hold(tmp_path: Path) -> None:
     assert histograms(EXAMPLE, EXAMPLE) == ()
 
 
+def test_codes_of_other_scales_are_told_as_real_values(tmp_path: Path) -> None:
+    model, output = FIXTURES / "conv_2d_int8.tflite", tmp_path / "out.tflite"
+    assert main([str(model), str(output), "--force", "-q"]) == 0
+    (found,) = histograms(model, output)
+    assert found.unit == "value"
+    assert -1 < found.low < 0 < found.high < 1
+    assert all(found.low <= value <= found.high for value, _ in found.centroids)
+
+
 def test_from_the_command_line(tmp_path: Path) -> None:
     page, output = tmp_path / "report.html", tmp_path / "out.tflite"
     assert main([str(EXAMPLE), str(output), "--clusters", "8", "--no-check", "-q", "--report", str(page)]) == 0

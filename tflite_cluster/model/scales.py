@@ -110,7 +110,8 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
 def _meets(model: Model, weight: Weight, layer: Layer) -> bool:
     """Whether the operator takes the weight as it is, or behind a DEQUANTIZE."""
     operand = model.subgraphs[layer.operator.subgraph].tensors[layer.operator.inputs[1]]
-    return weight.tensor in (operand, unpacked_from(model, operand))
+    source = unpacked_from(model, operand)
+    return weight.tensor.index in (operand.index, None if source is None else source.index)
 
 
 def _fits(model: Model, weight: Weight, layer: Layer, bias: Tensor) -> bool:

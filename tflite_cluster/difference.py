@@ -16,7 +16,7 @@ from .jobs import compare_stored
 from .model.layers import Bias, find_layer
 from .model.locate import Locator
 from .model.read import Model, open_model
-from .model.scales import ScaleVectors, find_scale_vectors
+from .model.scales import ScaleVectors, are_usable, find_scale_vectors
 from .model.select import LeftAlone, Weight, select
 from .model.source import CHUNK, forget, same, take
 from .model.verify import Span
@@ -127,15 +127,15 @@ def _content(source: str | Path | bytes) -> tuple[str, memoryview]:
 
 
 def _new_scale(model: Model, other: memoryview, vectors: ScaleVectors) -> npt.NDArray[np.float32] | None:
-    """The scales that a weight has in the other model, if they are others, and all that follows from them is there."""
+    """The scales that a weight has in the other model, if they are others, and those of its bias follow from them."""
     before, after = _both(model, other, vectors.weight)
     if same(before, after) or len(after) < len(before):
         return None
     scale = np.frombuffer(after, "<f4")
-    if not (np.isfinite(scale).all() and np.all(scale > 0)):
+    if not are_usable(scale) or len(other) < max(span.stop for span in vectors.spans):
         return None
-    follows = all(same(content, other[span.start : span.stop]) for span, content in vectors.contents(scale))
-    return scale if follows else None
+    bias = vectors.bias
+    return scale if bias is None or vectors.follows(scale, other[bias.start : bias.stop]) else None
 
 
 @dataclass(frozen=True)

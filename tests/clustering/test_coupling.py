@@ -91,3 +91,12 @@ def test_the_error_is_that_of_the_rows_together(parts: int) -> None:
         for part, hessian in zip(np.split(errors, parts, axis=1), columns, strict=True)
     )
     assert Feedback.of(columns, Coupling.of(rows)).output_error(errors) == pytest.approx(expected, rel=1e-4)
+
+
+def test_rows_that_count_for_nothing_are_owed_nothing() -> None:
+    generator = np.random.default_rng(0)
+    matrix, scale = generator.standard_normal((16, 8)).astype(np.float32), generator.uniform(0.2, 5, 16)
+    matrix[::4], scale[::4] = 0, 0
+    coupling = Coupling.of(correlated(16, 0) + 0.1 * np.eye(16))
+    found = Feedback.of((correlated(8, 1) + 0.1 * np.eye(8))[None], coupling).assign(matrix, BOOK, scale)
+    assert not BOOK[found[::4]].any()

@@ -59,6 +59,13 @@ def test_codes_that_were_stay_where_the_price_calls_for_no_coarser_ones(parts: t
     found = grid_at_price(matrix, 1e-12, ROWS, finest=finest)
     np.testing.assert_array_equal(found.scale, finest)
     np.testing.assert_array_equal(found.codes, codes)
+    codes[::2, 3] = -128
+    full = floats((codes * finest[:, None]).astype(np.float32), parts)
+    np.testing.assert_array_equal(grid_at_price(full, 1e-12, ROWS, finest=finest).codes, codes)
+    for price in (1e-6, 1e-3, 1e-2):
+        found = grid_at_price(full, price, ROWS, finest=finest)
+        assert found.codes.min() >= -128
+        assert np.abs(real(found) - full.codes).max() < np.abs(full.codes).max() / 2
     coarser = grid_at_price(matrix, 0.01, ROWS, finest=finest)
     assert np.all(coarser.scale >= finest)
     assert len(np.unique(coarser.scale)) < ROWS // 2

@@ -11,6 +11,7 @@ from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.scales import ScaleVectors, find_scale_vectors
 from tflite_cluster.model.select import Weight, select
@@ -137,13 +138,37 @@ def test_a_bias_in_other_units_forbids_it() -> None:
     assert not vectors_of(tables)
 
 
+@pytest.mark.parametrize("value", [0.0, -0.01, np.nan, np.inf])
+def test_a_bias_without_units_is_left_alone(value: float) -> None:
+    """LiteRT does not look at them, and converters write 0 where a channel holds nothing."""
+    tables = dense()
+    quantization(tables, 2)["scale"][3] = value
+    assert not vectors_of(tables)
+    model = open_model(craft(tables))
+    (weight,) = select(model)[0]
+    layer = find_layer(model, weight)
+    assert layer is not None
+    assert layer.bias is None
+
+
 def test_a_bias_that_something_else_reads_forbids_it() -> None:
     tables = dense()
     tables["subgraphs"][0]["outputs"] = np.array([3, 2], np.int32)
     assert not vectors_of(tables)
 
 
-@pytest.mark.parametrize("value", [0.0, -0.01, np.nan, np.inf])
+def test_kernels_must_be_able_to_take_larger_scales() -> None:
+    (vectors,) = vectors_of(dense())
+    assert vectors.factor == pytest.approx(0.1)
+    assert vectors.can_grow
+    tables = dense()
+    quantization(tables, 3)["scale"] = np.array([0.01], np.float32)
+    (vectors,) = vectors_of(tables)
+    assert vectors.factor == pytest.approx(0.1 * INPUT_SCALE / 0.01)
+    assert not vectors.can_grow
+
+
+@pytest.mark.parametrize("value", [0.0, -0.01, np.nan, np.inf, 1e38, 1e-38])
 def test_scales_that_mean_nothing_are_left_alone(value: float) -> None:
     tables = dense()
     quantization(tables, 1)["scale"][3] = value
@@ -162,9 +187,12 @@ def test_what_follows_from_the_scales_has_the_length_of_what_was_there(scale: li
     model = open_model(craft(dense()))
     ((_, vectors),) = found_in(model)
     changed = bytearray(model.data)
+    assert vectors.bias is not None
     for span, content in vectors.contents(np.array(scale, np.float32)):
         assert len(content) == span.size
         changed[span.start : span.stop] = content
     ((weight, again),) = found_in(open_model(bytes(changed)))
-    assert again == vectors
+    assert again.spans == vectors.spans
+    assert again.input_scale == vectors.input_scale
+    assert vectors.follows(np.array(scale, np.float32), bytes(changed)[vectors.bias.start : vectors.bias.stop])
     np.testing.assert_array_equal(weight.scale, np.array(scale, np.float32))

@@ -80,6 +80,8 @@ def test_scales_of_which_only_some_are_new_are_told(capsys: Captured) -> None:
     """A bias in units that do not belong to those of the weight, or a weight whose range is another's."""
     source, changed = rescaled()
     original = source.read_bytes()
+    assert main(pair(bytes(changed), original)) == 0
+    capsys.readouterr()
     assert main(pair(original, bytes(changed))) == 0
     assert "1 weight and 1 bias, 2 of them with other scales." in capsys.readouterr().out
     for vectors in find_scale_vectors(open_model(source), select(open_model(source))[0]).values():

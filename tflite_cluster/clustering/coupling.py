@@ -46,6 +46,7 @@ class Coupling:
         """
         rows = len(weights)
         unit = scale[self.order, None].astype(np.float32)
+        per_unit = np.divide(1, unit, out=np.zeros_like(unit), where=unit > 0)  # where a unit is nothing, none is owed
         aim = weights[self.order].astype(np.float32)
         indices = np.empty(weights.shape, np.intp)
         errors = np.empty(weights.shape, np.float32)
@@ -54,7 +55,7 @@ class Coupling:
         for start, stop in pairwise(edges.tolist()):
             run = slice(start, stop)
             owed = np.linalg.solve(self.factor[run, run], self.factor[run, :start] @ errors[:start])
-            found = assign(aim[run] + owed / unit[run])
+            found = assign(aim[run] + owed * per_unit[run])
             errors[run] = (aim[run] - book[found]) * unit[run]
             indices[self.order[run]] = found
         return indices

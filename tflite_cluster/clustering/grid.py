@@ -20,6 +20,9 @@ from .rate import LEAST_SQNR, Matrix, Priced, cluster_to_count, feedback_gain, m
 LARGEST: Final = 127
 """Codes reach from -127 to 127: -128 would have no counterpart."""
 
+_LOWEST: Final = -128
+"""Of integer weights that hold it."""
+
 _STEP_OF_PRICE: Final = math.sqrt(6 / math.log(2))
 """A uniform grid of step s pays s² ln(2) / 6 in squared error for its last bit, where there are many values."""
 
@@ -75,18 +78,19 @@ def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | N
     """Put float weights (rows, columns) on a grid at a price in squared units per bit, above 0.
 
     Rows fall into `channels` equal runs, each of which can have a scale. The price is lowered where the tensor would
-    lose too much. finest: the least scale of each channel, (channels,), where weights are multiples of it.
+    lose too much. finest: the scale of each channel, (channels,), of weights that are int8 codes; no other is finer.
     """
     height = len(matrix.codes) // channels
     largest = np.abs(matrix.codes).reshape(channels, -1).max(axis=1).astype(np.float64)
     least = matrix.power * 10 ** (-LEAST_SQNR / 10)
+    is_full = finest is not None and bool(np.any(largest > (LARGEST + 0.5) * finest))
+    lowest = _LOWEST if is_full else -LARGEST
     while True:
-        scale = _scale(_step(matrix.histogram, price), largest)
-        if finest is not None:
-            scale = np.maximum(scale, finest.astype(np.float32))
+        best = _step(matrix.histogram, price)
+        scale = _scale(best, largest) if finest is None else np.maximum(best, finest).astype(np.float32)
         step = np.repeat(scale, height)[:, None]
         values = matrix.codes.astype(np.float32) / step
-        codes = np.clip(np.rint(values), -LARGEST, LARGEST)
+        codes = np.clip(np.rint(values), lowest, LARGEST)
         error = float(np.sum(np.square((values - codes) * step, dtype=np.float64)))
         if error <= least or price <= least * 1e-12:
             break
@@ -94,7 +98,7 @@ def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | N
     gain = None
     if matrix.feedback is not None:
         aim, rounded = matrix.codes if matrix.drift is None else matrix.drift.target, codes * step
-        codes = _with_feedback(matrix.feedback, (aim / step).astype(np.float32), step[:, 0].astype(np.float64))
+        codes = _with_feedback(matrix.feedback, (aim / step).astype(np.float32), step[:, 0].astype(np.float64), lowest)
         gain = feedback_gain(matrix, rounded, codes * step)
     change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
     alike = bool(np.all(scale == scale[0]))
@@ -122,14 +126,14 @@ def _scale(step: float, largest: Array) -> npt.NDArray[np.float32]:
     return np.where(scale * LARGEST < largest, np.nextafter(scale, np.float32(np.inf)), scale)
 
 
-def _with_feedback(feedback: Feedback, values: npt.NDArray[np.float32], step: Array) -> Array:
-    """Codes with error feedback for values (rows, columns) in units of each row's step, (rows,)."""
-    reach = min(float(np.ceil(np.abs(values).max())) + 1, LARGEST)  # what is fed back may lead one step further
-    grid = np.arange(-reach, reach + 1)
+def _with_feedback(feedback: Feedback, values: npt.NDArray[np.float32], step: Array, lowest: int) -> Array:
+    """Codes from `lowest` on with error feedback for values (rows, columns) in units of each row's step, (rows,)."""
+    reach = float(np.ceil(np.abs(values).max())) + 1  # what is fed back may lead one step further
+    grid = np.arange(max(-reach, lowest), min(reach, LARGEST) + 1)
     codes: Array = grid[feedback.assign(values, grid, step)]
     return codes
 
 
 def _entropy(codes: npt.NDArray[np.int8]) -> float:
-    shares = np.bincount(codes.reshape(-1).astype(np.intp) + LARGEST) / codes.size
+    shares = np.bincount(codes.reshape(-1).astype(np.intp) - _LOWEST) / codes.size
     return -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))

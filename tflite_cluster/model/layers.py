@@ -276,8 +276,13 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
         return None
     if bias.span.size != bias.dtype.itemsize * rows or holders != 1 or not _is_read_once(model, tensor):
         return None
-    fits = bias.is_float or (tensor.quantization is not None and len(tensor.quantization.scale) in (1, rows))
-    return bias if fits else None
+    return bias if bias.is_float or _has_units(tensor, rows) else None
+
+
+def _has_units(tensor: Tensor, rows: int) -> bool:
+    """Whether each row of an integer bias has a real size of a code, which LiteRT itself does not look at."""
+    scale = np.zeros(0) if tensor.quantization is None else tensor.quantization.scale
+    return len(scale) in (1, rows) and bool(np.isfinite(scale).all() and np.all(scale > 0))
 
 
 def _is_read_once(model: Model, tensor: Tensor) -> bool:

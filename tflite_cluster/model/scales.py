@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,20 @@ _LARGEST_CODE: Final = 127
 _SAME_SCALE: Final = 1e-3
 """Relative difference up to which the scale of a bias is that of the weight times that of the input."""
 
+_SCALES: Final = 1e-30, 1e30
+"""Least and largest scale with which float32 can reckon."""
+
+_LARGEST_FACTOR: Final = 1.0
+"""Of a sum's unit to the output's. XNNPACK refuses 256, and a scale can become 127 times what it was."""
+
 
 @dataclass(frozen=True)
 class ScaleVectors:
     """Places of the float32 vectors that the scales of a weight make up, one number for each output channel.
 
     lowest, highest: the range that the scales stand for, where the file tells it. bias: the scales of the bias, where
-    there is one of integers; they are those of the weight times input_scale.
+    there is one of integers; they are those of the weight times input_scale. factor: the largest ratio of the unit of a
+    sum to that of the output, 0 where sums are real.
     """
 
     weight: Span
@@ -40,6 +47,12 @@ class ScaleVectors:
     highest: Span | None
     bias: Span | None
     input_scale: float
+    factor: float
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether kernels can take much larger scales as well."""
+        return self.factor <= _LARGEST_FACTOR
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -63,13 +76,18 @@ class ScaleVectors:
         result: Floats32 = scale * np.float32(self.input_scale)
         return result
 
+    def follows(self, scale: Floats32, bias: bytes | memoryview) -> bool:
+        """Whether that is what the place of the bias's scales holds."""
+        wanted = self.bias_scale(scale)
+        return bool(np.all(np.abs(np.frombuffer(bias, "<f4") - wanted) <= _SAME_SCALE * wanted))
+
 
 def find_scale_vectors(model: Model, weights: Iterable[Weight]) -> dict[Span, ScaleVectors]:
     """Where the scales stand of those weights of which they can be rewritten, by the place of the weight."""
-    found = {}
+    found, tables = {}, _tensor_tables(model)
     for weight in weights:
         layer = find_layer(model, weight) if weight.storage.type == "INT8" and len(weight.scale) > 1 else None
-        vectors = _vectors_of(model, weight, layer) if layer is not None else None
+        vectors = _vectors_of(model, tables, weight, layer) if layer is not None else None
         if vectors is not None:
             found[weight.span] = vectors
     if not found:
@@ -78,17 +96,23 @@ def find_scale_vectors(model: Model, weights: Iterable[Weight]) -> dict[Span, Sc
     return {place: vectors for place, vectors in found.items() if _are_alone(parts, vectors.spans)}
 
 
-def _vectors_of(model: Model, weight: Weight, layer: Layer) -> ScaleVectors | None:
+def _vectors_of(model: Model, tables: list[list[int]], weight: Weight, layer: Layer) -> ScaleVectors | None:
     """Where they stand, if they can be rewritten as far as the weight and its operator go."""
     if not _can_have_others(model, weight, layer):
         return None
-    own = _vectors(model, weight.tensor)
+    subgraph = tables[layer.operator.subgraph]
+    own = _vectors(model.data, subgraph[weight.tensor.index])
     scale, bias = own.get("scale"), None
     if layer.bias is not None and not layer.bias.is_float:
-        bias = _vectors(model, layer.bias.tensor).get("scale")
+        bias = _vectors(model.data, subgraph[layer.bias.tensor.index]).get("scale")
     if scale is None or any(span.size != scale.size for span in (*own.values(), bias) if span is not None):
         return None
-    return ScaleVectors(scale, own.get("min"), own.get("max"), bias, _input_scale(model, layer) or 1.0)
+    tensors = model.subgraphs[layer.operator.subgraph].tensors
+    unit, output = _only_scale(tensors[layer.input]), _only_scale(tensors[layer.output])
+    if not all(are_usable(np.array(each)) for each in (unit, output) if each is not None):
+        return None
+    factor = 0.0 if unit is None or output is None else float(weight.scale.max()) * unit / output
+    return ScaleVectors(scale, own.get("min"), own.get("max"), bias, 1.0 if unit is None else unit, factor)
 
 
 def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
@@ -101,10 +125,16 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
         return False
     if weight.scale_groups != layer.rows or len(quantization.scale) != layer.rows.groups or layer.rows.groups < 2:
         return False
-    if not (np.isfinite(weight.scale).all() and np.all(weight.scale > 0)):
+    if not are_usable(weight.scale):
         return False
     has_bias = operand < len(layer.operator.inputs) and layer.operator.inputs[operand] >= 0
     return not has_bias or (layer.bias is not None and _fits(model, weight, layer, layer.bias.tensor))
+
+
+def are_usable(scale: npt.NDArray[np.floating[Any]]) -> bool:
+    """Whether scales are such that what follows from them can be reckoned."""
+    least, largest = _SCALES
+    return bool(np.all((scale >= least) & (scale <= largest)))  # a NaN is neither
 
 
 def _meets(model: Model, weight: Weight, layer: Layer) -> bool:
@@ -118,24 +148,28 @@ def _fits(model: Model, weight: Weight, layer: Layer, bias: Tensor) -> bool:
     """Whether a bias is in the units of the products, or in real ones."""
     if bias.type in ("FLOAT32", "FLOAT16"):
         return True
-    scale = _input_scale(model, layer)
+    scale = _only_scale(model.subgraphs[layer.operator.subgraph].tensors[layer.input])
     if scale is None or bias.quantization is None or len(bias.quantization.scale) != len(weight.scale):
         return False
     product = weight.scale * scale
     return bool(np.all(np.abs(bias.quantization.scale - product) <= _SAME_SCALE * product))
 
 
-def _input_scale(model: Model, layer: Layer) -> float | None:
-    """The only scale of what meets the weight; None if that is not of integers."""
-    quantization = model.subgraphs[layer.operator.subgraph].tensors[layer.input].quantization
+def _only_scale(tensor: Tensor) -> float | None:
+    """The scale of a tensor of activations; None if that is not of integers."""
+    quantization = tensor.quantization
     return float(quantization.scale[0]) if quantization is not None and len(quantization.scale) == 1 else None
 
 
-def _vectors(model: Model, tensor: Tensor) -> dict[str, Span]:
-    """Places of what stands in a tensor's vectors of scales and of ranges, as far as they are not empty."""
+def _tensor_tables(model: Model) -> list[list[int]]:
+    """Where the tables of the tensors of each subgraph stand."""
     data = model.data
-    subgraph = tables_of(data, target_at(data, "Model", root(data), "subgraphs"))[tensor.subgraph]
-    table = tables_of(data, target_at(data, "SubGraph", subgraph, "tensors"))[tensor.index]
+    subgraphs = tables_of(data, target_at(data, "Model", root(data), "subgraphs"))
+    return [tables_of(data, target_at(data, "SubGraph", subgraph, "tensors")) for subgraph in subgraphs]
+
+
+def _vectors(data: memoryview, table: int) -> dict[str, Span]:
+    """Places of what stands in the vectors of scales and ranges of a tensor's table, as far as they are not empty."""
     quantization = target_at(data, "Tensor", table, "quantization")
     found = {}
     for name in ("scale", "min", "max"):

@@ -20,6 +20,7 @@ _REFERENCE_DISTORTION: Final = 0.03
 """Sum of the tensors' distortions that multiplier 1 aims at, before it is measured."""
 
 _LEAST_DISTORTION: Final = 1e-9
+_NO_ERROR_SQNR: Final = 150.0
 
 
 def sensitivities(
@@ -47,7 +48,9 @@ def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> np
     At high rate a tensor of n weights has an error of about n x price / (2 ln 2), whatever its distribution.
     """
     weights = sum(job.matrix.codes.size for job in jobs)
-    return _REFERENCE_DISTORTION * 2 * math.log(2) / weights / sensitivity
+    prices = _REFERENCE_DISTORTION * 2 * math.log(2) / weights / sensitivity
+    # Outputs that are not finite tell nothing of a tensor, which then stays next to what it is.
+    return np.where(np.isfinite(prices) & (prices > 0), prices, [price_at_sqnr(job, _NO_ERROR_SQNR) for job in jobs])
 
 
 def price_at_sqnr(job: Job, sqnr: float) -> float:

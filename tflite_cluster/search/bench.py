@@ -115,7 +115,7 @@ def calibrate(
     """
     uses = {number: find_layers(model, weight) for number, weight in weights.items()}
     layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
-    vectors = find_scale_vectors(model, weights.values())
+    vectors = {place: each for place, each in find_scale_vectors(model, weights.values()).items() if each.can_grow}
     effort = Effort.of(model, weights.values())
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL

@@ -18,13 +18,12 @@ from tflite_cluster.model.select import Weight, select
 
 CHANNELS, COLUMNS = 8, 20
 INPUT_SCALE = 0.5
-INT8, INT32, FLOAT32 = 9, 2, 0
-FULLY_CONNECTED, RELU = 9, 19
+INT8, INT32 = 9, 2
+FULLY_CONNECTED = 9
 
 WITH = [
     "conv_2d_hybrid_int8", "conv_2d_int16x8", "conv_2d_int8", "depthwise_conv_2d_int8", "fully_connected_hybrid_int8",
-    "dequantize_int8",
-    "fully_connected_int16x8", "fully_connected_int8", "two_ways_int8",
+    "dequantize_int8", "fully_connected_int16x8", "fully_connected_int8", "two_ways_int8",
 ]  # fmt: skip
 WITHOUT = [
     "conv_2d_int4", "conv_2d_uint8", "conv_2d_float32", "embedding_lookup_int8",
@@ -65,7 +64,7 @@ def test_others_keep_theirs(name: str) -> None:
 
 
 def dense(**changes: Any) -> dict[str, Any]:
-    """The tables of a fully connected int8 model; changes: to its tensors, by name, or more operators and tensors."""
+    """The tables of a fully connected int8 model; changes: to its tensors, by name, or more tensors."""
     scale = np.geomspace(0.01, 0.1, CHANNELS).astype(np.float32)
     single = {"scale": np.array([INPUT_SCALE], np.float32), "zero_point": np.zeros(1, np.int64)}
     per_channel = {"min": -128 * scale, "max": 127 * scale, "scale": scale, "zero_point": np.zeros(CHANNELS, np.int64)}

@@ -18,7 +18,7 @@ from tflite_cluster.config import Config
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.jobs import no_progress
-from tflite_cluster.model.layers import as_rows, find_layer, real_bias
+from tflite_cluster.model.layers import as_rows, real_bias
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
@@ -27,7 +27,7 @@ from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
-from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Job, new_bias
+from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Clusterer, Job
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
@@ -239,38 +239,6 @@ def test_feedback_helps_weights_that_are_used_several_times(process: Interpreter
         assert contrasts[1] > contrasts[0] + 0.5
 
 
-def test_a_bias_is_shifted_by_real_values() -> None:
-    kinds = {"conv_2d_float32": "<f4", "conv_2d_float16": "<f2", "conv_2d_int8": "<i4", "conv_2d_int16x8": "<i8"}
-    for name, kind in kinds.items():
-        model = open_model(FOLDER / f"{name}.tflite")
-        layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
-        assert layer is not None
-        assert layer.bias is not None
-        quantization = layer.bias.tensor.quantization
-        scale = quantization.scale if quantization is not None and kind[1] != "f" else np.ones(1)
-        before = np.frombuffer(model.data[layer.bias.span.start : layer.bias.span.stop], kind).astype(float) * scale
-        shift = np.linspace(-0.1, 0.1, len(before))
-        after = np.frombuffer(new_bias(model, layer.bias, -shift, np.zeros(len(shift))), kind).astype(float) * scale
-        exact = {"<f4": 1e-6, "<f2": np.abs(after).max() * 2.0**-10}.get(kind, 0.51 * scale.max())
-        np.testing.assert_allclose(after - before, shift, atol=exact)
-
-
-def test_a_bias_is_rounded_where_its_weights_err() -> None:
-    kinds = {"conv_2d_float32": "<u4", "conv_2d_float16": "<u2", "conv_2d_int8": "<i4", "conv_2d_int16x8": "<i8"}
-    for name, kind in kinds.items():
-        model = open_model(FOLDER / f"{name}.tflite")
-        layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
-        assert layer is not None
-        assert layer.bias is not None
-        raw = model.data[layer.bias.span.start : layer.bias.span.stop]
-        after = new_bias(model, layer.bias, None, np.full(layer.rows.groups, 1e6))
-        stored, rounded = (np.frombuffer(content, kind) for content in (raw, after))
-        assert np.all(rounded % 8 == 0)
-        assert np.any(stored % 8 != 0)
-        values = [layer.bias.codes(content) * layer.bias.scale for content in (raw, after)]
-        assert np.square(values[1] - values[0]).mean() < 1e-3 * np.square(values[0]).mean()
-
-
 SCALED = ["conv_2d_int8", "depthwise_conv_2d_int8", "conv_2d_int16x8", "fully_connected_int8", "conv_2d_hybrid_int8"]
 
 
@@ -307,14 +275,28 @@ def test_other_scales_compute_the_same(name: str, process: InterpreterProcess, t
         assert copy.read() == path.read_bytes()
 
 
-def test_a_bias_stays_within_its_type() -> None:
+def test_scales_and_bias_come_back_together_where_inputs_were_not_seen(
+    process: InterpreterProcess, tmp_path: Path
+) -> None:
     model = open_model(INT8)
-    layer = find_layer(model, max(select(model)[0], key=lambda weight: weight.count))
-    assert layer is not None
-    assert layer.bias is not None
-    for sign, limit in ((1, 2**31 - 1), (-1, -(2**31))):
-        codes = np.frombuffer(new_bias(model, layer.bias, np.full(16, -sign * 1e15), np.zeros(16)), "<i4")
-        assert np.all(codes == limit)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        (job,) = bench_of(process, INT8, copy, model).jobs.values()
+        unseen = replace(job, matrix=replace(job.matrix, feedback=None, mean=None, input_power=None))
+        clusterer = Clusterer(model, copy, threads=1)
+        clusterer.apply_all([unseen], [price_at_sqnr(job, 20)])
+        assert len(copy.spans) == 2 + len(job.vectors.spans if job.vectors else ())
+        clusterer.apply_all([unseen], [price_at_sqnr(job, 120)])
+        assert copy.read() == INT8.read_bytes()
+
+
+def test_outputs_that_are_not_finite_leave_weights_next_to_what_they_are(bench: Bench) -> None:
+    jobs = list(bench.jobs.values())
+    for value in (math.nan, math.inf, 0.0):
+        with np.errstate(divide="ignore"):
+            prices = base_prices(jobs, np.full(len(jobs), value))
+        assert np.all(prices > 0)
+        bench.clusterer.apply_all(jobs, prices.tolist())
+        assert measure(bench).sqnr > 80
 
 
 def test_the_floor_is_how_other_kernels_differ(bench: Bench) -> None:

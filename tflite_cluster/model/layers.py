@@ -183,7 +183,7 @@ def _batch_matmul(_model: Model, weight: Weight, user: User) -> Layer | None:
 
 def _pixels(user: User, operand: int, rows: Groups, columns: int) -> Layer | None:
     operator = user.operator
-    if not _is_given(operator, operand):
+    if not is_given(operator, operand):
         return None
     return Layer("pixels", operator, operator.inputs[operand], operator.outputs[0], rows, columns)
 
@@ -219,7 +219,7 @@ def _recurrent(model: Model, weight: Weight, user: User) -> Layer | None:
     if len(shape) != 2 or is_basic_lstm(operator):
         return None
     for backward, cell in enumerate(_CELLS[operator.name]):
-        if user.operand in cell.from_input and not _is_given(operator, _SECOND_INPUT.get(operator.name)):
+        if user.operand in cell.from_input and not is_given(operator, _SECOND_INPUT.get(operator.name)):
             return _pixels(user, 0, weight.channels, shape[1])
         if user.operand in cell.from_output:
             return _steps(model, weight, operator, bool(backward))
@@ -238,7 +238,8 @@ def _steps(model: Model, weight: Weight, operator: Operator, backward: bool) -> 
     return Layer("steps", operator, source, operator.outputs[0], weight.channels, columns, recurrence=recurrence)
 
 
-def _is_given(operator: Operator, operand: int | None) -> bool:
+def is_given(operator: Operator, operand: int | None) -> bool:
+    """Whether an operator has that operand, which may be optional."""
     return operand is not None and operand < len(operator.inputs) and operator.inputs[operand] >= 0
 
 
@@ -262,7 +263,7 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
     """The bias operand, if it is a plain constant of known type that nothing else shares."""
     operator, rows = layer.operator, layer.rows.groups
     operand = BIAS_OPERANDS.get(operator.name)
-    if operand is None or not _is_given(operator, operand):
+    if operand is None or not is_given(operator, operand):
         return None
     tensor = _tensor(model, operator, operand)
     if not _is_read_once(model, tensor):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .fields import root, tables_of, target_at
-from .layers import BIAS_OPERANDS, Layer, find_layer, unpacked_from
+from .layers import BIAS_OPERANDS, Bias, Layer, find_layer, is_given, unpacked_from
 from .read import Model, Tensor
 from .select import Weight
 from .verify import Span, verify
@@ -127,8 +127,9 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
         return False
     if not are_usable(weight.scale):
         return False
-    has_bias = operand < len(layer.operator.inputs) and layer.operator.inputs[operand] >= 0
-    return not has_bias or (layer.bias is not None and _fits(model, weight, layer, layer.bias.tensor))
+    if not is_given(layer.operator, operand):
+        return True
+    return layer.bias is not None and _fits(model, weight, layer, layer.bias)
 
 
 def are_usable(scale: npt.NDArray[np.floating[Any]]) -> bool:
@@ -144,15 +145,15 @@ def _meets(model: Model, weight: Weight, layer: Layer) -> bool:
     return weight.tensor.index in (operand.index, None if source is None else source.index)
 
 
-def _fits(model: Model, weight: Weight, layer: Layer, bias: Tensor) -> bool:
+def _fits(model: Model, weight: Weight, layer: Layer, bias: Bias) -> bool:
     """Whether a bias is in the units of the products, or in real ones."""
-    if bias.type in ("FLOAT32", "FLOAT16"):
+    if bias.is_float:
         return True
     scale = _only_scale(model.subgraphs[layer.operator.subgraph].tensors[layer.input])
-    if scale is None or bias.quantization is None or len(bias.quantization.scale) != len(weight.scale):
+    if scale is None or len(bias.scale) != len(weight.scale):
         return False
     product = weight.scale * scale
-    return bool(np.all(np.abs(bias.quantization.scale - product) <= _SAME_SCALE * product))
+    return bool(np.all(np.abs(bias.scale - product) <= _SAME_SCALE * product))
 
 
 def _only_scale(tensor: Tensor) -> float | None:

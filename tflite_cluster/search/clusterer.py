@@ -222,7 +222,10 @@ class Clusterer:
     ) -> None:
         """scale: the real size of the codes of the bias, where that is another one now."""
         bias = None if job.layer is None else job.layer.bias
-        if bias is None or (noise is None and scale is None):
+        if bias is None:
+            return
+        if noise is None and scale is None:
+            self._copy.restore(bias.span)  # it may hold codes of other scales
             return
         exact = np.zeros(len(job.matrix.codes))
         content = new_bias(self._model, bias, priced.mean_change, exact if noise is None else noise, scale)

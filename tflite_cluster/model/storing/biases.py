@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from ..fields import has_unknown_fields, root, tables_of, target_at
-from ..layers import BIAS_OPERANDS
+from ..layers import BIAS_OPERANDS, is_given, unpacked_from
 from ..read import Model, Tensor
 from ..select import User, Weight
 from ..verify import Span
@@ -27,16 +27,12 @@ _CODE: Final = 64
 def float16_bias(model: Model, user: User) -> Tensor | None:
     """The float16 constant from which the bias of an operator is unpacked; None if it has no such bias."""
     operator = user.operator
-    operand = _BIASES.get(operator.name, len(operator.inputs))
-    if operand >= len(operator.inputs):
+    operand = _BIASES.get(operator.name)
+    if operand is None or not is_given(operator, operand):
         return None
-    subgraph = model.subgraphs[operator.subgraph]
-    for other in subgraph.operators:
-        unpacks = other.name == "DEQUANTIZE" and other.inputs and other.inputs[0] >= 0
-        if unpacks and operator.inputs[operand] in other.outputs:
-            source = subgraph.tensors[other.inputs[0]]
-            return source if source.type == "FLOAT16" and model.buffers[source.buffer].size else None
-    return None
+    source = unpacked_from(model, model.subgraphs[operator.subgraph].tensors[operator.inputs[operand]])
+    is_constant = source is not None and source.type == "FLOAT16" and model.buffers[source.buffer].size
+    return source if is_constant else None
 
 
 def is_exact(model: Model, bias: Tensor) -> bool:

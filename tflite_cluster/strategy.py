@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
@@ -26,32 +24,9 @@ from .result import Strategy
 from .rules import Chosen
 from .scoring import Scorer
 from .search.bench import Bench, calibrate, cluster_blind
-from .search.clusterer import Job
-from .search.points import Point
-from .search.quality import Quality
+from .search.criterion import criterion, usual_criterion
 from .search.run import repeat, search, search_size
 from .session import Session
-
-_RISK: Final = 0.3
-"""Points of top-1 accuracy that may be at risk by default, beyond what rounding alone puts at risk."""
-
-_CONTRAST: Final = 20.0
-_CONTRAST_SYNTHETIC: Final = 26.0
-"""dB that outputs which are no class scores keep by default."""
-
-_SCORES_SYNTHETIC: Final = 20.5
-"""dB that class scores keep by default on made-up inputs. Those lie anywhere between the classes, so that points at
-risk on them say less than how large errors are beside what tells inputs apart, which is much the same as on real ones.
-"""
-
-_WEIGHT_SQNR_SYNTHETIC: Final = 20.0
-"""dB that the weights keep in the mean then, should made-up inputs be far from what the model was made for."""
-
-_FLOAT_SQNR_CAREFUL: Final = 26.0
-_RESCALED_SQNR_CAREFUL: Final = 28.0
-_INTEGER_SQNR_CAREFUL: Final = 34.0
-"""dB of the weights from which on made-up inputs are believed as real ones are: of floats, of integers that get other
-scales, and of integers that keep theirs, among which many are exact."""
 
 
 def cluster_model(
@@ -116,7 +91,7 @@ def _calibrated(
         found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
     else:
         usual = usual_criterion(bench) if config.has_gates else None
-        found = search(bench, criterion(config, bench, session.scorer), usual)
+        found = search(bench, criterion(config, bench, score_drop(bench, session.scorer)), usual)
         if found.chosen is None and not config.has_gates:
             bench.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
@@ -155,71 +130,9 @@ def _zipped(copy: PatchedCopy) -> int:
         return compressed_size(new.path, "zip9")
 
 
-def criterion(config: Config, bench: Bench, scorer: Scorer | None) -> Callable[[Point], bool]:
-    """What a candidate must keep: the user's gates, or else what it usually must."""
-    if scorer is not None and config.max_drop is not None:
-        most = config.max_drop  # in units of the score, which the candidate in the copy gets
-        return lambda point: _holds_gates(point.quality, config) and scorer.compare(bench.copy.path).drop <= most
-    if config.has_gates:
-        return lambda point: _holds_gates(point.quality, config)
-    return usual_criterion(bench)
-
-
-def usual_criterion(bench: Bench) -> Callable[[Point], bool]:
-    """What a candidate must keep by default: little risk of losing accuracy beyond what noise does."""
-    return _is_like_synthetic(bench) if bench.synthetic else _is_like_real(bench.floor)
-
-
-def _is_like_real(floor: Quality, contrast: float = _CONTRAST) -> Callable[[Point], bool]:
-    """What real samples must show; contrast: dB of outputs that are no class scores.
-
-    Integer activations are rounded anew by any change at all. That costs nothing: the original is as far off from what
-    it was made of. Variances add, and risk grows with variance, so that what rounding does comes on top.
-    """
-    risk, contrast = _RISK + (floor.risk or 0.0), min(contrast, floor.contrast)
-
-    def is_good(point: Point) -> bool:
-        quality = point.quality
-        return quality.contrast >= contrast if quality.risk is None else quality.risk <= risk
-
-    return is_good
-
-
-def _is_like_synthetic(bench: Bench) -> Callable[[Point], bool]:
-    """What made-up samples must show: what real ones must, with weights close to what they were; or, of class scores,
-    small errors with what rounding does on top likewise.
-    """
-    careful, scores = _careful_sqnr(bench), bench.floor.risk is not None
-    is_like_real = _is_like_real(bench.floor, _CONTRAST_SYNTHETIC)
-    contrast = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-bench.floor.contrast / 10))
-
-    def is_good(point: Point) -> bool:
-        if scores and point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
-            return True
-        return point.weight_sqnr >= careful and is_like_real(point)
-
-    return is_good
-
-
-def _careful_sqnr(bench: Bench) -> float:
-    """The mean, over all weights, of what each kind keeps with care."""
-    sizes = [job.matrix.codes.size for job in bench.jobs.values()]
-    return float(np.average([_careful(job) for job in bench.jobs.values()], weights=sizes))
-
-
-def _careful(job: Job) -> float:
-    if job.matrix.is_float:
-        return _FLOAT_SQNR_CAREFUL
-    return _INTEGER_SQNR_CAREFUL if job.vectors is None else _RESCALED_SQNR_CAREFUL
-
-
-def _holds_gates(quality: Quality, config: Config) -> bool:
-    """Whether the samples seen hold all gates; labels that are missing leave max_drop to the expected loss."""
-    agreement = config.min_agreement is None or (quality.agreement or 0.0) * 100 >= config.min_agreement
-    sqnr = config.min_sqnr is None or quality.sqnr >= config.min_sqnr
-    losses = [loss for loss in (quality.drop, quality.risk) if loss is not None]
-    drop = config.max_drop is None or config.metric is not None or max(losses, default=math.inf) <= config.max_drop
-    return agreement and sqnr and drop
+def score_drop(bench: Bench, scorer: Scorer | None) -> Callable[[], float] | None:
+    """What the candidate in the copy loses of the user's own score, if there is one."""
+    return None if scorer is None else lambda: scorer.compare(bench.copy.path).drop
 
 
 def _without_running(

@@ -19,12 +19,13 @@ from .model.select import select
 from .model.storing.copy import finished
 from .packing.sizes import compressed_size
 from .search.bench import Bench, calibrate
+from .search.criterion import criterion
 from .search.curve import Curve
 from .search.points import Point
 from .search.quality import Quality
 from .search.run import search
 from .session import open_session
-from .strategy import criterion, fixed_counts, to_store, usable_weights
+from .strategy import fixed_counts, score_drop, to_store, usable_weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -115,7 +116,7 @@ def sweep(
                     seed=seed, threads=threads, progress=progress, stored=to_store(model, weights.values(), config),
                     clusters=fixed_counts(weights.values(), config),
                 )  # fmt: skip
-                found = search(bench, criterion(config, bench, session.scorer))
+                found = search(bench, criterion(config, bench, score_drop(bench, session.scorer)))
                 zipped = compressed_size(original, "zip9")
                 measured = _measure(bench, found.chosen, found.points[-1], found.prices, points, zipped)
             except InterpreterFailure as failure:

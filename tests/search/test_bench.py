@@ -28,11 +28,11 @@ from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
 from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Clusterer, Job
+from tflite_cluster.search.criterion import criterion
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search, search_size
-from tflite_cluster.strategy import criterion
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DIGITS = EXAMPLES / "digits.tflite"

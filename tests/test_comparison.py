@@ -22,7 +22,9 @@ from tflite_cluster import Comparison, ConfigError, cluster, compare
 from tflite_cluster.calibration.moments import Probe
 from tflite_cluster.cli import main
 from tflite_cluster.comparison import LayerComparison
-from tflite_cluster.fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity, judge
+from tflite_cluster.fidelity.gates import Gates
+from tflite_cluster.fidelity.judge import judge
+from tflite_cluster.fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity
 from tflite_cluster.report.comparison import comparison_json, render_comparison
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +51,7 @@ PREFIX = "functional_1/a_block_with_a_long_name/batch_normalization"
 MADE = Comparison(
     "before.tflite",
     "after.tflite",
-    judge(FIDELITY, None, 20.0, None),
+    judge(FIDELITY, Gates(min_sqnr=20.0)),
     (
         LayerComparison("encode", "CONV_2D", f"{PREFIX}_1/conv/Relu;bias", 21.5, 0.708),
         LayerComparison("encode", "ADD", f"{PREFIX}_2/add/\x1b[31m", 21.75, -0.04),

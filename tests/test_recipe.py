@@ -111,8 +111,8 @@ def test_a_target_takes_the_place_of_what_was_chosen(capsys: Captured) -> None:
     assert main(["in.tflite", "one.tflite", "--save-recipe", "saved.toml", "--max-size", "3x"]) == 0
     assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--min-sqnr", "10"]) == 0
     assert "gate min-sqnr holds" in capsys.readouterr().out
-    assert main(["in.tflite", "third.tflite", "--recipe", "saved.toml", "--clusters", "5", "--no-sizes"]) == 0
-    assert max(values("third.tflite").values()) == 5
+    assert main(["in.tflite", "third.tflite", "--recipe", "saved.toml", "--clusters", "24", "--no-sizes"]) == 0
+    assert max(values("third.tflite").values()) == 24
 
 
 def test_prices_are_for_one_model_and_its_weights(capsys: Captured) -> None:

@@ -16,6 +16,7 @@ from fixture_models import FOLDER
 
 from tflite_cluster import ConfigError, ModelError, Sweep, cluster, sweep
 from tflite_cluster.cli import main
+from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.report.sweep import print_sweep, sweep_json
 from tflite_cluster.report.sweep_plot import write_plot
 from tflite_cluster.search.quality import Quality
@@ -33,7 +34,14 @@ MADE = Sweep(
     zip_bytes=166_000,
     points=tuple(
         SweepPoint(
-            multiplier, False, 2.0, 14.0, size, 166_000 / size, Quality(0.1, risk, 0.99, 20.0, 0.25), size == 23_000
+            multiplier,
+            False,
+            2.0,
+            14.0,
+            size,
+            166_000 / size,
+            Quality(0.1, risk, 0.99, 20.0, Accuracy("", 400, 390, 389, 1, 0)),
+            size == 23_000,
         )
         for multiplier, size, risk in ((0.1, 40_000, 0.01), (1.0, 23_000, 0.25), (4.0, 20_000, 0.9))
     ),

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from .benchmark import benchmark
 from .config import Config, Settings
 from .errors import FidelityError, NotSmallerError
+from .fidelity.verdict import Fidelity
 from .files import temporary_folder
 from .jobs import Progress, describe_constants, describe_weights, no_progress
 from .model.draft import check_destination
@@ -64,7 +65,7 @@ def cluster(
             with finished(copy) as new:
                 after = scales.weigh(new.path, _formats(config))
                 tensors = describe_weights(model, weights, copy, config, progress)
-                fidelity = check(session, original, new.path, config, progress)  # while the file is weighed
+                fidelity = check(model, session, original, new.path, config, progress)  # while the file is weighed
                 sizes = _sizes(SizePair(model.size, new.size), before, after) if config.measure else None
                 result = Result(
                     source=model.label,
@@ -73,7 +74,7 @@ def cluster(
                     tensors=(*tensors, *describe_constants(model, others, copy)),
                     strategy=strategy,
                     sizes=sizes,
-                    fidelity=fidelity,
+                    fidelity=_limited(fidelity, config),
                     benchmark=(
                         benchmark(session, original, new.path, config.threads, progress) if config.benchmark else None
                     ),
@@ -103,6 +104,11 @@ def _files(source: str | Path | bytes, destination: str | Path | None, force: bo
         else:
             original = Path(source)
         yield original, folder / "clustered.tflite" if destination is None else Path(destination)
+
+
+def _limited(fidelity: Fidelity, config: Config) -> Fidelity:
+    """With the limits that are broken though nobody set any, as gates that fail: no such model is written unasked."""
+    return fidelity if config.has_gates else replace(fidelity, gates=(*fidelity.gates, *fidelity.below_limits))
 
 
 def _formats(config: Config) -> list[str]:

@@ -93,7 +93,7 @@ def compare(
         layers: list[LayerComparison] = []
         notes: list[str] = []
         with open_session(model, one, config) as session:
-            fidelity = check(session, one, other, config, progress)
+            fidelity = check(model, session, one, other, config, progress)
             if isinstance(session, Session) and fidelity.status == "checked":
                 for key, samples in session.samples.items():
                     pairs = list(_pairs(_subgraph(model, key), _subgraph(changed, key)))

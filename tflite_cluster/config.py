@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 from .errors import ConfigError
+from .fidelity.gates import Gates
 from .rules import Chosen, Rule, find_rule
 from .units import parse_share
 
@@ -65,6 +66,9 @@ class Config:
     """Signal-to-noise ratio in dB that every output must keep."""
     max_drop: float | None = None
     """Points of top-1 accuracy that may be lost, which needs labels; with a metric, what its score may lose."""
+    confidence: float | None = None
+    """Percent of confidence at which max_drop must hold: the most that may have been lost is compared with it then,
+    rather than what was lost on the samples given."""
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
     measure: bool = True
@@ -114,6 +118,12 @@ class Config:
             raise ConfigError(f"min_agreement is a percentage, not {self.min_agreement}")
         if self.min_agreement is not None and 0 < self.min_agreement < 1:
             raise ConfigError(f"min_agreement is a percentage: write 98 for 98 %, and not {self.min_agreement}")
+        if self.confidence is not None and not 50 < self.confidence < 100:
+            raise ConfigError(f"confidence is a percentage between 50 and 100, such as 95, not {self.confidence}")
+        if self.confidence is not None and (self.max_drop is None or self.metric is not None):
+            raise ConfigError(
+                "confidence says how surely max_drop holds on labelled samples: give max_drop, and no metric"
+            )
         if self.max_drop is not None and self.max_drop < 0:
             raise ConfigError(f"max_drop must not be negative, but is {self.max_drop}")
 
@@ -172,7 +182,12 @@ class Config:
     @property
     def has_gates(self) -> bool:
         """Whether anything must hold before an output is written."""
-        return any(gate is not None for gate in (self.min_agreement, self.min_sqnr, self.max_drop))
+        return self.gates.any
+
+    @property
+    def gates(self) -> Gates:
+        """The limits that fidelity must keep."""
+        return Gates(self.min_agreement, self.min_sqnr, self.max_drop, self.confidence)
 
     def size_limit(self, zipped: int) -> int | None:
         """Bytes that max_size allows, if the original takes `zipped`; None without max_size."""
@@ -206,6 +221,7 @@ class Settings(TypedDict, total=False):
     min_agreement: float | None
     min_sqnr: float | None
     max_drop: float | None
+    confidence: float | None
     force: bool
     measure: bool
     benchmark: bool

@@ -25,7 +25,7 @@ from .search.points import Point
 from .search.quality import Quality
 from .search.run import search
 from .session import open_session
-from .strategy import fixed_counts, score_drop, to_store, usable_weights
+from .strategy import fixed_counts, score_drop, silence_in_words, to_store, usable_weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -116,6 +116,8 @@ def sweep(
                     seed=seed, threads=threads, progress=progress, stored=to_store(model, weights.values(), config),
                     clusters=fixed_counts(weights.values(), config),
                 )  # fmt: skip
+                if bench.judge.is_silent:
+                    raise ModelError(f"{model.label}: there is no curve: {silence_in_words(bench)}")
                 found = search(bench, criterion(config, bench, score_drop(bench, session.scorer)))
                 zipped = compressed_size(original, "zip9")
                 measured = _measure(bench, found.chosen, found.points[-1], found.prices, points, zipped)

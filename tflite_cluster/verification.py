@@ -7,13 +7,18 @@ from pathlib import Path
 
 from .config import Config
 from .fidelity.check import check_fidelity
-from .fidelity.verdict import Fidelity, GateOutcome, judge
+from .fidelity.judge import judge
+from .fidelity.verdict import Fidelity, GateOutcome
 from .jobs import Progress
+from .model.outputs import chosen_outputs
+from .model.read import Model
 from .packing.sizes import compressed_size
 from .session import Session
 
 
-def check(session: Session | str, original: Path, clustered: Path, config: Config, progress: Progress) -> Fidelity:
+def check(
+    model: Model, session: Session | str, original: Path, clustered: Path, config: Config, progress: Progress
+) -> Fidelity:
     """Compare both models, as far as the session allows, and judge the gates, that of the size included."""
     if not config.check:
         fidelity = Fidelity("skipped")
@@ -28,11 +33,12 @@ def check(session: Session | str, original: Path, clustered: Path, config: Confi
             session.samples,
             threads=config.threads,
             classes=config.min_agreement is not None,
+            chosen={key: chosen_outputs(model, key) for key in session.samples},
             progress=progress,
         )
     if fidelity.status == "checked" and isinstance(session, Session) and session.scorer is not None:
         fidelity = replace(fidelity, score=session.scorer.compare(clustered))
-    fidelity = judge(fidelity, config.min_agreement, config.min_sqnr, config.max_drop)
+    fidelity = judge(fidelity, config.gates)
     return replace(fidelity, gates=(*fidelity.gates, *_size_gates(original, clustered, config)))
 
 

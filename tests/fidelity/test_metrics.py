@@ -57,8 +57,10 @@ def test_errors_are_those_of_all_samples_together():
     b, a = np.stack(before).astype(float), np.stack(after).astype(float)
     result = compare(before, after)
     assert result.samples == 7
-    assert result.sqnr_db == pytest.approx(10 * np.log10(np.sum(b**2) / np.sum((a - b) ** 2)))
-    assert result.cosine == pytest.approx(np.sum(a * b) / np.linalg.norm(a) / np.linalg.norm(b))
+    c, d = b - b.mean(0), a - b.mean(0)
+    assert result.sqnr_db == pytest.approx(10 * np.log10(np.sum(c**2) / np.sum((a - b) ** 2)))
+    assert result.raw_sqnr_db == pytest.approx(10 * np.log10(np.sum(b**2) / np.sum((a - b) ** 2)))
+    assert result.cosine == pytest.approx(np.sum(c * d) / np.linalg.norm(c) / np.linalg.norm(d))
     assert result.max_abs_error == pytest.approx(np.max(np.abs(a - b)))
     assert result.rmse == pytest.approx(np.sqrt(np.mean((a - b) ** 2)))
     assert (result.kl_divergence, result.agreement, result.note) == (None, None, None)
@@ -112,12 +114,60 @@ def test_identical_outputs_have_infinite_sqnr():
     assert (result.sqnr_db, result.cosine, result.max_abs_error, result.rmse) == (math.inf, 1.0, 0.0, 0.0)
 
 
-def test_silence_compared_with_silence_and_with_noise():
-    silence, noise = [np.zeros((1, 4), np.float32)], [np.ones((1, 4), np.float32)]
-    assert compare(silence, silence).sqnr_db == math.inf
-    broken = compare(silence, noise)
-    assert (broken.sqnr_db, broken.cosine, broken.max_abs_error) == (-math.inf, 0.0, 1.0)
-    assert compare(noise, silence).sqnr_db == 0.0
+@pytest.mark.parametrize("value", [0.0, 5.0])
+@pytest.mark.parametrize("error", [0.0, 1.0])
+def test_an_output_that_never_varies_has_no_ratio(value: float, error: float):
+    constant = [np.full((1, 4), value, np.float32)] * 9
+    result = compare(constant, [sample + np.float32(error) for sample in constant])
+    assert (result.varies, result.sqnr_db, result.cosine, result.max_abs_error) == (False, None, None, error)
+
+
+def test_rounding_is_no_variation():
+    generator = np.random.default_rng(0)
+    constant = [np.float32(3) * (1 + 1e-7 * generator.standard_normal((1, 4))).astype(np.float32) for _ in range(20)]
+    assert not compare(constant, constant).varies
+
+
+@pytest.mark.parametrize(("different", "varies"), [(1, False), (2, False), (4, True)])
+def test_a_few_samples_that_differ_do_not_make_a_signal(different: int, varies: bool):
+    before = [np.zeros((1, 4), np.float32) for _ in range(100)]
+    for number in range(different):
+        before[number] = before[number] + 1
+    assert compare(before, before).varies == varies
+
+
+def test_a_single_sample_shows_no_difference_but_two_do():
+    before, after = noisy(0, 2, 1, 6)
+    assert not compare(before[:1], after[:1]).varies
+    assert compare(before, after).varies
+
+
+@pytest.mark.parametrize("mean", [0.0, 300.0, 1e4])
+def test_an_offset_changes_nothing(mean: float):
+    before, after = noisy(3, 40, 1, 3)
+    moved = compare(
+        [sample.astype(float) + mean for sample in before], [sample.astype(float) + mean for sample in after]
+    )
+    assert moved.sqnr_db == pytest.approx(compare(before, after).sqnr_db, abs=1e-6)
+    assert moved.cosine == pytest.approx(compare(before, after).cosine, abs=1e-9)
+
+
+def test_boxes_do_not_hide_the_errors_of_scores():
+    generator = np.random.default_rng(4)
+    boxes, marks = generator.uniform(0, 640, (30, 1, 16, 4)), generator.random((30, 1, 16, 20))
+    before = np.concatenate([boxes, marks], -1)
+    after = before + 0.1 * generator.standard_normal(before.shape)
+    mixed, alone = compare(list(before), list(after)), compare(list(marks), list(after[..., 4:]))
+    assert mixed.sqnr_db == pytest.approx(alone.sqnr_db)
+    assert mixed.slice == "indices 4 to 23 of axis 2"
+    assert alone.slice is None
+    assert (mixed.raw_sqnr_db or 0) > (mixed.sqnr_db or 0) + 30
+
+
+def test_classes_of_a_model_that_names_one_only_are_not_compared():
+    before = list(softmax(np.random.default_rng(5).standard_normal((40, 1, 6)) + np.array([9, 0, 0, 0, 0, 0])))
+    result = compare(before, before)
+    assert (result.agreement, result.class_changes, result.compares_classes) == (1.0, 0, False)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -133,8 +183,8 @@ def test_what_is_not_finite_in_the_original_either_is_left_out(value: float):
 
 
 def test_a_signalling_nan_raises_no_alarm():
-    values = np.array([[0x7FA00000, 0x3F800000]], np.uint32).view(np.float32)
-    assert compare([values], [values]).sqnr_db == math.inf
+    values = [np.array([[0x7FA00000, one]], np.uint32).view(np.float32) for one in (0x3F800000, 0x40000000)]
+    assert compare(values, values).sqnr_db == math.inf
 
 
 @pytest.mark.parametrize(("one", "other"), [(0.0, np.nan), (0.0, np.inf), (np.inf, -np.inf), (np.nan, 0.0)])
@@ -153,7 +203,9 @@ def test_class_scores_that_turn_to_nan_agree_with_nothing():
     after[1][:] = np.nan
     result = compare(before, after)
     assert (result.agreement, result.kl_divergence) == (0.75, math.inf)
-    assert comparison(before, after).accuracy(np.stack(before)[:, 0].argmax(-1)) == (1.0, 0.75)
+    accuracy = comparison(before, after).accuracy(np.stack(before)[:, 0].argmax(-1))
+    assert accuracy is not None
+    assert (accuracy.before, accuracy.after, accuracy.lost, accuracy.gained) == (1.0, 0.75, 1, 0)
 
 
 def test_samples_without_class_in_the_original_do_not_count():
@@ -193,7 +245,12 @@ def test_accuracy_counts_the_hits_of_both_models():
     before, after = noisy(10, 40, 1, 5, error=1.0)
     labels = np.random.default_rng(11).integers(0, 5, 40)
     b, a = np.stack(before)[:, 0].argmax(-1), np.stack(after)[:, 0].argmax(-1)
-    assert comparison(before, after).accuracy(labels) == (np.mean(b == labels), np.mean(a == labels))
+    accuracy = comparison(before, after).accuracy(labels)
+    assert accuracy is not None
+    assert (accuracy.before, accuracy.after) == (np.mean(b == labels), np.mean(a == labels))
+    lost = (b == labels).astype(float) - (a == labels)
+    assert accuracy.drop_points == pytest.approx(100 * lost.mean())
+    assert accuracy.standard_error_points == pytest.approx(100 * lost.std(ddof=1) / 40**0.5)
 
 
 def test_labels_beyond_the_classes_belong_to_another_output():
@@ -212,9 +269,11 @@ def test_sqnr_and_cosine_do_not_depend_on_the_unit(values: Array, error: float, 
     factor = 2.0**exponent  # exact, so that nothing is rounded
     one = compare(list(before), list(after))
     other = compare(list(factor * before), list(factor * after))
-    assert one.sqnr_db == pytest.approx(other.sqnr_db, abs=1e-9)
-    assert one.cosine == pytest.approx(other.cosine, abs=1e-9)
-    assert -1 <= (one.cosine or 0) <= 1
+    assert one.varies == other.varies
+    if one.varies:
+        assert one.sqnr_db == pytest.approx(other.sqnr_db, abs=1e-9)
+        assert one.cosine == pytest.approx(other.cosine, abs=1e-9)
+        assert -1 <= (one.cosine or 0) <= 1
     assert (one.max_abs_error, one.rmse) == (pytest.approx(error, abs=1e-9), pytest.approx(error, abs=1e-9))
 
 

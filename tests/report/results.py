@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from tflite_cluster.config import Config
-from tflite_cluster.fidelity.verdict import Accuracy, Fidelity, NoiseFloor, OutputFidelity, judge
+from tflite_cluster.fidelity.accuracy import Accuracy
+from tflite_cluster.fidelity.gates import Gates
+from tflite_cluster.fidelity.judge import judge
+from tflite_cluster.fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity
 from tflite_cluster.result import Benchmark, CodesWritten, Result, SizePair, Sizes, SpanWritten, Strategy, TensorResult
 from tflite_cluster.search.points import Point, Search
 from tflite_cluster.search.quality import Quality
@@ -18,18 +21,20 @@ SCORES = OutputFidelity(
     samples=360,
     real=True,
     sqnr_db=27.125,
+    raw_sqnr_db=28.5,
     cosine=0.99903,
     max_abs_error=0.5141,
     rmse=0.0123,
     kl_divergence=0.0032,
     agreement=359 / 360,
     classified=360,
+    class_changes=320,
 )
 CHECKED = Fidelity(
     "checked",
     basis="360 labelled samples from digits.samples.npz",
     outputs=(SCORES,),
-    accuracy=Accuracy("scores", 360, 356 / 360, 355 / 360),
+    accuracy=Accuracy("scores", 360, right_before=356, right_after=355, lost=2, gained=1, chance=0.1),
     noise_floor=NoiseFloor(8, (replace(SCORES, samples=8, classified=8, sqnr_db=107.4),)),
 )
 TWO_SIGNATURES = Fidelity(
@@ -66,8 +71,12 @@ BIASES = tuple(
     for number, at in enumerate((127_000, 128_000))
 )
 POINTS = tuple(
-    Point(multiplier, False, bits, 14.2, Quality(0.01 * multiplier, 0.3 * multiplier, 0.99, 26.0, drop), {1: 4.25})
-    for multiplier, bits, drop in ((0.5, 3.1, 0.0), (1.25, 2.2, 100 / 360), (0.79057, 2.6, None))
+    Point(multiplier, False, bits, 14.2, Quality(0.01 * multiplier, 0.3 * multiplier, 0.99, 26.0, hits), {1: 4.25})
+    for multiplier, bits, hits in (
+        (0.5, 3.1, Accuracy("", 360, 356, 356, 0, 0)),
+        (1.25, 2.2, Accuracy("", 360, 356, 355, 1, 0)),
+        (0.79057, 2.6, None),
+    )
 )
 SEARCH = Search(
     points=POINTS,
@@ -93,7 +102,7 @@ DONE = Result(
 
 
 def with_fidelity(fidelity: Fidelity, **gates: float) -> Result:
-    return replace(DONE, config=Config(clusters=32, **gates), fidelity=judge(fidelity, **gates))  # type: ignore[arg-type]
+    return replace(DONE, config=Config(clusters=32, **gates), fidelity=judge(fidelity, Gates(**gates)))  # type: ignore[arg-type]
 
 
 STORED = (
@@ -155,13 +164,47 @@ RESULTS = {
     ),
     "gates_hold": with_fidelity(CHECKED, min_agreement=99, min_sqnr=20, max_drop=0.5),
     "gate_fails": with_fidelity(CHECKED, min_agreement=99.9, min_sqnr=20),
+    "silent": with_fidelity(
+        Fidelity(
+            "checked",
+            basis="300 synthetic samples",
+            synthetic=True,
+            outputs=(
+                replace(
+                    SCORES, varies=False, sqnr_db=None, raw_sqnr_db=None, cosine=None, agreement=1.0, class_changes=0
+                ),
+            ),
+        ),
+        min_agreement=99,
+        min_sqnr=30,
+    ),
+    "at_chance": with_fidelity(
+        replace(CHECKED, accuracy=Accuracy("scores", 360, 36, 36, 0, 0, 0.1, "the labels belong to other classes")),
+        max_drop=1,
+    ),
+    "confident": replace(
+        DONE,
+        config=Config(clusters=32, max_drop=1, confidence=95),
+        fidelity=judge(CHECKED, Gates(max_drop=1, confidence=95)),
+    ),
+    "slices": replace(
+        DONE,
+        fidelity=replace(
+            CHECKED,
+            accuracy=None,
+            outputs=(
+                replace(SCORES, agreement=None, sqnr_db=12.5, raw_sqnr_db=48.2, slice="indices 4 to 23 of axis 2"),
+            ),
+            noise_floor=NoiseFloor(8, (replace(SCORES, samples=8, sqnr_db=14.6),)),
+        ),
+    ),
     "broken": with_fidelity(Fidelity("broken", "the clustered model cannot be run: it crashed")),
     "identical": with_fidelity(
         Fidelity(
             "checked",
             basis="32 synthetic samples",
             synthetic=True,
-            accuracy=Accuracy("scores", 20_000, 0.75, 0.75),
+            accuracy=Accuracy("scores", 20_000, 15_000, 15_000, 0, 0),
             outputs=(
                 replace(
                     SCORES,

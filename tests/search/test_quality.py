@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tflite_cluster.search.quality import Quality, compare_outputs
+from tflite_cluster.search.quality import Outputs, Quality, compare_outputs
 
 Floats = np.ndarray
 
@@ -13,8 +13,23 @@ Floats = np.ndarray
 def compare(
     before: Floats, after: Floats, *, logits: bool = True, labels: Floats | None = None, unseen: Floats | None = None
 ) -> Quality:
+    return compare_outputs([outputs(before, after, logits=logits, labels=labels, unseen=unseen)])
+
+
+def outputs(
+    before: Floats,
+    after: Floats,
+    *,
+    logits: bool = True,
+    labels: Floats | None = None,
+    unseen: Floats | None = None,
+    slices: Floats | None = None,
+) -> Outputs:
     every = np.ones(len(before), bool)
-    return compare_outputs([before], [after], [logits], [labels], [every if unseen is None else unseen])
+    whole = np.zeros(before.shape[1], int)
+    return Outputs(
+        before, after, logits, labels, every if unseen is None else unseen, whole if slices is None else slices
+    )
 
 
 def scores(samples: int = 400, classes: int = 10, seed: int = 0, spread: float = 2.0) -> Floats:
@@ -91,7 +106,7 @@ def test_contrast_is_relative_to_how_much_an_output_varies() -> None:
     after = before + 0.1 * generator.standard_normal(before.shape)
     quality = compare(before, after, logits=False)
     assert quality.contrast == pytest.approx(20, abs=0.3)
-    assert quality.sqnr == pytest.approx(60, abs=0.3)
+    assert quality.sqnr == pytest.approx(20, abs=0.3)
     assert quality.distortion == pytest.approx(0.01, rel=0.1)
 
 
@@ -101,26 +116,40 @@ def test_an_output_that_never_varies_is_compared_by_its_size() -> None:
     assert (quality.contrast, quality.sqnr) == pytest.approx((40, 40), abs=0.1)
     zero = np.zeros((10, 3))
     assert compare(zero, zero + 0.1, logits=False).contrast == pytest.approx(20)
-    assert compare(zero, zero + 0.1, logits=False).sqnr == -math.inf
     assert compare(zero, zero, logits=False).sqnr == math.inf
 
 
 def test_sqnr_of_scores_is_that_of_the_probabilities() -> None:
     before, after = scores(), scores() + 0.3 * scores(seed=1)
     p, q = softmax(before), softmax(after)
-    assert compare(before, after).sqnr == pytest.approx(10 * math.log10(np.sum(p**2) / np.sum((p - q) ** 2)))
+    assert compare(before, after).sqnr == pytest.approx(
+        10 * math.log10(np.sum((p - p.mean(0)) ** 2) / np.sum((p - q) ** 2))
+    )
 
 
 def test_the_worst_output_counts_and_distortions_are_averaged() -> None:
     good, bad = scores(), scores(seed=1)
     noise = scores(seed=2) * 0.1
     single = [compare(before, before + noise * scale) for before, scale in ((good, 1), (bad, 4))]
-    every = [np.ones(len(good), bool)] * 2
-    both = compare_outputs([good, bad], [good + noise, bad + 4 * noise], [True, True], [None, None], every)
+    both = compare_outputs([outputs(good, good + noise), outputs(bad, bad + 4 * noise)])
     assert both.sqnr == single[1].sqnr
     assert both.risk == single[1].risk
     assert both.agreement == single[1].agreement
     assert both.distortion == pytest.approx((single[0].distortion + single[1].distortion) / 2)
+
+
+def test_the_worst_slice_counts_however_small_its_values() -> None:
+    """Boxes of hundreds of pixels beside scores below 1."""
+    generator = np.random.default_rng(0)
+    boxes, marks = 100 * generator.standard_normal((300, 4)), generator.random((300, 20))
+    before = np.hstack([boxes, marks])
+    after = before + 0.2 * marks.std() * generator.standard_normal(before.shape)
+    slices = np.repeat([1, 0], [4, 20])
+    alone = compare(marks, after[:, 4:], logits=False)
+    apart = compare_outputs([outputs(before, after, logits=False, slices=slices)])
+    assert (apart.sqnr, apart.contrast) == pytest.approx((alone.sqnr, alone.contrast))
+    assert apart.values_contrast == apart.contrast
+    assert compare(before, after, logits=False).sqnr > apart.sqnr + 20
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

@@ -25,12 +25,12 @@ from .moments import Floats, Moments
 
 @dataclass(frozen=True)
 class End:
-    """An output that gradients start from. weight: how much an error of it counts. scores: whether its last axis
-    holds class scores, of which what all have in common does not matter.
+    """An output that gradients start from. weight: how much an error of it, or of each element, counts. scores: whether
+    its last axis holds class scores, of which what all have in common does not matter.
     """
 
     tensor: Tensor
-    weight: float
+    weight: float | Floats
     scores: bool
 
 
@@ -80,7 +80,7 @@ def _back(values: Values, ends: Sequence[End], tape: Tape, generator: np.random.
 
 def _start(values: Values, end: End, generator: np.random.Generator) -> Floats:
     shape = values.stored(end.tensor).shape
-    gradient: Floats = generator.standard_normal(shape, np.float32) * np.float32(end.weight)
+    gradient: Floats = generator.standard_normal(shape, np.float32) * np.asarray(end.weight, np.float32)
     return gradient - gradient.mean(-1, keepdims=True) if end.scores else gradient
 
 

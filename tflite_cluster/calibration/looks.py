@@ -30,9 +30,14 @@ class Look:
         """The same elements of every tensor of one size, (rows, columns)."""
         if not self.by_last_axis or not values.ndim:
             flat = values.reshape(1, -1)
-            return flat[:, _chosen(flat.size, _MOST_ELEMENTS)]
+            return flat[:, places(flat.size)]
         rows = values.reshape(-1, values.shape[-1]) if values.size else values.reshape(1, 0)
         return rows[_chosen(len(rows), max(_MOST_ELEMENTS // max(rows.shape[1], 1), 1))]
+
+
+def places(elements: int) -> npt.NDArray[np.intp] | slice:
+    """Which elements are looked at of a tensor that has so many."""
+    return _chosen(elements, _MOST_ELEMENTS)
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ from ..errors import FidelityError, NotSmallerError, TfliteClusterError
 from .options import (
     FILE,
     check_written,
+    confidence_option,
     keep_option,
     limit_options,
     metric_option,
@@ -81,6 +82,7 @@ measured. 0 may mean "not checked" unless a target is set.
     type=float,
     help="Likewise, that loses no more top-1 accuracy (needs labels), or no more of the score of --metric.",
 )
+@confidence_option
 @click.option(
     "--force",
     is_flag=True,

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from .options import FILE, limit_options, metric_option, sample_options, seed_option, until_nobody_reads
+from .options import (
+    FILE,
+    confidence_option,
+    limit_options,
+    metric_option,
+    sample_options,
+    seed_option,
+    until_nobody_reads,
+)
 
 _MISSED = 99
 
@@ -26,6 +34,7 @@ _MISSED = 99
     type=float,
     help="Most top-1 accuracy that may be lost (needs labels), or of the score of --metric.",
 )
+@confidence_option
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead.")
 @seed_option
 @limit_options

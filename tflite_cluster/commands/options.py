@@ -124,6 +124,13 @@ metric_option: Final = click.option(
     "--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better."
 )
 
+confidence_option: Final = click.option(
+    "--confidence",
+    metavar="PERCENT",
+    type=float,
+    help="With --max-drop and labels: fail unless that little is lost with this confidence, such as 95.",
+)
+
 seed_option: Final = click.option(
     "--seed", type=int, default=Config.seed, show_default=True, help="Seed of the synthetic samples."
 )

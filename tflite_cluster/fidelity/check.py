@@ -16,8 +16,9 @@ from ..interpreter import worker
 from ..interpreter.interface import ModelInterface, Signature
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
+from .accuracy import Accuracy
 from .metrics import OutputComparison
-from .verdict import Accuracy, Fidelity, NoiseFloor, OutputFidelity
+from .verdict import Fidelity, NoiseFloor, OutputFidelity
 
 Progress = Callable[[str, int, int], None]
 Batch = dict[str, npt.NDArray[Any]]
@@ -67,12 +68,14 @@ def check_fidelity(
     *,
     threads: int = 1,
     classes: bool = False,
+    chosen: Mapping[str | None, frozenset[int]] | None = None,
     progress: Progress | None = None,
 ) -> Fidelity:
     """Compare every output of every signature on `samples`, which maps the key of each signature to its inputs.
 
     `classes` has every output that is one vector per sample taken for class scores, as labels do; without it only those
-    that look like probabilities are. `progress` is told the stage, the samples done and their total.
+    that look like probabilities are. `chosen` holds the tensor indices of the outputs that depend on a choice, by
+    signature. `progress` is called with the stage, the samples done and their total.
 
     Never raises InterpreterFailure: an original that cannot be run makes the status `not checked`, a clustered model
     that cannot be run where the original could `broken`.
@@ -85,7 +88,7 @@ def check_fidelity(
     comparisons: list[_Comparison] = []
     try:
         for signature in signatures:
-            comparison = _Comparison(signature, samples[signature.key], classes)
+            comparison = _Comparison(signature, samples[signature.key], classes, (chosen or {}).get(signature.key))
             check.compare(comparison)
             comparisons.append(comparison)
     except _OriginalFailure as failure:
@@ -119,11 +122,21 @@ class _Comparison:
     signature: Signature
     inputs: Inputs
     classes: bool
+    chosen: frozenset[int] | None = None
     outputs: list[OutputComparison] = field(init=False)
 
     def __post_init__(self) -> None:
         classes = self.classes or self.inputs.labels is not None
-        self.outputs = [OutputComparison(self.signature.key, spec, classes) for spec in self.signature.outputs]
+        self.outputs = [
+            OutputComparison(
+                self.signature.key,
+                spec,
+                classes,
+                chosen=spec.index in (self.chosen or ()),
+                complete=not self.signature.inputs,
+            )
+            for spec in self.signature.outputs
+        ]
 
     def add(self, before: Outputs, after: Outputs) -> None:
         for output in self.outputs:
@@ -139,11 +152,7 @@ class _Comparison:
         labels = self.inputs.labels
         if labels is None:
             return None
-        for output in self.outputs:
-            shares = output.accuracy(labels)
-            if shares is not None:
-                return Accuracy(output.spec.name, len(labels), *shares)
-        return None
+        return next(filter(None, (output.accuracy(labels) for output in self.outputs)), None)
 
     def misfit_of_labels(self) -> str | None:
         """Say why labels tell no accuracy, if there are some that do not."""
@@ -219,7 +228,7 @@ class _Check:
         results: list[OutputFidelity] = []
         most = 0
         for comparison in comparisons:
-            floor = _Comparison(comparison.signature, comparison.inputs, comparison.classes)
+            floor = _Comparison(comparison.signature, comparison.inputs, comparison.classes, comparison.chosen)
             count = min(_NOISE_SAMPLES, comparison.inputs.count)
             batch, key = comparison.inputs.batch(0, count), comparison.signature.key
             try:

@@ -1,57 +1,76 @@
-"""What a fidelity check found, and what the user's gates make of it."""
+"""What a fidelity check found, and the verdict on it in one word."""
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Final, Literal
+
+from .accuracy import Accuracy
 
 Status = Literal["checked", "not checked", "broken", "skipped"]
+
+Verdict = Literal["verified", "close", "plausible", "unknown", "degraded"]
+"""verified: on labelled samples of the user's. close: on samples of the user's. plausible: on synthetic inputs over
+which the outputs vary. unknown: not compared, or the outputs say nothing. degraded: below what was asked for, or below
+what no model may fall to unasked."""
+
+LEAST_SQNR: Final = 10.0
+"""dB about the mean below which a model counts as another one, whatever its other figures: an error with a third of the
+signal's amplitude."""
+
+_MOST_POINTS: Final = 1.0
+"""Points of accuracy beyond which a loss that is more than chance counts, unless it was asked for."""
+
+_FIDELITY_GATES: Final = frozenset({"min-agreement", "min-sqnr", "max-drop"})
+
+_LOW_FLOOR: Final = 20.0
+"""dB of a noise floor below which the comparison itself is coarse."""
+
+_FEW_OFF_COMMONEST: Final = 3
 
 
 @dataclass(frozen=True)
 class OutputFidelity:
     """One output of the clustered model against the original's; None where a measure does not apply.
 
-    `real`: the output holds real numbers, quantised or not, rather than whole numbers or booleans.
-    `sqnr_db` is infinite for identical outputs, and minus infinity where values became NaN or the signal was zero;
-    `cosine` in -1 to 1, `max_abs_error` and `rmse` in the output's own unit, over all elements of all samples;
+    `real`: the output holds real numbers, quantised or not, rather than whole numbers or booleans. `varies`: the
+    original's output differs enough from sample to sample for a comparison to say anything. `chosen`: it depends on a
+    choice, as that of the best boxes does. `sqnr_db` and `cosine` (-1 to 1) are measured about the mean that each
+    element of the original has over the samples, in the slice of the output that does worst, named by `slice` if there
+    are several; the SQNR is infinite for identical outputs, and minus infinity where values became NaN. `raw_sqnr_db`
+    counts the mean as signal. `max_abs_error` and `rmse` in the output's own unit, over all elements of all samples;
     `kl_divergence` in nats per sample; `agreement` the share (0 to 1) of samples with the same top class, or for
-    whole numbers of equal elements; `classified` the samples for which the original names a class, of which that is.
+    whole numbers of equal elements; `classified` the samples for which the original names a class, of which that is,
+    and `class_changes` those of them that it does not give its commonest class.
     """
 
     signature: str | None
     name: str
     samples: int
     real: bool
+    varies: bool = True
+    chosen: bool = False
     sqnr_db: float | None = None
+    slice: str | None = None
+    raw_sqnr_db: float | None = None
     cosine: float | None = None
     max_abs_error: float | None = None
     rmse: float | None = None
     kl_divergence: float | None = None
     agreement: float | None = None
     classified: int | None = None
+    class_changes: int | None = None
     note: str | None = None
 
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Top-1 accuracy on labelled samples, as shares (0 to 1)."""
-
-    output: str
-    samples: int
-    before: float
-    after: float
-
     @property
-    def drop_points(self) -> float:
-        """What was lost, in percentage points; negative if the clustered model does better."""
-        return 100 * (self.before - self.after)
-
-    @property
-    def change_points(self) -> float:
-        """What was gained, in percentage points; negative if the clustered model does worse."""
-        return 100 * (self.after - self.before)
+    def compares_classes(self) -> bool:
+        """Whether the agreement says anything: some samples must have other classes than the commonest."""
+        if self.agreement is None:
+            return False
+        if self.class_changes is None:
+            return self.varies
+        return self.class_changes >= min(_FEW_OFF_COMMONEST, max((self.classified or 0) // 4, 1))
 
 
 @dataclass(frozen=True)
@@ -114,87 +133,89 @@ class Fidelity:
         """Whether the clustered model is not broken and no gate failed; without gates, nothing more is asked of it."""
         return self.status != "broken" and all(gate.passed for gate in self.gates)
 
+    @property
+    def verdict(self) -> Verdict:
+        """The finding in one word."""
+        gates = [gate for gate in self.gates if gate.gate in _FIDELITY_GATES]
+        if self.status == "broken" or any(not gate.passed and gate.measured is not None for gate in gates):
+            return "degraded"
+        if not gates and self.below_limits:
+            return "degraded"
+        if self.status != "checked" or self.silence is not None or not all(gate.passed for gate in gates):
+            return "unknown"
+        if self.synthetic:
+            return "plausible"
+        has_accuracy = self.accuracy is not None and self.accuracy.doubt is None
+        return "verified" if has_accuracy or self.score is not None else "close"
+
+    @property
+    def silence(self) -> str | None:
+        """Why the outputs say nothing, in words, if they do not vary over the samples; None if they do.
+
+        An output that depends on a choice may be constant, as a count of boxes is, where others vary.
+        """
+        if self.status != "checked" or self.score is not None:
+            return None
+        silent = [output for output in self.outputs if not output.varies]
+        if not silent or (len(silent) < len(self.outputs) and all(output.chosen for output in silent)):
+            return None
+        names = ", ".join(self.label(output) for output in silent[:3]) + (", ..." if len(silent) > 3 else "")
+        if max(output.samples for output in silent) < 2:
+            return f"one sample shows no difference between outputs of {names}: give several with --data"
+        verb = "varies" if len(silent) == 1 else "vary"
+        remedy = "give --data" if self.synthetic else "give other samples"
+        return f"{names} hardly {verb} over the samples, so that agreement says nothing: {remedy}"
+
+    @property
+    def below_limits(self) -> tuple[GateOutcome, ...]:
+        """The limits that hold where the user has set none, as far as they are broken."""
+        failed: list[GateOutcome] = []
+        worst = self.worst_sqnr
+        if worst is not None and worst[0] < LEAST_SQNR:
+            why = (
+                f"the SQNR of {worst[1]} is {worst[0]:.2f} dB, and a model below {LEAST_SQNR:g} dB is only written "
+                "where --min-sqnr sets another limit"
+            )
+            failed.append(GateOutcome("min-sqnr", LEAST_SQNR, worst[0], False, why))
+        accuracy = self.accuracy
+        if accuracy is None or accuracy.doubt is not None or self.score is not None:
+            return tuple(failed)
+        if accuracy.drop_points > _MOST_POINTS and not accuracy.is_within_chance:
+            why = (
+                f"{accuracy.drop_points:.2f} ± {accuracy.standard_error_points:.2f} points of top-1 accuracy are lost, "
+                f"more than {_MOST_POINTS:g} and more than chance; --max-drop sets another limit"
+            )
+            failed.append(GateOutcome("max-drop", _MOST_POINTS, accuracy.drop_points, False, why))
+        return tuple(failed)
+
+    @property
+    def low_floor(self) -> float | None:
+        """The noise floor in dB where it is so low that differences below it cannot be seen; else None."""
+        floors = [floor for output in self.outputs if (floor := self.floor_of(output)) is not None]
+        lowest = min(floors, default=math.inf)
+        return lowest if lowest < _LOW_FLOOR else None
+
+    @property
+    def worst_sqnr(self) -> tuple[float, str] | None:
+        """The lowest SQNR in dB of outputs that depend on no choice, and where it is; None if there is none."""
+        judged = [
+            (output.sqnr_db, self.place(output))
+            for output in self.outputs
+            if output.sqnr_db is not None and not output.chosen
+        ]
+        return min(judged, default=None)
+
     def label(self, output: OutputFidelity) -> str:
         """The output's name, after its signature's where there are several signatures."""
         several = len({each.signature for each in self.outputs}) > 1
         return f"{output.signature}/{output.name}" if several else output.name
+
+    def place(self, output: OutputFidelity) -> str:
+        """The output's name with the slice of it that does worst, if there are several."""
+        return self.label(output) + (f", {output.slice}" if output.slice else "")
 
     def floor_of(self, output: OutputFidelity) -> float | None:
         """SQNR of the original against itself under other kernels, in dB; None if not known."""
         outputs = self.noise_floor.outputs if self.noise_floor is not None else ()
         found = (each.sqnr_db for each in outputs if (each.signature, each.name) == (output.signature, output.name))
         return next(found, None)
-
-
-def judge(
-    fidelity: Fidelity,
-    min_agreement: float | None = None,
-    min_sqnr: float | None = None,
-    max_drop: float | None = None,
-) -> Fidelity:
-    """Add the outcome of each gate that is set: percent of agreement, dB of the worst output, points of top-1 accuracy,
-    or what the user's own score may lose.
-
-    A gate that cannot be measured fails. A broken model fails even if no gate is set.
-    """
-    gates: list[GateOutcome] = []
-    if fidelity.status == "broken":
-        gates.append(GateOutcome("runs", None, None, False, fidelity.cause or "the clustered model cannot be run"))
-    if min_agreement is not None:
-        gates.append(_agreement_gate(fidelity, min_agreement))
-    if min_sqnr is not None:
-        gates.append(_sqnr_gate(fidelity, min_sqnr))
-    if max_drop is not None:
-        gates.append(_drop_gate(fidelity, max_drop))
-    return dataclasses.replace(fidelity, gates=tuple(gates))
-
-
-def _agreement_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
-    agreements = [
-        (output.agreement, fidelity.label(output)) for output in fidelity.outputs if output.agreement is not None
-    ]
-    if fidelity.status != "checked" or not agreements:
-        return _unmeasured("min-agreement", limit, fidelity, "no output holds class scores or whole numbers")
-    agreement, name = min(agreements)
-    why = f"the models agree on {100 * agreement:.2f} % of {name}, and {limit:g} % is asked for"
-    return GateOutcome("min-agreement", limit, 100 * agreement, 100 * agreement >= limit, why)
-
-
-def _sqnr_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
-    real = [output for output in fidelity.outputs if output.real]
-    if fidelity.status != "checked" or not real:
-        return _unmeasured("min-sqnr", limit, fidelity, "no output holds real numbers")
-    for output in real:
-        if output.sqnr_db is None:
-            why = f"the SQNR of {fidelity.label(output)} cannot be measured: {output.note or 'it has no values'}"
-            return GateOutcome("min-sqnr", limit, None, False, why)
-    sqnr, name = min((cast(float, output.sqnr_db), fidelity.label(output)) for output in real)
-    why = f"the SQNR of {name} is {sqnr:.2f} dB, and {limit:g} dB is asked for"
-    return GateOutcome("min-sqnr", limit, sqnr, sqnr >= limit, why)
-
-
-def _drop_gate(fidelity: Fidelity, limit: float) -> GateOutcome:
-    if fidelity.score is not None:
-        return _score_gate(fidelity.score, limit)
-    accuracy = fidelity.accuracy
-    if fidelity.status != "checked" or accuracy is None:
-        reason = fidelity.note or "it takes data with labels, and an output with scores for each class"
-        return _unmeasured("max-drop", limit, fidelity, reason)
-    drop = accuracy.drop_points
-    change = "does not change" if abs(drop) < 0.005 else f"changes by {-drop:+.2f} points"
-    why = f"top-1 accuracy {change}, and {limit:g} may be lost"
-    # Shares of the same count of samples differ by rounding alone where the counts of hits do not.
-    return GateOutcome("max-drop", limit, drop, drop <= limit + 1e-9, why)
-
-
-def _score_gate(score: Score, limit: float) -> GateOutcome:
-    why = f"the score of {score.metric} changes from {score.before:.6g} to {score.after:.6g}, and {limit:g} may be lost"
-    return GateOutcome("max-drop", limit, score.drop, score.drop <= limit + 1e-9, why)
-
-
-def _unmeasured(gate: str, limit: float, fidelity: Fidelity, reason: str) -> GateOutcome:
-    if fidelity.status == "skipped":
-        reason = "the check was left out"
-    elif fidelity.status != "checked":
-        reason = fidelity.cause or "the models could not be compared"
-    return GateOutcome(gate, limit, None, False, f"it cannot be measured: {reason}")

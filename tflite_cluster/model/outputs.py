@@ -49,6 +49,13 @@ def outputs_of(model: Model, key: str | None) -> list[Output]:
     return [*found, *grounds.values()]
 
 
+def chosen_outputs(model: Model, key: str | None) -> frozenset[int]:
+    """The outputs of a signature, by tensor, that depend on a choice; they need not vary, and may change places."""
+    subgraph = model.subgraphs[subgraph_of(model, key)]
+    ways = _Ways(subgraph)
+    return frozenset(output for output in subgraph.outputs if any(True for _ in ways.grounds(output)))
+
+
 def subgraph_of(model: Model, key: str | None) -> int:
     """The subgraph that a signature runs; None stands for a model without signatures."""
     return model.signatures[key].subgraph if key in model.signatures else 0

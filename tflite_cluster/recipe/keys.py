@@ -20,6 +20,7 @@ SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "min-agreement": NUMBER,
     "min-sqnr": NUMBER,
     "max-drop": NUMBER,
+    "confidence": NUMBER,
     "seed": (int,),
 }
 """Settings that decide what the new file holds, by the names of their options."""

@@ -5,26 +5,50 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from ..fidelity.judge import doubt_in_words
 from .names import printable
 
 if TYPE_CHECKING:
-    from ..fidelity.verdict import Accuracy, Fidelity, OutputFidelity
+    from ..fidelity.accuracy import Accuracy
+    from ..fidelity.verdict import Fidelity, OutputFidelity
 
 _MANY: Final = 10_000
 """Samples from which percentages speak for themselves."""
+
+_WORTH_SAYING: Final = 3.0
+"""dB by which the ratio with the mean must exceed that about the mean to be printed beside it."""
 
 Line = tuple[str, str]
 """Text and its style."""
 
 
+_STYLES: Final = {
+    "verified": "bold green",
+    "close": "bold green",
+    "plausible": "bold",
+    "unknown": "bold yellow",
+    "degraded": "bold red",
+}
+
+_MEANINGS: Final = {
+    "verified": "compared on labelled samples",
+    "close": "compared on samples without labels",
+    "plausible": "compared on synthetic inputs; give --data to be sure",
+    "unknown": "nothing was proven",
+    "degraded": "below what is asked for",
+}
+
+
 def fidelity_lines(fidelity: Fidelity) -> list[Line]:
-    """The verdict, line by line."""
-    lines = _findings(fidelity)
+    """The verdict in one word, then line by line."""
+    verdict = fidelity.verdict
+    lines = [(f"Verdict: {verdict} ({_MEANINGS[verdict]})", _STYLES[verdict]), *_findings(fidelity)]
     for gate in fidelity.gates:
         if gate.gate == "runs":
             continue  # that the model is broken is the finding itself
         word, style = ("holds", "green") if gate.passed else ("FAILS", "bold red")
-        why = gate.why.removesuffix(f": {fidelity.cause or fidelity.note}")  # which stands above
+        stands_above = fidelity.cause or fidelity.note or fidelity.silence
+        why = gate.why.removesuffix(f": {stands_above}")
         lines.append((f"  gate {gate.gate} {word}: {printable(why)}", style))
     return lines
 
@@ -36,8 +60,12 @@ def _findings(fidelity: Fidelity) -> list[Line]:
         style = "bold red" if fidelity.status == "broken" else "yellow"
         return [(f"Fidelity: {fidelity.status.upper()}: {printable(fidelity.cause or '')}", style)]
     lines = [(f"Fidelity, checked on {printable(fidelity.basis or '')}:", "bold")]
+    if fidelity.silence is not None:
+        lines.append((f"  {printable(fidelity.silence)}", "bold yellow"))
     if fidelity.accuracy is not None:
         lines.append((f"  {_accuracy_line(fidelity.accuracy)}", ""))
+        if fidelity.accuracy.doubt is not None:
+            lines.append((f"  {printable(doubt_in_words(fidelity.accuracy))}", "bold yellow"))
     if fidelity.score is not None:
         score = fidelity.score
         change = f"{score.before:.6g} → {score.after:.6g} ({-score.drop:+.3g})"
@@ -47,7 +75,7 @@ def _findings(fidelity: Fidelity) -> list[Line]:
     lines += [(f"  {_output_line(fidelity, output)}", "") for output in fidelity.outputs]
     floor = _floor_line(fidelity)
     if floor:
-        lines.append((f"  {floor}", "dim"))
+        lines.append((f"  {floor}", "dim" if fidelity.low_floor is None else "yellow"))
     if fidelity.synthetic:
         lines.append(("  Synthetic inputs say little about accuracy: give --data to be sure.", "yellow"))
     return lines
@@ -56,10 +84,21 @@ def _findings(fidelity: Fidelity) -> list[Line]:
 def _accuracy_line(accuracy: Accuracy) -> str:
     counts = ""
     if accuracy.samples < _MANY:
-        before, after = (round(share * accuracy.samples) for share in (accuracy.before, accuracy.after))
-        counts = f"{before} → {after} of {accuracy.samples}, "
+        counts = f"{accuracy.right_before} → {accuracy.right_after} of {accuracy.samples}, "
     shares = f"{100 * accuracy.before:.2f} % → {100 * accuracy.after:.2f} %"
-    return f"top-1 accuracy {shares} ({counts}{change_in_words(accuracy.change_points)})"
+    return f"top-1 accuracy {shares} ({counts}{accuracy_change(accuracy)})"
+
+
+def accuracy_change(accuracy: Accuracy) -> str:
+    """A change of accuracy with its standard error; a minus is a loss."""
+    words = change_in_words(accuracy.change_points)
+    if not (accuracy.lost or accuracy.gained):
+        return words
+    if accuracy.samples < 2:
+        return f"{words}, within chance"
+    error = f"{words.removesuffix(' points')} ± {accuracy.standard_error_points:.2f}"
+    points = " points" if words.endswith(" points") else ""
+    return f"{error}{points}{', within chance' if accuracy.is_within_chance else ''}"
 
 
 def change_in_words(points: float) -> str:
@@ -71,8 +110,11 @@ def _output_line(fidelity: Fidelity, output: OutputFidelity) -> str:
     parts = []
     if output.agreement is not None:
         parts.append(f"{100 * output.agreement:.2f} % agreement{_counts(output)}")
+    if not output.varies:
+        parts.append("hardly varies")
     if output.sqnr_db is not None:
-        parts.append(f"SQNR {_with_unit(output.sqnr_db)}{_floor(fidelity.floor_of(output))}")
+        place = f" in {output.slice}" if output.slice else ""
+        parts.append(f"SQNR {_with_unit(output.sqnr_db)}{place}{_brackets(fidelity, output)}")
     if output.cosine is not None:
         parts.append(f"cosine {output.cosine:.5f}")
     if output.kl_divergence is not None:
@@ -90,8 +132,14 @@ def _counts(output: OutputFidelity) -> str:
     return f" ({round(output.agreement * output.classified)} of {output.classified})"
 
 
-def _floor(sqnr: float | None) -> str:
-    return "" if sqnr is None else f" (floor {decibels(sqnr)})"
+def _brackets(fidelity: Fidelity, output: OutputFidelity) -> str:
+    """The noise floor, and the ratio with the mean counted as signal where that is much higher."""
+    assert output.sqnr_db is not None
+    floor, raw = fidelity.floor_of(output), output.raw_sqnr_db
+    parts = [] if floor is None else [f"floor {decibels(floor)}"]
+    if raw is not None and math.isfinite(raw) and raw - output.sqnr_db >= _WORTH_SAYING:
+        parts.append(f"{raw:.1f} with the mean")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _floor_line(fidelity: Fidelity) -> str | None:
@@ -101,7 +149,10 @@ def _floor_line(fidelity: Fidelity) -> str | None:
         return f"no floor is known: {printable(floor.cause)}"
     if all(fidelity.floor_of(output) is None for output in fidelity.outputs):
         return None
-    return "floor: the original against itself under other kernels; nothing can be expected to be better"
+    words = "floor: the original against itself under other kernels; nothing can be expected to be better"
+    if fidelity.low_floor is None:
+        return words
+    return f"{words}. It is low ({fidelity.low_floor:.1f} dB): smaller differences cannot be seen in this comparison"
 
 
 def _with_unit(value: float) -> str:

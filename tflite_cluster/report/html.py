@@ -17,7 +17,7 @@ from ..files import write_text
 from ..histograms import Histogram
 from ..result import Result, SizePair, Sizes, TensorResult
 from ..search.points import Search
-from .findings import Line, change_in_words, decibels, fidelity_lines
+from .findings import Line, accuracy_change, decibels, fidelity_lines
 from .json import to_json
 from .names import printable
 from .storing import benchmark_line, estimate_line, type_words
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .figures import Measure
 
-_TONES: Final = {"green": "good", "bold red": "bad", "yellow": "warn"}
+_TONES: Final = {"green": "good", "bold green": "good", "bold red": "bad", "yellow": "warn", "bold yellow": "warn"}
 
 
 @dataclass(frozen=True)
@@ -114,12 +114,12 @@ def _outcome(result: Result, written: bool) -> str:
 
 
 def _keys(result: Result) -> list[tuple[str, str]]:
-    keys = []
+    keys: list[tuple[str, str]] = [("Verdict", result.fidelity.verdict)]
     if result.sizes is not None:
         zip9 = result.sizes.zip9
         keys.append(("zip -9", f"{zip9.ratio:.2f} times smaller" if zip9.after < zip9.before else "no smaller"))
     if result.fidelity.accuracy is not None:
-        keys.append(("Change of top-1 accuracy", change_in_words(result.fidelity.accuracy.change_points)))
+        keys.append(("Change of top-1 accuracy", accuracy_change(result.fidelity.accuracy)))
     agreements = [output.agreement for output in result.fidelity.outputs if output.agreement is not None]
     if agreements:
         keys.append(("Agreement", f"{100 * min(agreements):.2f} %"))

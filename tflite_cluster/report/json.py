@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import __version__
 from ..config import Config, Data
+from ..fidelity.accuracy import Accuracy
 from ..fidelity.verdict import Fidelity
 from ..files import write_text
 from ..result import Result, SizePair, Sizes, Strategy, TensorResult
@@ -138,10 +139,28 @@ def _before_and_after(before: float | None, after: float | None) -> dict[str, fl
 
 def fidelity_json(fidelity: Fidelity) -> dict[str, Any]:
     """The verdict on fidelity."""
-    verdict = {**dataclasses.asdict(fidelity), "passed": fidelity.passed}
-    if fidelity.accuracy is not None:
-        verdict["accuracy"]["drop_points"] = fidelity.accuracy.drop_points
-    return verdict
+    return {
+        "verdict": fidelity.verdict,
+        "silence": fidelity.silence,
+        **dataclasses.asdict(fidelity),
+        "accuracy": None if fidelity.accuracy is None else _accuracy(fidelity.accuracy),
+        "passed": fidelity.passed,
+    }
+
+
+def _accuracy(accuracy: Accuracy) -> dict[str, Any]:
+    return {
+        "output": accuracy.output,
+        "samples": accuracy.samples,
+        "before": accuracy.before,
+        "after": accuracy.after,
+        "lost": accuracy.lost,
+        "gained": accuracy.gained,
+        "drop_points": accuracy.drop_points,
+        "standard_error_points": accuracy.standard_error_points,
+        "within_chance": accuracy.is_within_chance,
+        "doubt": accuracy.doubt,
+    }
 
 
 def plain(value: Any) -> Any:

@@ -20,6 +20,11 @@ _REFERENCE_DISTORTION: Final = 0.03
 """Sum of the tensors' distortions that multiplier 1 aims at, before it is measured."""
 
 _LEAST_DISTORTION: Final = 1e-9
+"""Distortion up to which a tensor shows no effect on the outputs: then nothing is known of what it is worth."""
+
+_NO_EFFECT_SQNR: Final = 30.0
+"""dB that such a tensor keeps."""
+
 _NO_ERROR_SQNR: Final = 150.0
 
 
@@ -29,17 +34,21 @@ def sensitivities(
     """Output distortion per unit of squared real error of each tensor, each perturbed alone.
 
     The effect is not in proportion to the error far from where a tensor ends up, so that it is measured twice: at equal
-    SQNR, then at the prices that follow; the geometric mean of both counts.
+    SQNR, then at the prices that follow; the geometric mean of both counts. Infinite for a tensor that shows no effect
+    at all: its prices keep it close to what it was.
     """
     prices = np.array([price_at_sqnr(job, _FIRST_SQNR) for job in jobs])
     logarithms = np.zeros(len(jobs))
+    has_effect = np.zeros(len(jobs), dtype=bool)
     for number in range(_ROUNDS):
         for index, priced in enumerate(clusterer.apply_each(jobs, prices.tolist())):
-            distortion = max(measure().distortion, _LEAST_DISTORTION)
+            distortion = measure().distortion
+            has_effect[index] |= distortion > _LEAST_DISTORTION
+            distortion = max(distortion, _LEAST_DISTORTION)
             logarithms[index] += math.log(distortion / max(priced.error, np.finfo(float).tiny))
             progress(number * len(jobs) + index + 1, _ROUNDS * len(jobs))
         prices = base_prices(jobs, np.exp(logarithms / (number + 1)))
-    return np.exp(logarithms / _ROUNDS)
+    return np.where(has_effect, np.exp(logarithms / _ROUNDS), np.inf)
 
 
 def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -49,6 +58,7 @@ def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> np
     """
     weights = sum(job.matrix.codes.size for job in jobs)
     prices = _REFERENCE_DISTORTION * 2 * math.log(2) / weights / sensitivity
+    prices = np.where(np.isinf(sensitivity), [price_at_sqnr(job, _NO_EFFECT_SQNR) for job in jobs], prices)
     # Outputs that are not finite tell nothing of a tensor, which then stays next to what it is.
     return np.where(np.isfinite(prices) & (prices > 0), prices, [price_at_sqnr(job, _NO_ERROR_SQNR) for job in jobs])
 

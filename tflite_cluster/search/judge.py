@@ -11,15 +11,17 @@ import numpy.typing as npt
 
 from ..calibration.gather import batches, probe_of
 from ..calibration.gradients import End
-from ..calibration.looks import Look, look_at
+from ..calibration.looks import Look, look_at, places
+from ..fidelity.slices import Slices, find_slices
+from ..fidelity.sums import ROUNDING, effective_samples, least_samples
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
-from ..model.outputs import outputs_of
+from ..model.outputs import Output, outputs_of
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.tape import has_gradient
 from ..samples.samples import Samples
-from .quality import Array, Quality, compare_outputs, variance
+from .quality import Array, Outputs, Quality, centred, compare_outputs, slice_variances
 
 Chosen = Mapping[str | None, npt.NDArray[np.intp]]
 """Indices of samples, by signature."""
@@ -46,6 +48,7 @@ class Judge:
         self._threads = threads
         self._outputs = {key: outputs_of(model, key) for key in samples}
         self._reference = {key: self._observe(original, key, indices) for key, indices in chosen.items()}
+        self._slices = {key: list(map(_slices, self._outputs[key], self._reference[key])) for key in chosen}
         self._row = {key: {int(i): row for row, i in enumerate(indices)} for key, indices in chosen.items()}
 
     def measure(self, copy: PatchedCopy, chosen: Chosen) -> Quality:
@@ -57,35 +60,48 @@ class Judge:
         """Compare the original with itself under other kernels."""
         return self._compare(self._original, chosen, Kernels.NO_DELEGATE)
 
+    @property
+    def silent(self) -> list[str]:
+        """The names of outputs that say nothing, as they do not vary over the samples."""
+        return [
+            output.tensor.name
+            for key, outputs in self._outputs.items()
+            for output, values in zip(outputs, self._reference[key], strict=True)
+            if not _varies(output, values)
+        ]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no output says anything."""
+        return len(self.silent) == sum(map(len, self._outputs.values()))
+
     def ends(self, key: str | None) -> list[End]:
         """The outputs of a signature, of which an error counts by its size beside what tells samples apart."""
-        pairs = zip(self._outputs[key], self._reference[key], strict=True)
         return [
-            End(
-                output.tensor,
-                1 / math.sqrt(variance(_rows(values)) * max(values[0].size, math.prod(output.tensor.shape))),
-                output.is_logits and values.shape[2] > 1,
-            )
-            for output, values in pairs
+            End(output.tensor, _end_weight(output, values, slices), output.is_logits and values.shape[2] > 1)
+            for output, values, slices in zip(self._outputs[key], self._reference[key], self._slices[key], strict=True)
             if has_gradient(output.tensor) and values.size
         ]
 
     def _compare(self, path: Path, chosen: Chosen, kernels: Kernels) -> Quality:
-        before: list[Array] = []
-        after: list[Array] = []
-        is_logits: list[bool] = []
-        labels: list[npt.NDArray[np.int64] | None] = []
-        unseen: list[npt.NDArray[np.bool_]] = []
+        compared: list[Outputs] = []
         for key, indices in chosen.items():
             rows = [self._row[key][int(index)] for index in indices]
-            before += [_rows(values[rows]) for values in self._reference[key]]
-            seen = self._observe(path, key, indices, kernels)
-            after += map(_rows, seen)
-            is_logits += [output.is_logits for output in self._outputs[key]]
             known = self._samples[key].labels
-            labels += [None if known is None or values.shape[1] != 1 else known[indices] for values in seen]
-            unseen += [np.repeat(np.isin(indices, self._unseen[key]), values.shape[1]) for values in seen]
-        return compare_outputs(before, after, is_logits, labels, unseen)
+            seen = self._observe(path, key, indices, kernels)
+            for number, (output, after) in enumerate(zip(self._outputs[key], seen, strict=True)):
+                slices = self._slices[key][number]
+                compared.append(
+                    Outputs(
+                        before=_rows(self._reference[key][number][rows]),
+                        after=_rows(after),
+                        is_logits=output.is_logits,
+                        labels=None if known is None or after.shape[1] != 1 else known[indices],
+                        unseen=np.repeat(np.isin(indices, self._unseen[key]), after.shape[1]),
+                        slices=np.zeros(after.shape[2], np.intp) if slices is None else _of_elements(slices),
+                    )
+                )
+        return compare_outputs(compared)
 
     def _observe(
         self, path: Path, key: str | None, indices: npt.NDArray[np.intp], kernels: Kernels = Kernels.DEFAULT
@@ -96,6 +112,49 @@ class Judge:
         for batch in batches(self._samples[key], indices):
             found.extend(self._process.call(look_at, path, key, batch, looks, kernels, self._threads))
         return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(looks))]
+
+
+def _slices(output: Output, values: Array) -> Slices | None:
+    """The slices of an output, from what is observed of it, (samples, rows, columns); None where all is one."""
+    shape = output.tensor.shape
+    elements = math.prod(shape)
+    if output.is_logits or values.shape[1] != 1 or not values.size:
+        return None
+    if not isinstance(chosen := places(elements), slice) and len(chosen) != values.shape[2]:
+        return None
+    if isinstance(chosen, slice) and elements != values.shape[2]:
+        return None  # the real shape is known only when the model runs
+    deviation = np.full(elements, np.nan)
+    deviation[chosen] = values[:, 0].std(0)
+    is_vector = sum(size > 1 for size in shape) == 1
+    slices = find_slices(deviation, shape, is_vector and values.min() >= 0 and values.max() <= 1)
+    return slices if slices.count > 1 else None
+
+
+def _of_elements(slices: Slices) -> npt.NDArray[np.intp]:
+    """The slice of each element that is observed."""
+    return np.asarray(slices.of_elements[places(math.prod(slices.shape))])
+
+
+def _end_weight(output: Output, values: Array, slices: Slices | None) -> float | npt.NDArray[np.float32]:
+    """One over the root of the variance of all elements, in each slice its own."""
+    size = max(values[0].size, math.prod(output.tensor.shape))
+    if slices is None:
+        return float(1 / math.sqrt(slice_variances(_rows(values), np.zeros(values.shape[2], np.intp))[0] * size))
+    variances = slice_variances(values[:, 0], _of_elements(slices))
+    counts = np.bincount(slices.of_elements, minlength=slices.count)
+    weights = 1 / np.sqrt(variances * counts * slices.count)
+    return np.asarray(weights[slices.of_elements].reshape(output.tensor.shape), np.float32)
+
+
+def _varies(output: Output, values: Array) -> bool:
+    """Whether enough samples differ: (samples, rows, columns)."""
+    flat: Array = values.reshape(len(values), -1)
+    if output.is_logits and values.shape[2] > 1:
+        flat = centred(values.reshape(-1, values.shape[2])).reshape(flat.shape)
+    deviation = flat.std(0)
+    alive = deviation > ROUNDING * np.abs(flat.mean(0))
+    return bool(alive.any()) and effective_samples(flat[:, alive]) >= least_samples(len(flat))
 
 
 def _rows(values: Array) -> Array:

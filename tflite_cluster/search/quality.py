@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from ..fidelity.accuracy import Accuracy
 
 Array = npt.NDArray[np.float64]
 
@@ -19,75 +21,117 @@ _RIVALS: Final = 5
 class Quality:
     """Means over samples and outputs.
 
-    distortion: KL divergence in nats for class scores, else the squared error relative to the output's variance.
-    risk: points of top-1 accuracy that the error is expected to cost, None without class scores.
-    agreement: share of samples with the same top class, likewise. sqnr: dB of the worst output, as the final check has
-    it. drop: points of top-1 accuracy really lost, where labels are known. contrast: dB of the worst output's variance
-    to its error on samples that the candidate was not fitted to; what is common to all samples does not raise it, nor
-    what is common to all class scores, which changes no class.
+    distortion: KL divergence in nats for class scores, else the squared error relative to the output's variance, in the
+    mean over its slices. risk: points of top-1 accuracy that the error is expected to cost, None without class scores.
+    agreement: share of samples with the same top class, None without class scores. sqnr: dB about the mean in the worst
+    slice of the worst output, as the final check measures it. accuracy: hits and misses, where labels are known.
+    contrast: dB of the worst slice's variance to its error on samples that the candidate was not fitted to; what is
+    common to all samples does not raise it, nor what is common to all class scores, which changes no class.
+    values_contrast: the same of the outputs that are no class scores alone; infinite without any.
     """
 
     distortion: float
     risk: float | None
     agreement: float | None
     sqnr: float
-    drop: float | None = None
+    accuracy: Accuracy | None = None
     contrast: float = math.inf
+    values_contrast: float = math.inf
+
+    @property
+    def drop(self) -> float | None:
+        """Points of top-1 accuracy really lost, where labels are known."""
+        return None if self.accuracy is None else self.accuracy.drop_points
 
 
-def compare_outputs(
-    original: Sequence[Array],
-    candidate: Sequence[Array],
-    is_logits: Sequence[bool],
-    labels: Sequence[npt.NDArray[np.int64] | None],
-    unseen: Sequence[npt.NDArray[np.bool_]],
-) -> Quality:
-    """Compare outputs, each (samples, elements) in real values; logits are those that go into a softmax.
+@dataclass(frozen=True)
+class Outputs:
+    """One output of both models, each (samples, elements) in real values.
 
-    labels: the right class of each sample, (samples,), for each output where known. unseen: for each output which
-    samples the candidate was not fitted to, (samples,); the size of the errors that risk is about comes from them.
+    is_logits: whether a softmax makes an output of them. labels: the right class of each sample, (samples,), where
+    known. unseen: which samples the candidate was not fitted to, (samples,); the size of the errors that risk is about
+    comes from them. slices: the slice of each element, (elements,), from 0 on.
     """
-    distortions: list[float] = []
-    risks: list[float] = []
-    agreements: list[float] = []
-    sqnrs: list[float] = []
-    contrasts: list[float] = []
-    drops: list[float] = []
-    for before, after, logits, truth, fresh in zip(original, candidate, is_logits, labels, unseen, strict=True):
-        if not np.isfinite(after).all():
-            return Quality(
-                math.inf,
-                math.inf if any(is_logits) else None,
-                0.0 if any(is_logits) else None,
-                -math.inf,
-                contrast=-math.inf,
-            )
-        scores = logits and before.shape[1] > 1
-        contrasts.append(_decibels(_relative_error(*(_centred(values[fresh], scores) for values in (before, after)))))
-        going_out = (np.exp(_log_softmax(values)) for values in (before, after)) if logits else (before, after)
-        sqnrs.append(_sqnr(*going_out))
-        if scores:
-            distortions.append(_divergence(before, after))
-            risks.append(_expected_loss(before, after, fresh))
-            agreements.append(float(np.mean(before.argmax(1) == after.argmax(1))))
-            if truth is not None:
-                hits = [float(np.mean(values.argmax(1) == truth)) for values in (before, after)]
-                drops.append(100 * (hits[0] - hits[1]))
-        else:
-            distortions.append(_relative_error(before, after))
+
+    before: Array
+    after: Array
+    is_logits: bool
+    labels: npt.NDArray[np.int64] | None
+    unseen: npt.NDArray[np.bool_]
+    slices: npt.NDArray[np.intp]
+
+    @property
+    def is_scores(self) -> bool:
+        """Whether they are scores of several classes."""
+        return self.is_logits and self.before.shape[1] > 1
+
+    def parts(self, before: Array, after: Array) -> Iterator[tuple[Array, Array]]:
+        """The columns of each slice."""
+        for part in range(int(self.slices.max(initial=0)) + 1):
+            members = self.slices == part
+            yield before[:, members], after[:, members]
+
+
+def compare_outputs(outputs: Sequence[Outputs]) -> Quality:
+    """Compare all outputs of two models."""
+    if not all(np.isfinite(each.after).all() for each in outputs):
+        has_scores = any(each.is_logits for each in outputs)
+        return Quality(
+            math.inf,
+            math.inf if has_scores else None,
+            0.0 if has_scores else None,
+            -math.inf,
+            contrast=-math.inf,
+            values_contrast=-math.inf,
+        )
+    scores = [each for each in outputs if each.is_scores]
+    risks = [_expected_loss(each.before, each.after, each.unseen) for each in scores]
+    agreements = [float(np.mean(each.before.argmax(1) == each.after.argmax(1))) for each in scores]
+    hits = [_accuracy(each) for each in scores if each.labels is not None]
+    contrasts = [_contrast(each) for each in outputs]
     return Quality(
-        distortion=float(np.mean(distortions)),
-        risk=max(risks) if risks else None,
-        agreement=min(agreements) if agreements else None,
-        sqnr=min(sqnrs),
-        drop=max(drops) if drops else None,
+        distortion=float(np.mean([_distortion(each) for each in outputs])),
+        risk=max(risks, default=None),
+        agreement=min(agreements, default=None),
+        sqnr=min(map(_sqnr, outputs)),
+        accuracy=max(hits, key=lambda each: each.drop_points, default=None),
         contrast=min(contrasts),
+        values_contrast=min(
+            (found for each, found in zip(outputs, contrasts, strict=True) if not each.is_scores), default=math.inf
+        ),
     )
 
 
-def _centred(values: Array, scores: bool) -> Array:
-    """Class scores without what all classes have in common; other values as they are."""
-    return values - values.mean(1, keepdims=True) if scores else values
+def _accuracy(outputs: Outputs) -> Accuracy:
+    assert outputs.labels is not None
+    tops = outputs.before.argmax(1), outputs.after.argmax(1)
+    return Accuracy.of("", *tops, outputs.labels, outputs.before.shape[1])
+
+
+def _distortion(outputs: Outputs) -> float:
+    if outputs.is_scores:
+        return _divergence(outputs.before, outputs.after)
+    return float(np.mean([_relative_error(*part) for part in outputs.parts(outputs.before, outputs.after)]))
+
+
+def _contrast(outputs: Outputs) -> float:
+    before, after = outputs.before[outputs.unseen], outputs.after[outputs.unseen]
+    if outputs.is_scores:
+        before, after = centred(before), centred(after)
+    return min(_decibels(_relative_error(*part)) for part in outputs.parts(before, after))
+
+
+def _sqnr(outputs: Outputs) -> float:
+    """dB about the mean of what goes out, in the worst slice."""
+    before, after = outputs.before, outputs.after
+    if outputs.is_logits:
+        before, after = np.exp(_log_softmax(before)), np.exp(_log_softmax(after))
+    return min(_decibels(_relative_error(*part)) for part in outputs.parts(before, after))
+
+
+def centred(scores: Array) -> Array:
+    """Class scores (samples, classes) without what all classes have in common."""
+    return np.asarray(scores - scores.mean(1, keepdims=True))
 
 
 def variance(values: Array) -> float:
@@ -97,16 +141,13 @@ def variance(values: Array) -> float:
     return float(np.mean((values - values.mean(0)) ** 2)) or float(np.mean(values**2)) or 1.0
 
 
+def slice_variances(values: Array, slices: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """The variance of each slice of an output (samples, elements), by its number."""
+    return np.array([variance(values[:, slices == part]) for part in range(int(slices.max(initial=0)) + 1)])
+
+
 def _relative_error(before: Array, after: Array) -> float:
     return float(np.mean((after - before) ** 2)) / variance(before) if before.size else 0.0
-
-
-def _sqnr(before: Array, after: Array) -> float:
-    """dB of all that goes out to its error."""
-    signal, error = float(np.sum(before**2)), float(np.sum((after - before) ** 2))
-    if error == 0:
-        return math.inf
-    return _decibels(error / signal) if signal > 0 else -math.inf
 
 
 def _decibels(relative_error: float) -> float:

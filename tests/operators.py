@@ -6,7 +6,10 @@ import numpy as np
 from crafting import Table, craft
 
 CONV_2D, DEPTHWISE, DENSE, TRANSPOSE_CONV, BATCH_MATMUL = 3, 4, 9, 67, 126
+LOGISTIC, RELU, SOFTMAX, TANH = 14, 19, 25, 28
 SAME, VALID = 0, 1
+ONE = 0x3F800000
+"""The bits of 1.0 in float32, as scalars are crafted from whole numbers."""
 INT32 = 2
 
 Shape = tuple[int, ...]
@@ -126,3 +129,33 @@ def dense_of_a_constant() -> bytes:
     codes = [{"deprecated_builtin_code": DENSE, "builtin_code": DENSE, "version": 1}]
     buffers = [{}, *({"data": values.tobytes()} for values in stored)]
     return craft({"version": 3, "operator_codes": codes, "subgraphs": [graph], "buffers": buffers})
+
+
+def two_dense(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], ending: int | None = None
+) -> bytes:
+    """The file of a model y = ending(dense(tanh(dense(x)))) with the given weights and biases."""
+    stored = [each.astype(np.float32) for pair in (first, second) for each in pair]
+    (hidden, inputs), outputs = first[0].shape, len(second[0])
+    shapes = [(1, inputs), (1, hidden), (1, hidden), (1, outputs), (1, outputs)]
+    tensors = [_tensor(b"t%d" % number, shape) for number, shape in enumerate(shapes)]
+    tensors += [_tensor(b"constant%d" % n, values.shape, buffer=n + 1) for n, values in enumerate(stored)]
+    steps = [
+        (DENSE, (0, 5, 6), 1),
+        (TANH, (1,), 2),
+        (DENSE, (2, 7, 8), 3),
+        *([] if ending is None else [(ending, (3,), 4)]),
+    ]
+    codes = sorted({code for code, _, _ in steps})
+    operators: list[Table] = []
+    for code, used, made in steps:
+        options = {DENSE: (8, {}), SOFTMAX: (9, {"beta": ONE})}.get(code)
+        operator: Table = {"opcode_index": codes.index(code), "inputs": _ints(*used), "outputs": _ints(made)}
+        if options is not None:
+            operator |= {"builtin_options_type": options[0], "builtin_options": options}
+        operators.append(operator)
+    last = steps[-1][2]
+    graph = {"tensors": tensors, "inputs": _ints(0), "outputs": _ints(last), "operators": operators, "name": b"g"}
+    written = [{"deprecated_builtin_code": each, "builtin_code": each, "version": 1} for each in codes]
+    buffers = [{}, *({"data": values.tobytes()} for values in stored)]
+    return craft({"version": 3, "operator_codes": written, "subgraphs": [graph], "buffers": buffers})

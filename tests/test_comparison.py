@@ -70,7 +70,7 @@ def test_the_layer_that_was_spoilt_is_found(number: int) -> None:
     keep = [tensor.name for place, tensor in enumerate(weights[:7]) if place != number]
     spoilt = cluster(DIGITS, clusters=3, keep=keep, check=False, measure=False).model
     assert spoilt is not None
-    found = compare(DIGITS, spoilt, data=np.random.default_rng(0).random((8, 8, 8, 1), np.float32))
+    found = compare(DIGITS, spoilt)  # on its samples: noise hardly varies behind a pool, so that all error looks large
     differing = [layer for layer in found.layers if layer.sqnr < 100]
     assert found.worst == differing[0]
     assert compare(DIGITS, DIGITS).worst is None

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from .calibration.gather import batches, probe_of
 from .calibration.moments import Probe, observe
 from .config import Config, Settings
 from .errors import ConfigError, InterpreterFailure
+from .fidelity.sums import CentredSums
 from .fidelity.verdict import Fidelity
 from .files import as_file
 from .interpreter.runtime import Kernels
@@ -172,9 +172,11 @@ def _compared(
     pairs: list[tuple[Probe, Probe]],
     threads: int,
 ) -> dict[int, float]:
-    """SQNR in dB by tensor of the first model. Raises InterpreterFailure if tensors cannot be read."""
-    signal: dict[int, float] = defaultdict(float)
-    error: dict[int, float] = defaultdict(float)
+    """SQNR in dB by tensor of the first model, about the mean over the samples.
+
+    Raises InterpreterFailure if tensors cannot be read.
+    """
+    sums: dict[int, CentredSums] = {}
     for index in range(min(samples.count, _SAMPLES) if pairs else 0):
         for batch in batches(samples, np.array([index])):
             before, after = (
@@ -184,9 +186,11 @@ def _compared(
             for (probe, _), x, y in zip(pairs, before, after, strict=True):
                 if x.shape == y.shape:
                     same = (x == y) | (np.isnan(x) & np.isnan(y))
-                    signal[probe.tensor] += _energy(x[np.isfinite(x)])
-                    error[probe.tensor] += _energy(x[~same] - y[~same])
-    return {index: _decibels(signal[index], error[index]) for index in signal}
+                    changed = np.where(same, x, y).astype(np.float64)
+                    found = sums.setdefault(probe.tensor, CentredSums(x.size))
+                    if found.elements == x.size:
+                        found.add(x[None].astype(np.float64), changed[None], np.isfinite(x)[None])
+    return {tensor: found.total.sqnr_db for tensor, found in sums.items()}
 
 
 def _layers(subgraph: Subgraph, key: str | None, sqnr: dict[int, float]) -> Iterator[LayerComparison]:
@@ -201,16 +205,6 @@ def _layer(operator: Operator, key: str | None, tensor: str, sqnr: dict[int, flo
     return LayerComparison(key, operator.name, tensor, own, _percent(own) - inputs)
 
 
-def _energy(values: npt.NDArray[np.float32]) -> float:
-    return float(np.sum(np.square(values, dtype=np.float64)))
-
-
 def _percent(sqnr: float) -> float:
     """Error relative to the signal; one without any signal counts as all wrong."""
     return 100.0 if sqnr == -math.inf else 100 * 10 ** (-sqnr / 10)
-
-
-def _decibels(signal: float, error: float) -> float:
-    if error == 0:
-        return math.inf
-    return 10 * math.log10(signal / error) if signal > 0 and math.isfinite(error) else -math.inf

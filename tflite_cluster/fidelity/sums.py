@@ -8,7 +8,7 @@ the mean that each element of the original's output has over the samples.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,8 @@ class Difference:
         """Signal-to-error ratio in dB: infinite without error, minus infinity without signal."""
         if self.error == 0:
             return math.inf
-        return 10 * math.log10(self.signal / self.error) if self.signal > 0 else -math.inf
+        is_measured = self.signal > 0 and math.isfinite(self.error)
+        return 10 * math.log10(self.signal / self.error) if is_measured else -math.inf
 
     @property
     def cosine(self) -> float:
@@ -137,6 +138,15 @@ class CentredSums:
             product=float((xy - mean * y - mean * x + count * mean**2).sum()),
             error=float(error.sum()),
         )
+
+    @property
+    def total(self) -> Difference:
+        """The energies of all elements together; where none varies, those with the mean counted as signal."""
+        found = self.difference(np.ones(self.elements, dtype=bool))
+        if found.signal > 0 or self._offset is None:
+            return found
+        power = float(np.sum(self._xx + 2 * self._offset * self._x + self._count * self._offset**2))
+        return replace(found, signal=power)
 
     def is_spread(self, members: npt.NDArray[np.bool_]) -> bool:
         """Whether the signal of some elements comes from enough samples to tell anything."""

@@ -14,7 +14,6 @@ import pytest
 from fixture_models import FOLDER
 from operators import convolution, dense_of_a_constant
 
-from tflite_cluster.config import Config
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.jobs import no_progress
@@ -27,8 +26,7 @@ from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate, split_samples
-from tflite_cluster.search.clusterer import REAL, SYNTHETIC, Clusterer, Job
-from tflite_cluster.search.criterion import criterion
+from tflite_cluster.search.clusterer import Clusterer, Job
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
@@ -301,86 +299,6 @@ def test_outputs_that_are_not_finite_leave_weights_next_to_what_they_are(bench: 
 
 def test_the_floor_is_how_other_kernels_differ(bench: Bench) -> None:
     assert bench.floor.sqnr > 20
-
-
-@pytest.mark.parametrize("rounding", [0.0, 0.3])
-def test_by_default_little_is_at_risk_beyond_what_rounding_does(bench: Bench, rounding: float) -> None:
-    real = replace(bench, trust=REAL, floor=replace(bench.floor, risk=rounding))
-    is_good = criterion(Config(), real, None)
-    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-06)).visit(1.0)
-
-    def holds(risk: float) -> bool:
-        return is_good(replace(point, quality=replace(point.quality, risk=risk)))
-
-    assert holds(rounding + 0.29)
-    assert not holds(rounding + 0.31)
-
-
-@pytest.mark.parametrize("rounding", [math.inf, 20.0])
-def test_class_scores_of_made_up_inputs_must_show_small_errors_beside_what_rounding_does(
-    bench: Bench, rounding: float
-) -> None:
-    """Then it does not count how much they put at risk."""
-    floor = replace(bench.floor, risk=5.0, contrast=rounding)
-    is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
-    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0)
-    allowed = 10 ** (-20.5 / 10) + 10 ** (-rounding / 10)
-
-    def holds(error: float, weight_sqnr: float = 30.0) -> bool:
-        quality = replace(point.quality, risk=100.0, contrast=-10 * math.log10(error))
-        return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
-
-    assert holds(0.99 * allowed)
-    assert not holds(1.01 * allowed)
-    assert not holds(0.1 * allowed, weight_sqnr=15.0)
-
-
-@pytest.mark.parametrize(("rounding", "least"), [(math.inf, 26.0), (20.0, 20.0)])
-def test_other_outputs_of_made_up_inputs_must_show_small_errors_and_weights_close_to_what_they_were(
-    bench: Bench, rounding: float, least: float
-) -> None:
-    floor = replace(bench.floor, risk=None, contrast=rounding)
-    is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
-    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0)
-    careful = _careful(bench)
-
-    def holds(contrast: float, weight_sqnr: float) -> bool:
-        quality = replace(point.quality, risk=None, contrast=contrast)
-        return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
-
-    assert holds(least + 0.1, careful + 0.1)
-    assert not holds(least - 0.1, careful + 0.1)
-    assert not holds(least + 0.1, careful - 0.1)
-
-
-def _careful(bench: Bench) -> float:
-    return 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 28.0
-
-
-def test_integers_that_keep_their_scales_must_be_closer_to_what_they_were(bench: Bench) -> None:
-    floor = replace(bench.floor, risk=0.1, contrast=math.inf)
-    kept = replace(bench, jobs={number: replace(job, vectors=None) for number, job in bench.jobs.items()})
-    is_good = criterion(Config(), replace(kept, trust=SYNTHETIC, floor=floor), None)
-    point = Curve(kept, dict.fromkeys(kept.jobs, 1e-09)).visit(1.0)
-    quality = replace(point.quality, risk=0.0, contrast=15.0)
-    careful = 26.0 if all(job.matrix.is_float for job in bench.jobs.values()) else 34.0
-    held = [is_good(replace(point, quality=quality, weight_sqnr=careful + margin)) for margin in (0.1, -0.1)]
-    assert held == [True, False]
-
-
-def test_weights_close_to_what_they_were_make_little_at_risk_enough_on_made_up_inputs(bench: Bench) -> None:
-    floor = replace(bench.floor, risk=0.1, contrast=math.inf)
-    is_good = criterion(Config(), replace(bench, trust=SYNTHETIC, floor=floor), None)
-    point = Curve(bench, dict.fromkeys(bench.jobs, 1e-09)).visit(1.0)
-    careful = _careful(bench)
-
-    def holds(risk: float, weight_sqnr: float) -> bool:
-        quality = replace(point.quality, risk=risk, contrast=15.0)
-        return is_good(replace(point, quality=quality, weight_sqnr=weight_sqnr))
-
-    assert holds(0.39, careful + 0.1)
-    assert not holds(0.41, careful + 0.1)
-    assert not holds(0.39, careful - 0.1)
 
 
 def test_a_model_without_inputs_can_be_searched(process: InterpreterProcess, tmp_path: Path) -> None:

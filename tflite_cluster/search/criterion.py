@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 import numpy as np
@@ -50,12 +50,15 @@ def criterion(config: Config, bench: Bench, score_drop: Callable[[], float] | No
 
 
 def usual_criterion(bench: Bench) -> Callable[[Point], bool]:
-    """What a candidate must keep by default: little risk of losing accuracy beyond what noise does."""
-    return _is_like_synthetic(bench) if bench.synthetic else _is_like_real(bench.floor)
+    """What a candidate must keep by default: little expected loss and small errors."""
+    if bench.synthetic:
+        return synthetic_criterion(bench.floor, careful_sqnr(bench.jobs.values()))
+    return real_criterion(bench.floor)
 
 
-def _is_like_real(floor: Quality, contrast: float = _CONTRAST) -> Callable[[Point], bool]:
-    """What real samples must show; contrast: dB of outputs that are no class scores.
+def real_criterion(floor: Quality, contrast: float = _CONTRAST) -> Callable[[Point], bool]:
+    """What real samples must show; floor: the original under other kernels; contrast: dB of outputs that are no class
+    scores.
 
     Integer activations are rounded anew by any change at all. That costs nothing: the original is as far off from what
     it was made of. Variances add, and risk grows with variance, so that what rounding does comes on top.
@@ -69,15 +72,17 @@ def _is_like_real(floor: Quality, contrast: float = _CONTRAST) -> Callable[[Poin
     return is_good
 
 
-def _is_like_synthetic(bench: Bench) -> Callable[[Point], bool]:
-    """What made-up samples must show: what real ones must, with weights close to what they were; or, of class scores,
-    small errors with what rounding does on top likewise.
+def synthetic_criterion(floor: Quality, careful: float) -> Callable[[Point], bool]:
+    """What synthetic samples must show: what real ones must, with weights close to what they were; or, of class scores,
+    small errors, with what rounding does on top.
+
+    careful: dB of the weights from which on synthetic samples are believed as real ones are.
     """
-    careful, scores = _careful_sqnr(bench), bench.floor.risk is not None
-    is_like_real = _is_like_real(bench.floor, _CONTRAST_SYNTHETIC)
-    contrast = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-bench.floor.contrast / 10))
+    is_like_real = real_criterion(floor, _CONTRAST_SYNTHETIC)
+    contrast = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-floor.contrast / 10))
 
     def is_good(point: Point) -> bool:
+        scores = point.quality.risk is not None
         if scores and point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
             return True
         return point.weight_sqnr >= careful and is_like_real(point)
@@ -85,10 +90,11 @@ def _is_like_synthetic(bench: Bench) -> Callable[[Point], bool]:
     return is_good
 
 
-def _careful_sqnr(bench: Bench) -> float:
-    """The mean, over all weights, of what each kind keeps with care."""
-    sizes = [job.matrix.codes.size for job in bench.jobs.values()]
-    return float(np.average([_careful(job) for job in bench.jobs.values()], weights=sizes))
+def careful_sqnr(jobs: Collection[Job]) -> float:
+    """dB of the weights from which on synthetic samples are believed: the mean, over all weights, of what each kind
+    keeps with care.
+    """
+    return float(np.average([_careful(job) for job in jobs], weights=[job.matrix.codes.size for job in jobs]))
 
 
 def _careful(job: Job) -> float:

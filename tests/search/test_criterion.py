@@ -1,0 +1,82 @@
+"""What a candidate must keep to be chosen, on records of what was measured."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from fixture_models import FOLDER
+
+from tflite_cluster.model.read import open_model
+from tflite_cluster.model.scales import find_scale_vectors
+from tflite_cluster.model.select import select
+from tflite_cluster.search.clusterer import SYNTHETIC, Job, make_job
+from tflite_cluster.search.criterion import careful_sqnr, real_criterion, synthetic_criterion
+from tflite_cluster.search.points import Point
+from tflite_cluster.search.quality import Quality
+
+CAREFUL = 28.0
+
+
+def quality(*, risk: float | None = None, contrast: float = 40.0) -> Quality:
+    return Quality(distortion=0.01, risk=risk, agreement=None if risk is None else 0.99, sqnr=30.0, contrast=contrast)
+
+
+def point(*, weight_sqnr: float = 40.0, **measured: Any) -> Point:
+    return Point(multiplier=1.0, in_order=False, bits=4.0, weight_sqnr=weight_sqnr, quality=quality(**measured))
+
+
+@pytest.mark.parametrize("rounding", [0.0, 0.3])
+def test_by_default_little_is_at_risk_beyond_what_rounding_does(rounding: float) -> None:
+    is_good = real_criterion(quality(risk=rounding))
+    assert is_good(point(risk=rounding + 0.29))
+    assert not is_good(point(risk=rounding + 0.31))
+
+
+@pytest.mark.parametrize("rounding", [math.inf, 20.0])
+def test_class_scores_of_synthetic_inputs_must_show_small_errors_beside_what_rounding_does(rounding: float) -> None:
+    """Then their expected loss does not count."""
+    is_good = synthetic_criterion(quality(risk=5.0, contrast=rounding), CAREFUL)
+    allowed = 10 ** (-20.5 / 10) + 10 ** (-rounding / 10)
+
+    def holds(error: float, weight_sqnr: float = 27.0) -> bool:
+        return is_good(point(risk=100.0, contrast=-10 * math.log10(error), weight_sqnr=weight_sqnr))
+
+    assert holds(0.99 * allowed)
+    assert not holds(1.01 * allowed)
+    assert not holds(0.1 * allowed, weight_sqnr=15.0)
+
+
+@pytest.mark.parametrize(("rounding", "least"), [(math.inf, 26.0), (20.0, 20.0)])
+def test_other_outputs_of_synthetic_inputs_must_show_small_errors_and_weights_close_to_what_they_were(
+    rounding: float, least: float
+) -> None:
+    is_good = synthetic_criterion(quality(contrast=rounding), CAREFUL)
+    assert is_good(point(contrast=least + 0.1, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(contrast=least - 0.1, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(contrast=least + 0.1, weight_sqnr=CAREFUL - 0.1))
+
+
+def test_weights_close_to_what_they_were_make_little_expected_loss_enough_on_synthetic_inputs() -> None:
+    is_good = synthetic_criterion(quality(risk=0.1, contrast=math.inf), CAREFUL)
+    assert is_good(point(risk=0.39, contrast=15.0, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(risk=0.41, contrast=15.0, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(risk=0.39, contrast=15.0, weight_sqnr=CAREFUL - 0.1))
+
+
+def jobs_of(name: str, *, rescaled: bool) -> list[Job]:
+    model = open_model(FOLDER / f"{name}.tflite")
+    weights = select(model)[0]
+    vectors = find_scale_vectors(model, weights) if rescaled else {}
+    return [make_job(model, weight, (), None, 0, SYNTHETIC, vectors=vectors.get(weight.span)) for weight in weights]
+
+
+@pytest.mark.parametrize(
+    ("name", "rescaled", "least"),
+    [("conv_2d_float32", False, 26.0), ("conv_2d_int8", True, 28.0), ("conv_2d_int8", False, 34.0)],
+)
+def test_integers_that_keep_their_scales_must_be_closer_to_what_they_were(
+    name: str, rescaled: bool, least: float
+) -> None:
+    assert careful_sqnr(jobs_of(name, rescaled=rescaled)) == least

@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "limits": {"errors", "inspection", "units"},
     "jobs": {"config", "clustering", "model", "packing", "result"},
     "verification": {"config", "errors", "fidelity", "jobs", "model", "packing", "session"},
+    "worth": {"config", "errors", "result", "search"},
     "difference": {"errors", "jobs", "model"},
     "histograms": {"model"},
     "proof": {"errors", "jobs", "model", "result"},
@@ -92,6 +93,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "session",
         "strategy",
         "verification",
+        "worth",
     },
     "commands": {
         "comparison",

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from .benchmark import benchmark
 from .config import Config, Settings
-from .errors import FidelityError, NotSmallerError
+from .errors import FidelityError
 from .fidelity.verdict import Fidelity
 from .files import temporary_folder
 from .jobs import Progress, describe_constants, describe_weights, no_progress
@@ -28,6 +28,7 @@ from .result import Result, SizePair, Sizes
 from .session import open_session
 from .strategy import cluster_model
 from .verification import check
+from .worth import refuse_what_is_not_worth_it
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -82,7 +83,7 @@ def cluster(
                 prove(model, None if isinstance(source, bytes) else original, copy, result)
                 prove_stored(copy, new)
                 _refuse_failed_gates(result)
-                _refuse_not_smaller(result)
+                refuse_what_is_not_worth_it(result)
                 if destination is None:
                     return replace(result, model=new.read())
                 new.commit(config.force)
@@ -127,17 +128,3 @@ def _refuse_failed_gates(result: Result) -> None:
     failed = [f"{gate.gate}: {gate.why}" for gate in result.fidelity.gates if not gate.passed]
     if failed:
         raise FidelityError(f"{result.source}: {'; '.join(failed)}; no model was written", result)
-
-
-def _refuse_not_smaller(result: Result) -> None:
-    if result.config.force:
-        return
-    if not result.spans:
-        why = "no weight was changed, so it would not zip smaller"
-    elif result.sizes is not None and result.sizes.zip9.after >= result.sizes.zip9.before:
-        why = "it would not zip smaller"
-    else:
-        return
-    raise NotSmallerError(
-        f"{result.source}: {why}; no model was written (use --force to write it all the same)", result
-    )

@@ -54,7 +54,9 @@ class InterpreterFailure(TfliteClusterError):
 
 
 class NotSmallerError(TfliteClusterError):
-    """The clustered model would not zip smaller, so that nothing was written; `result` tells the rest."""
+    """The clustered model would not zip smaller, or too little for what changes, so that nothing was written; `result`
+    tells the rest.
+    """
 
     exit_code = 98
 

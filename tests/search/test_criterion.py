@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from fixture_models import FOLDER
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.scales import find_scale_vectors
 from tflite_cluster.model.select import select
 from tflite_cluster.search.clusterer import SYNTHETIC, Job, make_job
-from tflite_cluster.search.criterion import careful_sqnr, real_criterion, synthetic_criterion
+from tflite_cluster.search.criterion import careful_sqnr, is_clean, real_criterion, synthetic_criterion
 from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
 
@@ -32,6 +34,30 @@ def test_by_default_little_is_at_risk_beyond_what_rounding_does(rounding: float)
     is_good = real_criterion(quality(risk=rounding))
     assert is_good(point(risk=rounding + 0.29))
     assert not is_good(point(risk=rounding + 0.31))
+
+
+@pytest.mark.parametrize("rounding", [0.71, 0.92, 5.0, math.inf])
+def test_rounding_never_excuses_more_than_a_point_of_expected_loss(rounding: float) -> None:
+    floor = quality(risk=rounding, contrast=math.inf)
+    for is_good in (real_criterion(floor), synthetic_criterion(floor, CAREFUL)):
+        assert is_good(point(risk=0.99, contrast=12.1))
+        assert not is_good(point(risk=1.01, contrast=12.1))
+
+
+@given(
+    floor_risk=st.none() | st.floats(0, 100),
+    floor_contrast=st.floats(-20, 150) | st.just(math.inf),
+    risk=st.floats(0, 100),
+    contrast=st.floats(-20, 11.99),
+    weight_sqnr=st.floats(0, 100),
+)
+def test_rounding_never_excuses_outputs_that_are_mostly_noise(
+    floor_risk: float | None, floor_contrast: float, risk: float, contrast: float, weight_sqnr: float
+) -> None:
+    floor = quality(risk=floor_risk, contrast=floor_contrast)
+    tried = point(risk=None if floor_risk is None else risk, contrast=contrast, weight_sqnr=weight_sqnr)
+    assert not real_criterion(floor)(tried)
+    assert not synthetic_criterion(floor, CAREFUL)(tried)
 
 
 @pytest.mark.parametrize("rounding", [math.inf, 20.0])
@@ -80,3 +106,18 @@ def test_integers_that_keep_their_scales_must_be_closer_to_what_they_were(
     name: str, rescaled: bool, least: float
 ) -> None:
     assert careful_sqnr(jobs_of(name, rescaled=rescaled)) == least
+
+
+@pytest.mark.parametrize(
+    ("measured", "clean"),
+    [
+        ({"contrast": 30.1}, True),
+        ({"contrast": 29.9}, False),
+        ({"risk": 0.04, "contrast": 20.0}, True),
+        ({"risk": 0.06, "contrast": 20.0}, False),
+        ({"risk": 0.06, "contrast": 30.1}, True),
+    ],
+    ids=str,
+)
+def test_clean_is_next_to_no_change(measured: dict[str, float], clean: bool) -> None:
+    assert is_clean(quality(**measured)) == clean

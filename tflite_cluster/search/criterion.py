@@ -17,6 +17,14 @@ from .quality import Quality
 _RISK: Final = 0.3
 """Points of top-1 accuracy that may be at risk by default, beyond what rounding alone puts at risk."""
 
+_MOST_RISK: Final = 1.0
+"""Points of top-1 accuracy that may be at risk at most, whatever rounding alone puts at risk."""
+
+_LEAST_CONTRAST: Final = 12.0
+"""dB that outputs keep by default, whatever rounding alone does to them. Below 10 dB a result counts as degraded; the
+margin is for the final check, which sees other samples as well.
+"""
+
 _CONTRAST: Final = 20.0
 _CONTRAST_SYNTHETIC: Final = 26.0
 """dB that outputs which are no class scores keep by default."""
@@ -34,6 +42,10 @@ _RESCALED_SQNR_CAREFUL: Final = 28.0
 _INTEGER_SQNR_CAREFUL: Final = 34.0
 """dB of the weights from which on made-up inputs are believed as real ones are: of floats, of integers that get other
 scales, and of integers that keep theirs, among which many are exact."""
+
+_CLEAN_CONTRAST: Final = 30.0
+_CLEAN_RISK: Final = 0.05
+"""dB of the outputs, or points of expected loss of class scores, from which on next to nothing changes."""
 
 
 def criterion(config: Config, bench: Bench, score_drop: Callable[[], float] | None) -> Callable[[Point], bool]:
@@ -63,11 +75,14 @@ def real_criterion(floor: Quality, contrast: float = _CONTRAST) -> Callable[[Poi
     Integer activations are rounded anew by any change at all. That costs nothing: the original is as far off from what
     it was made of. Variances add, and risk grows with variance, so that what rounding does comes on top.
     """
-    risk, contrast = _RISK + (floor.risk or 0.0), min(contrast, floor.contrast)
+    risk = min(_RISK + (floor.risk or 0.0), _MOST_RISK)
+    contrast = max(min(contrast, floor.contrast), _LEAST_CONTRAST)
 
     def is_good(point: Point) -> bool:
         quality = point.quality
-        return quality.contrast >= contrast if quality.risk is None else quality.risk <= risk
+        if quality.risk is None:
+            return quality.contrast >= contrast
+        return quality.risk <= risk and quality.contrast >= _LEAST_CONTRAST
 
     return is_good
 
@@ -79,7 +94,8 @@ def synthetic_criterion(floor: Quality, careful: float) -> Callable[[Point], boo
     careful: dB of the weights from which on synthetic samples are believed as real ones are.
     """
     is_like_real = real_criterion(floor, _CONTRAST_SYNTHETIC)
-    contrast = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-floor.contrast / 10))
+    rounded = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-floor.contrast / 10))
+    contrast = max(rounded, _LEAST_CONTRAST)
 
     def is_good(point: Point) -> bool:
         scores = point.quality.risk is not None
@@ -88,6 +104,13 @@ def synthetic_criterion(floor: Quality, careful: float) -> Callable[[Point], boo
         return point.weight_sqnr >= careful and is_like_real(point)
 
     return is_good
+
+
+def is_clean(quality: Quality) -> bool:
+    """Whether a candidate changes next to nothing: small errors on samples it was not fitted to, or class scores that
+    hardly any accuracy is expected to be lost by.
+    """
+    return quality.contrast >= _CLEAN_CONTRAST or (quality.risk is not None and quality.risk <= _CLEAN_RISK)
 
 
 def careful_sqnr(jobs: Collection[Job]) -> float:

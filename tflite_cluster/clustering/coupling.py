@@ -39,10 +39,13 @@ class Coupling:
         lower = np.linalg.cholesky(hessian[np.ix_(reverse, reverse)])
         return cls(order, np.ascontiguousarray(lower[::-1, ::-1].T, dtype=np.float32))
 
-    def assign(self, weights: Reals, centroids: Array, scale: Array, assign: Callable[[Reals], Indices]) -> Indices:
-        """Index of a centroid for each of the weights (rows, columns), of which `assign` finds those of some rows.
+    def assign(
+        self, weights: Reals, centroids: Array, scale: Array, assign: Callable[[Reals, Indices], Indices]
+    ) -> Indices:
+        """Index of a centroid for each of the weights (rows, columns).
 
-        scale: real size of a unit in each row, (rows,).
+        scale: real size of a unit in each row, (rows,). assign: finds the indices of some rows, for what those are to
+        be by now and their numbers.
         """
         rows = len(weights)
         unit = scale[self.order, None].astype(np.float32)
@@ -55,7 +58,7 @@ class Coupling:
         for start, stop in pairwise(edges.tolist()):
             run = slice(start, stop)
             owed = np.linalg.solve(self.factor[run, run], self.factor[run, :start] @ errors[:start])
-            found = assign(aim[run] + owed * per_unit[run])
+            found = assign(aim[run] + owed * per_unit[run], self.order[run])
             errors[run] = (aim[run] - book[found]) * unit[run]
             indices[self.order[run]] = found
         return indices

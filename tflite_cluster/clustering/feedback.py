@@ -14,7 +14,7 @@ import numpy as np
 
 from .codebook import nearest
 from .coupling import Coupling
-from .histogram import Array, Floats, Indices, Reals
+from .histogram import Array, Floats, Indices, Mask, Reals
 
 _BLOCK: Final = 64
 
@@ -59,24 +59,30 @@ class Feedback:
         factor = _inverse_factor(hessian[part, order[:, :, None], order[:, None, :]])
         return cls(order, factor.astype(np.float32), coupling)
 
-    def assign(self, weights: Reals, centroids: Array, scale: Array) -> Indices:
+    def assign(self, weights: Reals, centroids: Array, scale: Array, zeros: Mask | None = None) -> Indices:
         """Index of a centroid (ascending) for each of the `weights` (rows, columns).
 
         Seeks the least output error E[|(W - C) x|²], of which the Hessian is E[x xᵀ]. scale: real size of a unit in
-        each row, (rows,), which matters only where rows are coupled.
+        each row, (rows,), which matters only where rows are coupled. zeros: weights that get the centroid 0, which
+        must exist, whatever errors are passed on to them, (rows, columns).
         """
-        if self.coupling is not None:
-            return self.coupling.assign(weights, centroids, scale, lambda rows: self._assign(rows, centroids))
-        return self._assign(weights, centroids)
+        if self.coupling is None:
+            return self._assign(weights, centroids, zeros)
 
-    def _assign(self, weights: Reals, centroids: Array) -> Indices:
+        def assign(values: Reals, rows: Indices) -> Indices:
+            return self._assign(values, centroids, None if zeros is None else zeros[rows])
+
+        return self.coupling.assign(weights, centroids, scale, assign)
+
+    def _assign(self, weights: Reals, centroids: Array, zeros: Mask | None) -> Indices:
         rows, columns = weights.shape
         parts, n = self.order.shape
         if n == columns and parts == rows:
-            return self._assign_rows(weights, centroids)
+            return self._assign_rows(weights, centroids, zeros)
         indices = np.empty(weights.shape, np.intp)
         for part, place in enumerate(_places(weights.shape, parts, n)):
-            indices[place] = self._assign_part(part, weights[place], centroids)
+            pinned = None if zeros is None else zeros[place]
+            indices[place] = self._assign_part(part, weights[place], centroids, pinned)
         return indices
 
     def output_error(self, errors: Reals) -> float:
@@ -100,14 +106,15 @@ class Feedback:
             total += _feed_back(work, self.factor[part], lambda values, _: values)
         return total
 
-    def _assign_part(self, part: int, weights: Reals, centroids: Array) -> Indices:
+    def _assign_part(self, part: int, weights: Reals, centroids: Array, zeros: Mask | None) -> Indices:
         order, factor = self.order[part], self.factor[part]
         work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)  # columns first: each step reads one row
         book = centroids.astype(np.float32)
         indices = np.empty(work.shape, np.intp)
+        pinned = None if zeros is None else zeros[:, order].T
 
         def assign(values: Floats, j: int) -> Floats:
-            indices[j] = nearest(values, centroids)
+            indices[j] = _nearest_or_zero(values, centroids, None if pinned is None else pinned[j])
             missed: Floats = values - book[indices[j]]
             return missed
 
@@ -116,18 +123,27 @@ class Feedback:
         result[:, order] = indices.T
         return result
 
-    def _assign_rows(self, weights: Reals, centroids: Array) -> Indices:
+    def _assign_rows(self, weights: Reals, centroids: Array, zeros: Mask | None) -> Indices:
         """All rows at once, each with its own Hessian."""
         work = np.take_along_axis(weights, self.order, 1).astype(np.float32)
+        pinned = None if zeros is None else np.take_along_axis(zeros, self.order, 1)
         book = centroids.astype(np.float32)
         indices = np.empty(work.shape, np.intp)
         for j in range(work.shape[1]):
-            indices[:, j] = nearest(work[:, j], centroids)
+            indices[:, j] = _nearest_or_zero(work[:, j], centroids, None if pinned is None else pinned[:, j])
             error = (work[:, j] - book[indices[:, j]]) / self.factor[:, j, j]
             work[:, j + 1 :] -= error[:, None] * self.factor[:, j, j + 1 :]
         result = np.empty_like(indices)
         np.put_along_axis(result, self.order, indices, 1)
         return result
+
+
+def _nearest_or_zero(values: Reals, centroids: Array, zeros: Mask | None) -> Indices:
+    """Index of the nearest centroid of each value, or of 0 for the `zeros`."""
+    indices = nearest(values, centroids)
+    if zeros is not None:
+        indices[zeros] = np.searchsorted(centroids, 0.0)
+    return indices
 
 
 def _feed_back(work: Floats, factor: Floats, error_of: Callable[[Floats, int], Floats]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .feedback import Feedback
-from .histogram import Array, Histogram
+from .histogram import Array, Histogram, Reals
 from .rate import LEAST_SQNR, Matrix, Priced, cluster_to_count, feedback_gain, mean_change
 
 LARGEST: Final = 127
@@ -98,7 +98,7 @@ def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | N
     gain = None
     if matrix.feedback is not None:
         aim, rounded = matrix.codes if matrix.drift is None else matrix.drift.target, codes * step
-        codes = _with_feedback(matrix.feedback, (aim / step).astype(np.float32), step[:, 0].astype(np.float64), lowest)
+        codes = _with_feedback(matrix, matrix.feedback, aim, step[:, 0].astype(np.float64), lowest)
         gain = feedback_gain(matrix, rounded, codes * step)
     change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
     alike = bool(np.all(scale == scale[0]))
@@ -126,11 +126,12 @@ def _scale(step: float, largest: Array) -> npt.NDArray[np.float32]:
     return np.where(scale * LARGEST < largest, np.nextafter(scale, np.float32(np.inf)), scale)
 
 
-def _with_feedback(feedback: Feedback, values: npt.NDArray[np.float32], step: Array, lowest: int) -> Array:
-    """Codes from `lowest` on with error feedback for values (rows, columns) in units of each row's step, (rows,)."""
+def _with_feedback(matrix: Matrix, feedback: Feedback, aim: Reals, step: Array, lowest: int) -> Array:
+    """Codes from `lowest` on for what is aimed at, (rows, columns), with each row's step, (rows,)."""
+    values = (aim / step[:, None]).astype(np.float32)
     reach = float(np.ceil(np.abs(values).max())) + 1  # what is fed back may lead one step further
     grid = np.arange(max(-reach, lowest), min(reach, LARGEST) + 1)
-    codes: Array = grid[feedback.assign(values, grid, step)]
+    codes: Array = grid[feedback.assign(values, grid, step, matrix.zeros)]
     return codes
 
 

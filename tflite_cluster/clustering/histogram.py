@@ -13,6 +13,7 @@ Array = npt.NDArray[np.float64]
 Reals = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 _BINS: Final = 8192
 """Bins of equal population and, again as many, of equal width, in which a large tensor is summed up."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .codebook import Representable, float_codebook, nearest, optimal_codebook
 from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
 from .feedback import Feedback
-from .histogram import Array, Histogram, Reals, code_histogram, value_histogram
+from .histogram import Array, Histogram, Mask, Reals, code_histogram, value_histogram
 
 LEAST_SQNR: Final = 8.0
 """dB that every tensor keeps. Further out the damage is no longer in proportion to the error, and a tensor that looked
@@ -83,6 +83,12 @@ class Matrix:
     def power(self) -> float:
         """Squared sum of the real weights."""
         return float(self.histogram.weights @ self.histogram.values**2) * self.square_scale
+
+    @property
+    def zeros(self) -> Mask | None:
+        """Which weights are exactly 0, (rows, columns), as all of a pruned model's stay; None if no weight is."""
+        zeros: Mask = self.codes == self.zero
+        return zeros if zeros.any() else None
 
     @cached_property
     def real(self) -> Matrix:
@@ -166,7 +172,7 @@ def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
     if matrix.feedback is None:
         indices, gain = nearest(aim, centroids), None
     else:
-        indices = matrix.feedback.assign(aim, centroids, matrix.scale)
+        indices = matrix.feedback.assign(aim, centroids, matrix.scale, matrix.zeros)
         gain = feedback_gain(matrix, book[nearest(values, centroids)], book[indices])
     shares = np.bincount(indices.reshape(-1)) / indices.size
     entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))

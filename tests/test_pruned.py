@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from fixture_models import FOLDER
@@ -46,7 +44,7 @@ def test_pruned_weights_stay_pruned(name: str, options: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize("options", [{}, {"clusters": 8}], ids=["search", "count"])
-def test_pruned_floats_stay_pruned_as_codes(options: dict[str, object], tmp_path: Path) -> None:
+def test_pruned_floats_stay_pruned_as_codes(options: dict[str, object]) -> None:
     original = pruned("conv_2d_float32")
     result = cluster(original, store="int8", measure=False, force=True, **options)
     (weight,) = select(open_model(original))[0]

@@ -94,6 +94,8 @@ def compare(
         notes: list[str] = []
         with open_session(model, one, config) as session:
             fidelity = check(model, session, one, other, config, progress)
+            if isinstance(session, Session):
+                notes += [f"signature '{key}' cannot be run: {cause}" for key, cause in session.not_run.items()]
             if isinstance(session, Session) and fidelity.status == "checked":
                 for key, samples in session.samples.items():
                     pairs = list(_pairs(_subgraph(model, key), _subgraph(changed, key)))

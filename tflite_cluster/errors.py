@@ -53,6 +53,10 @@ class InterpreterFailure(TfliteClusterError):
         self.cause = cause
 
 
+class InterpreterTimeout(InterpreterFailure):
+    """The interpreter took too long, so that other kernels are not worth a try either."""
+
+
 class NotSmallerError(TfliteClusterError):
     """The clustered model would not zip smaller, or too little for what changes, so that nothing was written; `result`
     tells the rest.

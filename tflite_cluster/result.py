@@ -123,6 +123,8 @@ class Strategy:
 
     words: str
     search: Search | None = None
+    left_out: tuple[str, ...] = ()
+    """What was not done that usually is, and why, in words."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class ScoredModel:
     _process: InterpreterProcess = field(repr=False)
     _interface: ModelInterface = field(repr=False)
     _threads: int = field(repr=False)
+    _kernels: Kernels = field(default=Kernels.DEFAULT, repr=False)
 
     def run(self, inputs: Mapping[str, Any], signature: str | None = None) -> dict[str, npt.NDArray[Any]]:
         """Run one sample, from the model's initial state.
@@ -49,7 +50,7 @@ class ScoredModel:
             spec.name: fit_samples(np.asarray(inputs[spec.name])[None], spec, where).batch(0, 1)
             for spec in chosen.inputs
         }
-        given = self._process.call(worker.run, self.path, chosen.key, batch, Kernels.DEFAULT, self._threads)
+        given = self._process.call(worker.run, self.path, chosen.key, batch, self._kernels, self._threads)
         return {
             spec.name: spec.dequantise(given[spec.name][0]) if spec.quantised else given[spec.name][0]
             for spec in chosen.outputs
@@ -67,13 +68,19 @@ class Scorer:
     """Scores models by the user's metric, the original only once. Higher is better."""
 
     def __init__(
-        self, metric: str | Metric, original: Path, process: InterpreterProcess, interface: ModelInterface, threads: int
+        self,
+        metric: str | Metric,
+        original: Path,
+        process: InterpreterProcess,
+        interface: ModelInterface,
+        threads: int,
+        kernels: Kernels = Kernels.DEFAULT,
     ) -> None:
         self.name = metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
         self._metric = find_function(metric, "metric") if isinstance(metric, str) else metric
         self._original = original
         self._before: float | None = None
-        self._model = process, interface, threads
+        self._model = process, interface, threads, kernels
 
     def compare(self, candidate: Path) -> Score:
         """The scores of both; raises DataError if the metric fails or gives no finite number."""

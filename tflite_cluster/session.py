@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from .calibration.ranges import guess_range
+from .calibration.sight import find_kernels
 from .config import Config, Data
 from .errors import ConfigError, DataError, InterpreterFailure
 from .interpreter import worker
 from .interpreter.interface import ModelInterface
 from .interpreter.process import InterpreterProcess, Limits
+from .interpreter.runtime import Kernels
 from .model.read import Model
 from .samples.given import Reading, prepare
 from .samples.hints import input_hints
@@ -39,6 +41,10 @@ class Session:
     samples: dict[str | None, Samples]
     scorer: Scorer | None = None
     """The user's own metric, if there is one."""
+    kernels: Kernels = Kernels.DEFAULT
+    """Those that run the model."""
+    not_run: Mapping[str, str] = field(default_factory=dict)
+    """Signatures that cannot be run and have no samples here, and why, in words."""
 
 
 @contextmanager
@@ -55,22 +61,29 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
         memory=config.memory or _BASE_MEMORY + _MEMORY_PER_BYTE * model.size,
     )
     with InterpreterProcess(limits) as process:
-        try:
-            interface = process.call(worker.describe, original)
-        except InterpreterFailure as failure:
-            yield f"the original model cannot be run: {failure.cause}"
-            return
         given = config.data if config.data is not None else _beside(original)
         try:
+            interface = _describe(process, original)
             hints, data, labels = dict(input_hints(model)), None, None
             if given is not None:
                 data, labels = prepare(given, _reading(config), model, interface)
+                samples = gather_samples(interface, data, hints, synthetic_count(interface), config.seed, labels)
             else:
+                samples = gather_samples(interface, None, hints, 1, config.seed)
+            first = {key: each.batch(0, 1) for key, each in samples.items()}
+            running = find_kernels(process, original, first, config.threads)
+            if given is None:
                 for signature in interface.signatures:
                     known = hints.get(signature.key, {})
-                    guessed = guess_range(process, model, original, signature, known, config.threads)
-                    hints[signature.key] = {**known, **guessed}
-            samples = gather_samples(interface, data, hints, synthetic_count(interface), config.seed, labels)
+                    if signature.key not in running.failures:
+                        guessed = guess_range(
+                            process, model, original, signature, known, config.threads, running.kernels
+                        )
+                        hints[signature.key] = {**known, **guessed}
+                samples = gather_samples(interface, None, hints, synthetic_count(interface), config.seed)
+        except InterpreterFailure as failure:
+            yield f"the original model cannot be run: {failure.cause}"
+            return
         except DataError as error:
             if given is not None:
                 raise
@@ -79,8 +92,18 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
         _refuse_what_needs_labels(config, samples.values())
         scorer = None
         if config.metric is not None:
-            scorer = Scorer(config.metric, original, process, interface, config.threads)
-        yield Session(process, interface, samples, scorer)
+            scorer = Scorer(config.metric, original, process, interface, config.threads, running.kernels)
+        samples = {key: each for key, each in samples.items() if key not in running.failures}
+        not_run = {str(key): cause for key, cause in running.failures.items()}
+        yield Session(process, interface, samples, scorer, running.kernels, not_run)
+
+
+def _describe(process: InterpreterProcess, original: Path) -> ModelInterface:
+    """What the model takes and gives; under the first kernels that open it."""
+    try:
+        return process.call(worker.describe, original)
+    except InterpreterFailure:
+        return process.call(worker.describe, original, Kernels.DEFAULT)
 
 
 def _refuse_what_needs_labels(config: Config, samples: Iterable[Samples]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -48,13 +49,24 @@ def cluster_model(
         return Strategy("no weight that could be clustered")
     cause = session if isinstance(session, str) else ""
     if isinstance(session, Session):
-        try:
-            return _calibrated(model, usable, original, copy, session, config, progress)
-        except InterpreterFailure as failure:
-            cause = f"calibration failed: {failure.cause}"
-            for span in copy.spans:  # also those of biases
-                copy.restore(span)
+        for by_outputs in (False, True):
+            try:
+                found = _calibrated(model, usable, original, copy, session, config, progress, by_outputs)
+                causes = (f"layers were not observed, for that failed: {cause}",) if by_outputs else ()
+                return replace(found, left_out=(*_not_run(session), *causes, *found.left_out))
+            except InterpreterFailure as failure:
+                cause = cause or failure.cause
+                for span in copy.spans:  # also those of biases
+                    copy.restore(span)
+        cause = f"calibration failed: {cause}"
     return _without_running(model, list(usable.values()), copy, cause, config, progress)
+
+
+def _not_run(session: Session) -> tuple[str, ...]:
+    return tuple(
+        f"signature '{key}' cannot be run, so that nothing is known of its outputs: {cause}"
+        for key, cause in session.not_run.items()
+    )
 
 
 def _calibrated(
@@ -65,7 +77,9 @@ def _calibrated(
     session: Session,
     config: Config,
     progress: Progress,
+    by_outputs: bool,
 ) -> Strategy:
+    """by_outputs: whether to look at nothing but the outputs."""
     bench = calibrate(
         session.process,
         session.samples,
@@ -78,14 +92,24 @@ def _calibrated(
         progress=progress,
         stored=to_store(model, weights.values(), config),
         clusters=fixed_counts(weights.values(), config),
+        kernels=session.kernels,
+        by_outputs=by_outputs,
     )
+    found = _search(model, original, copy, bench, session, config)
+    return replace(found, left_out=bench.left_out)
+
+
+def _search(
+    model: Model, original: Path, copy: PatchedCopy, bench: Bench, session: Session, config: Config
+) -> Strategy:
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
         bench.to_count()
         return Strategy(f"calibrated on {basis}")
     if bench.judge.is_silent and config.chosen is None and config.max_size is None:
         bench.restore()
-        return _without_running(model, list(weights.values()), copy, silence_in_words(bench), config, progress)
+        weights = [job.weight for job in bench.jobs.values()]
+        return _without_running(model, weights, copy, silence_in_words(bench), config, bench.progress)
     if config.chosen is not None:
         found = repeat(bench, _prices(model, bench, config.chosen), config.chosen.in_order)
         return Strategy(f"as a search on {basis} chose before", found)

@@ -63,7 +63,8 @@ class SweepPoint:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The curve from the most faithful point to the smallest; `floor` is the original under other kernels."""
+    """The curve from the most faithful point to the smallest; `floor` is the original under other kernels, None if
+    those do not run it."""
 
     source: str
     basis: str
@@ -74,7 +75,7 @@ class Sweep:
     zip_bytes: int
     """What the original takes after zip -9."""
     points: tuple[SweepPoint, ...]
-    floor: Quality
+    floor: Quality | None
 
     @property
     def default(self) -> SweepPoint | None:
@@ -114,7 +115,7 @@ def sweep(
                 bench = calibrate(
                     session.process, session.samples, model, weights, original, copy,
                     seed=seed, threads=threads, progress=progress, stored=to_store(model, weights.values(), config),
-                    clusters=fixed_counts(weights.values(), config),
+                    clusters=fixed_counts(weights.values(), config), kernels=session.kernels,
                 )  # fmt: skip
                 if bench.judge.is_silent:
                     raise ModelError(f"{model.label}: there is no curve: {silence_in_words(bench)}")
@@ -130,7 +131,7 @@ def sweep(
                 file_bytes=model.size,
                 zip_bytes=zipped,
                 points=tuple(sorted(measured, key=lambda point: -point.zip_bytes)),
-                floor=bench.floor,
+                floor=bench.known_floor,
             )
 
 

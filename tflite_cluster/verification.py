@@ -35,11 +35,22 @@ def check(
             classes=config.min_agreement is not None,
             chosen={key: chosen_outputs(model, key) for key in session.samples},
             progress=progress,
+            kernels=session.kernels,
         )
     if fidelity.status == "checked" and isinstance(session, Session) and session.scorer is not None:
         fidelity = replace(fidelity, score=session.scorer.compare(clustered))
     fidelity = judge(fidelity, config.gates)
+    if isinstance(session, Session) and session.not_run:
+        fidelity = replace(fidelity, gates=tuple(_unproven(gate, session) for gate in fidelity.gates))
     return replace(fidelity, gates=(*fidelity.gates, *_size_gates(original, clustered, config)))
+
+
+def _unproven(gate: GateOutcome, session: Session) -> GateOutcome:
+    """A gate that holds on some signatures where others cannot be run; a score of the user's own knows what it runs."""
+    if not gate.passed or (gate.gate == "max-drop" and session.scorer is not None):
+        return gate
+    key, cause = next(iter(session.not_run.items()))
+    return replace(gate, passed=False, why=f"it cannot be measured: signature '{key}' cannot be run: {cause}")
 
 
 def _size_gates(original: Path, clustered: Path, config: Config) -> list[GateOutcome]:

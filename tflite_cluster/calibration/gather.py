@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
+from ..interpreter.runtime import Kernels
 from ..interpreter.worker import batch_length
 from ..model.layers import Layer
 from ..model.outputs import subgraph_of
@@ -22,6 +23,7 @@ from ..model.tape import Tape, record
 from ..samples.samples import Samples
 from .gradients import End, collect_gradients
 from .moments import DriftedMoments, Meeting, Moments, Probe, collect, collect_drift
+from .sight import Sight
 
 _MOST_PLACES: Final = 64
 """Places of each activation that are looked at: neighbours tell little that is new."""
@@ -46,6 +48,8 @@ class Observer:
     samples: Mapping[str | None, Samples]
     chosen: Mapping[str | None, npt.NDArray[np.intp]]
     threads: int
+    sights: Mapping[str | None, Sight] = field(default_factory=dict)
+    """How the layers of each signature are read, where not as usual."""
 
     @property
     def count(self) -> int:
@@ -80,6 +84,8 @@ class Observer:
         """
         found: dict[int, Moments] = {}
         for key, indices in self.chosen.items():
+            if self._kernels(key) is None:
+                continue
             subgraph = subgraph_of(self.model, key)
             here = {number: layer for number, layer in layers.items() if layer.operator.subgraph == subgraph}
             numbers = _narrow({number: layer for number, layer in here.items() if _is_dense(layer)})
@@ -96,12 +102,16 @@ class Observer:
             if moments.first.shape == (1, layers[number].rows.groups) and np.isfinite(moments.second).all()
         }
 
+    def _kernels(self, key: str | None) -> Kernels | None:
+        return self.sights.get(key, Sight()).layers
+
     def _sum_gradients(
         self, key: str | None, indices: npt.NDArray[np.intp], ends: Sequence[End], tape: Tape
     ) -> list[Moments]:
         sums: list[Moments] = []
+        kernels = self._kernels(key)
         for number, batch in enumerate(batches(self.samples[key], indices) if tape.kept else ()):
-            call = collect_gradients, self.original, key, batch, ends, tape, [number], self.threads
+            call = collect_gradients, self.original, key, batch, ends, tape, [number], kernels, self.threads
             parts = self.process.call(*call)
             for moments, part in zip(sums, parts, strict=bool(sums)):
                 moments.add(part)
@@ -121,12 +131,16 @@ class Observer:
         found: dict[int, AnyMoments] = {}
         done = 0
         for key, indices in self.chosen.items():
+            kernels = self._kernels(key)
+            if kernels is None:
+                continue
             here = [pair for pair in pairs if pair[1].operator.subgraph == subgraph_of(self.model, key)]
             meetings = [_meeting(self.model, layer, widest) for _, layer in here]
             sums = [kind.empty(meeting.parts, meeting.columns) for meeting in meetings]
             try:
                 for batch in batches(self.samples[key], indices):
-                    parts = self.process.call(work, *paths, key, batch, meetings, _MOST_PLACES, [done], self.threads)
+                    how = [done], kernels, self.threads
+                    parts = self.process.call(work, *paths, key, batch, meetings, _MOST_PLACES, *how)
                     for moments, part in zip(sums, parts, strict=True):
                         moments.add(part)
                     done += batch_length(batch)

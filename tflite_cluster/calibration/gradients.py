@@ -41,6 +41,7 @@ def collect_gradients(
     ends: Sequence[End],
     tape: Tape,
     seed: Sequence[int],
+    kernels: Kernels,
     threads: int,
 ) -> list[Moments]:
     """Second moments of the gradients that come back to the tensors that the tape keeps, over a batch of samples.
@@ -49,7 +50,7 @@ def collect_gradients(
     observation is what comes to all channels at one place, before the operator's activation. Raises InterpreterFailure
     for a graph that no converter makes and the kernels run all the same: an output written twice, axes of a scalar.
     """
-    model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
+    model = open_model(path, kernels, threads, preserve_all_tensors=True)
     sums: list[Moments] = []
     for sample in each_run(model, key, batch):
         try:

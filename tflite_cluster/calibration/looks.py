@@ -54,7 +54,11 @@ def look_at(
     looks: Sequence[Look],
     kernels: Kernels,
     threads: int,
+    preserve_all_tensors: bool = True,
 ) -> list[list[Floats]]:
-    """What is seen of each sample: [sample][look] -> (rows, columns). Runs in the interpreter's process."""
-    model = open_model(path, kernels, threads, preserve_all_tensors=True)
+    """What is seen of each sample: [sample][look] -> (rows, columns). Runs in the interpreter's process.
+
+    preserve_all_tensors: whether tensors are looked at that are no outputs.
+    """
+    model = open_model(path, kernels, threads, preserve_all_tensors=preserve_all_tensors)
     return [[look.some(look.probe.read(model)) for look in looks] for _ in each_run(model, key, batch)]

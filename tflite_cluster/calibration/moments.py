@@ -178,13 +178,14 @@ def collect(
     meetings: Sequence[Meeting],
     most: int,
     seed: Sequence[int],
+    kernels: Kernels,
     threads: int,
 ) -> list[Moments]:
     """Moments of each meeting over a batch of samples, with at most `most` places seen in each sample.
 
     Runs in the interpreter's process. `seed` sets the choice of places.
     """
-    model = open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=True)
+    model = open_model(path, kernels, threads, preserve_all_tensors=True)
     sums = [Moments.empty(meeting.parts, meeting.columns) for meeting in meetings]
     waiting = [_Waiting(moments.count_in) for moments in sums]
     for sample in range(batch_length(batch)):
@@ -204,6 +205,7 @@ def collect_drift(
     meetings: Sequence[Meeting],
     most: int,
     seed: Sequence[int],
+    kernels: Kernels,
     threads: int,
 ) -> list[DriftedMoments]:
     """The same for a clustered copy beside its original, at the same places of both.
@@ -211,8 +213,7 @@ def collect_drift(
     edits: what to put where in both files, so that no more of them is run than has to be.
     """
     models = [
-        open_model(path, Kernels.DEFAULT, threads, preserve_all_tensors=not edits, edits=edits)
-        for path in (original, copy)
+        open_model(path, kernels, threads, preserve_all_tensors=not edits, edits=edits) for path in (original, copy)
     ]
     sums = [DriftedMoments.empty(meeting.parts, meeting.columns) for meeting in meetings]
     waiting = [_Waiting(moments.count_in_beside) for moments in sums]

@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from ..interpreter.interface import Signature, TensorSpec
 from ..interpreter.process import InterpreterProcess
+from ..interpreter.runtime import Kernels
 from ..model.layers import Layer, find_layer, real_bias, real_rows
 from ..model.read import Model
 from ..model.select import Weight, select
 from ..samples.synthetic import InputHint, synthetic_samples
 from .gather import Observer
 from .moments import Moments
+from .sight import Sight
 
 Array = npt.NDArray[np.float64]
 
@@ -49,10 +51,11 @@ def guess_range(
     signature: Signature,
     hints: Mapping[str, InputHint],
     threads: int,
+    kernels: Kernels = Kernels.DEFAULT,
 ) -> dict[str, InputHint]:
     """The likeliest range of a signature's only real input; nothing if it has several, or if none can be told.
 
-    hints: ranges that the graph tells, which are candidates too.
+    hints: ranges that the graph tells, which are candidates too. kernels: those that run the model.
     """
     real = [spec for spec in signature.inputs if spec.quantised or spec.dtype.kind == "f"]
     subgraph = model.signatures[signature.key].subgraph if signature.key in model.signatures else 0
@@ -61,10 +64,11 @@ def guess_range(
         return {}
     uses = {number: [layer] for number, (_, layer) in weights.items()}
     scores: dict[InputHint, float] = {}
+    sights = {signature.key: Sight(kernels, layers=kernels)}
     for candidate in _candidates(real[0], hints.get(real[0].name)):
         samples = synthetic_samples(signature, {**hints, real[0].name: candidate}, _SAMPLES, seed=0)
         chosen = {signature.key: np.arange(samples.count)}
-        observer = Observer(process, model, path, {signature.key: samples}, chosen, threads)
+        observer = Observer(process, model, path, {signature.key: samples}, chosen, threads, sights)
         moments = observer.moments(uses, _ignore)
         scores[candidate] = _implausibility(model, weights, moments)
     best = min(scores, key=lambda candidate: scores[candidate])

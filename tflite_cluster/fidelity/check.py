@@ -70,12 +70,14 @@ def check_fidelity(
     classes: bool = False,
     chosen: Mapping[str | None, frozenset[int]] | None = None,
     progress: Progress | None = None,
+    kernels: Kernels = Kernels.DEFAULT,
 ) -> Fidelity:
     """Compare every output of every signature on `samples`, which maps the key of each signature to its inputs.
 
     `classes` has every output that is one vector per sample taken for class scores, as labels do; without it only those
     that look like probabilities are. `chosen` holds the tensor indices of the outputs that depend on a choice, by
-    signature. `progress` is called with the stage, the samples done and their total.
+    signature. `progress` is called with the stage, the samples done and their total. `kernels` are those that run the
+    original.
 
     Never raises InterpreterFailure: an original that cannot be run makes the status `not checked`, a clustered model
     that cannot be run where the original could `broken`.
@@ -84,7 +86,8 @@ def check_fidelity(
     if not signatures:
         return Fidelity("not checked", "the model has no outputs that could be compared")
     basis = _basis(signatures, samples)
-    check = _Check(process, original, clustered, threads, progress, sum(samples[s.key].count for s in signatures))
+    total = sum(samples[signature.key].count for signature in signatures)
+    check = _Check(process, original, clustered, threads, kernels, progress, total)
     comparisons: list[_Comparison] = []
     try:
         for signature in signatures:
@@ -174,6 +177,7 @@ class _Check:
     original: Path
     clustered: Path
     threads: int
+    kernels: Kernels
     progress: Progress | None
     total: int
     done: int = 0
@@ -216,10 +220,10 @@ class _Check:
         path: Path,
         key: str | None,
         batch: Batch,
-        kernels: Kernels = Kernels.DEFAULT,
+        kernels: Kernels | None = None,
     ) -> Outputs:
         try:
-            return self.process.call(worker.run, path, key, batch, kernels, self.threads)
+            return self.process.call(worker.run, path, key, batch, kernels or self.kernels, self.threads)
         except InterpreterFailure as error:
             raise failure(error.cause) from error
 

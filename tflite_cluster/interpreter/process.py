@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, TypeVar, cast
 
-from ..errors import InterpreterFailure
+from ..errors import InterpreterFailure, InterpreterTimeout
 from .child import Answer, Call
 
 R = TypeVar("R")
@@ -144,25 +144,29 @@ class _Child:
             content = pickle.load(self._stdout)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             if not expired.is_set():
-                raise InterpreterFailure(self._cause_of_death(seconds)) from error
+                raise self._failure(seconds) from error
         finally:
             timer.cancel()
             timer.join()
         if expired.is_set():
-            raise InterpreterFailure(_timeout_cause(seconds))
+            raise InterpreterTimeout(_timeout_cause(seconds))
         return cast(Answer, pickle.loads(cast(bytes, content)))
 
-    def _cause_of_death(self, seconds: float) -> str:
+    def _failure(self, seconds: float) -> InterpreterFailure:
+        """What the end of the child means."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(_LAST_SECONDS)
         code = self._popen.returncode
+        if code is not None and sys.platform != "win32" and code == -signal.SIGALRM:
+            return InterpreterTimeout(_timeout_cause(seconds))  # the child's alarm, while this process was held up
+        return InterpreterFailure(self._cause_of_death(code))
+
+    def _cause_of_death(self, code: int | None) -> str:
         last_words = self._last_words()
         if any(sign in last_words for sign in _SIGNS_OF_NO_MEMORY):
             return "it needs more memory than there is"
         if code is None or code >= 0 or sys.platform == "win32":
             end = f"the interpreter's process ends unasked, with exit code {code}"
-        elif code == -signal.SIGALRM:
-            return _timeout_cause(seconds)  # the child's own alarm, while this process was held up
         elif code == -signal.SIGKILL:
             end = "the interpreter's process is killed by the system (SIGKILL), mostly a sign of too little memory"
         else:

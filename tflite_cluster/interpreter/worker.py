@@ -18,9 +18,9 @@ _OPEN_MODELS = 4
 _OPEN_BYTES = 1 << 30
 
 
-def describe(path: Path) -> ModelInterface:
-    """Say what the model at `path` takes and gives."""
-    return OpenModel(path, Kernels.NO_DELEGATE, threads=1).interface()
+def describe(path: Path, kernels: Kernels = Kernels.NO_DELEGATE) -> ModelInterface:
+    """Say what the model at `path` takes and gives; the kernels are only needed to open it."""
+    return OpenModel(path, kernels, threads=1).interface()
 
 
 def run(
@@ -40,6 +40,20 @@ def run(
         model.run(key, {name: values[i, ...] for name, values in batch.items()}) for i in range(batch_length(batch))
     ]
     return {name: [result[name] for result in results] for name in results[0]} if results else {}
+
+
+def try_run(
+    path: Path,
+    key: str | None,
+    batch: Mapping[str, npt.NDArray[Any]],
+    kernels: Kernels,
+    threads: int,
+    preserve_all_tensors: bool,
+) -> None:
+    """Run the samples of a batch and give nothing back; raises InterpreterFailure where that cannot be done."""
+    model = open_model(path, kernels, threads, preserve_all_tensors=preserve_all_tensors)
+    for _ in each_run(model, key, batch):
+        pass
 
 
 def each_run(model: OpenModel, key: str | None, batch: Mapping[str, npt.NDArray[Any]]) -> Iterator[int]:

@@ -56,6 +56,12 @@ def chosen_outputs(model: Model, key: str | None) -> frozenset[int]:
     return frozenset(output for output in subgraph.outputs if any(True for _ in ways.grounds(output)))
 
 
+def plain_outputs(model: Model, key: str | None) -> list[Output]:
+    """The outputs of a signature as they are, which can be read where nothing else can."""
+    subgraph = model.subgraphs[subgraph_of(model, key)]
+    return [Output(subgraph.tensors[output], is_logits=False) for output in subgraph.outputs]
+
+
 def subgraph_of(model: Model, key: str | None) -> int:
     """The subgraph that a signature runs; None stands for a model without signatures."""
     return model.signatures[key].subgraph if key in model.signatures else 0

@@ -76,14 +76,14 @@ def _sizes(sizes: Sizes) -> dict[str, Any]:
 def _strategy(strategy: Strategy) -> dict[str, Any]:
     search = strategy.search
     if search is None:
-        return {"words": strategy.words, "search": None}
+        return {"words": strategy.words, "left_out": strategy.left_out, "search": None}
     found = {
         "chosen": None if search.chosen is None else _point(search.chosen),
-        "floor": quality_json(search.floor),
+        "floor": None if search.floor is None else quality_json(search.floor),
         "observed": search.observed,
         "points": [_point(point) for point in search.points],
     }
-    return {"words": strategy.words, "search": found}
+    return {"words": strategy.words, "left_out": strategy.left_out, "search": found}
 
 
 def _point(point: Point) -> dict[str, Any]:

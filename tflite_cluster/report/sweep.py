@@ -64,7 +64,7 @@ def sweep_json(sweep: Sweep) -> dict[str, Any]:
         "synthetic": sweep.synthetic,
         "file_bytes": sweep.file_bytes,
         "zip_bytes": sweep.zip_bytes,
-        "floor": quality_json(sweep.floor),
+        "floor": None if sweep.floor is None else quality_json(sweep.floor),
         "points": [_point(point) for point in sweep.points],
     }
     return {name: plain(part) for name, part in report.items()}

@@ -46,6 +46,7 @@ def render(result: Result, written: bool, width: int = PIPE_WIDTH) -> list[Table
         parts += [_size_table(result), Text()]
     weights = sum(tensor.role == "weight" for tensor in result.tensors)
     lines = [(_strategy_line(result.strategy, weights), "")] if weights else []
+    lines += [(f"Left out: {printable(words)}", "") for words in result.strategy.left_out]
     rescaled = sum(bool(tensor.scales) for tensor in result.tensors)
     if rescaled:
         lines.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,10 @@ from typing import Final
 import numpy as np
 
 from ..calibration.gather import Observer
+from ..calibration.sight import Sight, find_sight
+from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
+from ..interpreter.runtime import Kernels
 from ..model.layers import find_layers
 from ..model.patch import PatchedCopy
 from ..model.read import Model
@@ -56,14 +59,25 @@ class Bench:
     jobs: dict[int, Job]
     split: Split
     floor: Quality
+    """The original under other kernels, or beside itself where those do not run it."""
     trust: Trust
     effort: Effort
     progress: Progress
+    floor_is_known: bool = True
+    blind: tuple[Job, ...] = ()
+    """Weights that nothing which runs makes use of."""
+    left_out: tuple[str, ...] = ()
+    """What calibration could not do, in words."""
 
     @property
     def synthetic(self) -> bool:
         """Whether all samples are made up."""
         return self.trust is SYNTHETIC
+
+    @property
+    def known_floor(self) -> Quality | None:
+        """The noise floor, if there is one."""
+        return self.floor if self.floor_is_known else None
 
     @property
     def observed(self) -> int:
@@ -77,7 +91,7 @@ class Bench:
 
     def restore(self) -> None:
         """Put the copy back to what it was."""
-        for job in self.jobs.values():
+        for job in (*self.jobs.values(), *self.blind):
             self.clusterer.restore(job)
 
     def to_count(self) -> None:
@@ -106,21 +120,36 @@ def calibrate(
     progress: Progress,
     stored: Container[Span],
     clusters: Mapping[Span, int],
+    kernels: Kernels = Kernels.DEFAULT,
+    by_outputs: bool = False,
 ) -> Bench:
     """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
 
-    stored: the places of the weights that are to be stored as int8 codes. clusters: most distinct values of those of
-    which that is fixed, by place. Raises InterpreterFailure if the original
-    cannot be run on the samples.
+    samples: of the signatures that run. stored: the places of the weights that are to be stored as int8 codes.
+    clusters: most distinct values of those of which that is fixed, by place. kernels: those that run the model.
+    by_outputs: not to look at anything but the outputs. Raises InterpreterFailure if the original cannot be run on the
+    samples.
     """
+    copy.flush()
+    sights = {
+        key: Sight(kernels, False, None)
+        if by_outputs
+        else find_sight(process, (original, copy.path), key, each.batch(0, 1), kernels, threads)
+        for key, each in samples.items()
+    }
+    reached = {number: weight for number, weight in weights.items() if _is_reached(model, weight, samples)}
+    blind = _blind_jobs(
+        model, [weight for number, weight in weights.items() if number not in reached], stored, clusters
+    )
+    weights = reached
     uses = {number: find_layers(model, weight) for number, weight in weights.items()}
     layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
     vectors = {place: each for place, each in find_scale_vectors(model, weights.values()).items() if each.can_grow}
     effort = Effort.of(model, weights.values())
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
-    judge = Judge(process, model, original, samples, split.everything, split.aside, threads)
-    observer = Observer(process, model, original, samples, split.calibration, threads)
+    judge = Judge(process, model, original, samples, split.everything, split.aside, threads, sights)
+    observer = Observer(process, model, original, samples, split.calibration, threads, sights)
     moments = observer.moments(uses, lambda done, total: progress("Calibrating", done, total))
     ends = {key: judge.ends(key) for key in samples}
     gradients = observer.gradients(layers, ends, effort.gradient_samples)
@@ -142,8 +171,20 @@ def calibrate(
             weights,
         )
         jobs = dict(zip(weights, made, strict=True))
-    floor = judge.noise_floor(split.few)
-    return Bench(Clusterer(model, copy, threads), judge, observer, copy, jobs, split, floor, trust, effort, progress)
+    left_out = list(_words(sights))
+    try:
+        floor, is_known = judge.noise_floor(split.few), True
+    except InterpreterFailure as failure:
+        floor, is_known = judge.exact, False
+        left_out.append(
+            f"the noise floor is not known, for the model does not run under other kernels: {failure.cause}"
+        )
+    clusterer = Clusterer(model, copy, threads)
+    _apply_blind(clusterer, blind)
+    return Bench(
+        clusterer, judge, observer, copy, jobs, split, floor, trust, effort, progress, is_known, tuple(blind),
+        tuple(left_out),
+    )  # fmt: skip
 
 
 def cluster_blind(
@@ -158,16 +199,43 @@ def cluster_blind(
 
     stored, clusters: as for `calibrate`.
     """
-    jobs = [
+    _apply_blind(Clusterer(model, copy, threads), _blind_jobs(model, weights, stored, clusters))
+
+
+def _blind_jobs(
+    model: Model, weights: Iterable[Weight], stored: Container[Span], clusters: Mapping[Span, int]
+) -> list[Job]:
+    return [
         make_job(
             model, weight, (), None, 0, SYNTHETIC, stored=weight.span in stored, clusters=clusters.get(weight.span)
         )
         for weight in weights
     ]
-    clusterer = Clusterer(model, copy, threads)
+
+
+def _apply_blind(clusterer: Clusterer, jobs: Iterable[Job]) -> None:
+    jobs = list(jobs)
     clusterer.apply_count(_with_more(job for job in jobs if job.clusters is not None))
     free = [job for job in jobs if job.clusters is None]
     clusterer.apply_all(free, [price_at_sqnr(job, _BLIND_SQNR) for job in free])
+
+
+def _is_reached(model: Model, weight: Weight, running: Container[str | None]) -> bool:
+    """Whether a signature that runs may use a weight: it is not in the subgraphs of others alone."""
+    lost = {signature.subgraph for key, signature in model.signatures.items() if key not in running}
+    lost -= {signature.subgraph for key, signature in model.signatures.items() if key in running}
+    return not weight.users or any(user.operator.subgraph not in lost for user in weight.users)
+
+
+def _words(sights: Mapping[str | None, Sight]) -> Iterator[str]:
+    """What cannot be observed, in words."""
+    for key, sight in sights.items():
+        where = f" of signature '{key}'" if len(sights) > 1 else ""
+        cause = f": {sight.cause}" if sight.cause else ""
+        if sight.layers is None:
+            yield f"the layers{where} cannot be observed, so that their outputs alone tell what errors do{cause}"
+        elif not sight.keeps:
+            yield f"the layers{where} are observed under other kernels than those that candidates run under{cause}"
 
 
 def _with_more(jobs: Iterable[Job]) -> list[Job]:

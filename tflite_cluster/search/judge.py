@@ -12,11 +12,12 @@ import numpy.typing as npt
 from ..calibration.gather import batches, probe_of
 from ..calibration.gradients import End
 from ..calibration.looks import Look, look_at, places
+from ..calibration.sight import Sight
 from ..fidelity.slices import Slices, find_slices
 from ..fidelity.sums import ROUNDING, effective_samples, least_samples
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
-from ..model.outputs import Output, outputs_of
+from ..model.outputs import Output, outputs_of, plain_outputs
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.tape import has_gradient
@@ -39,14 +40,21 @@ class Judge:
         chosen: Chosen,
         unseen: Chosen,
         threads: int,
+        sights: Mapping[str | None, Sight],
     ) -> None:
-        """chosen: all samples that the copy may be judged by. unseen: those of them that it was not fitted to."""
+        """chosen: all samples that the copy may be judged by. unseen: those of them that it was not fitted to.
+
+        sights: how tensors are read; where no more than the outputs can be, those are compared as they are.
+        """
         self._process = process
         self._original = original
         self._samples = samples
         self._unseen = unseen
         self._threads = threads
-        self._outputs = {key: outputs_of(model, key) for key in samples}
+        self._sights = sights
+        self._outputs = {
+            key: outputs_of(model, key) if sights[key].keeps else plain_outputs(model, key) for key in samples
+        }
         self._reference = {key: self._observe(original, key, indices) for key, indices in chosen.items()}
         self._slices = {key: list(map(_slices, self._outputs[key], self._reference[key])) for key in chosen}
         self._row = {key: {int(i): row for row, i in enumerate(indices)} for key, indices in chosen.items()}
@@ -54,10 +62,10 @@ class Judge:
     def measure(self, copy: PatchedCopy, chosen: Chosen) -> Quality:
         """Compare the copy as it stands with the original."""
         copy.flush()
-        return self._compare(copy.path, chosen, Kernels.DEFAULT)
+        return self._compare(copy.path, chosen)
 
     def noise_floor(self, chosen: Chosen) -> Quality:
-        """Compare the original with itself under other kernels."""
+        """Compare the original with itself under other kernels; raises InterpreterFailure where those do not run it."""
         return self._compare(self._original, chosen, Kernels.NO_DELEGATE)
 
     @property
@@ -75,6 +83,12 @@ class Judge:
         """Whether no output says anything."""
         return len(self.silent) == sum(map(len, self._outputs.values()))
 
+    @property
+    def exact(self) -> Quality:
+        """What a copy without any error has."""
+        chosen = {key: np.array(list(rows), np.intp) for key, rows in self._row.items()}
+        return self._compared(chosen, self._reference)
+
     def ends(self, key: str | None) -> list[End]:
         """The outputs of a signature, of which an error counts by its size beside what tells samples apart."""
         return [
@@ -83,13 +97,16 @@ class Judge:
             if has_gradient(output.tensor) and values.size
         ]
 
-    def _compare(self, path: Path, chosen: Chosen, kernels: Kernels) -> Quality:
+    def _compare(self, path: Path, chosen: Chosen, kernels: Kernels | None = None) -> Quality:
+        seen = {key: self._observe(path, key, indices, kernels) for key, indices in chosen.items()}
+        return self._compared(chosen, seen)
+
+    def _compared(self, chosen: Chosen, seen: Mapping[str | None, list[Array]]) -> Quality:
         compared: list[Outputs] = []
         for key, indices in chosen.items():
             rows = [self._row[key][int(index)] for index in indices]
             known = self._samples[key].labels
-            seen = self._observe(path, key, indices, kernels)
-            for number, (output, after) in enumerate(zip(self._outputs[key], seen, strict=True)):
+            for number, (output, after) in enumerate(zip(self._outputs[key], seen[key], strict=True)):
                 slices = self._slices[key][number]
                 compared.append(
                     Outputs(
@@ -104,13 +121,15 @@ class Judge:
         return compare_outputs(compared)
 
     def _observe(
-        self, path: Path, key: str | None, indices: npt.NDArray[np.intp], kernels: Kernels = Kernels.DEFAULT
+        self, path: Path, key: str | None, indices: npt.NDArray[np.intp], kernels: Kernels | None = None
     ) -> list[Array]:
-        """What is compared of each output: (samples, rows, columns)."""
+        """What is compared of each output: (samples, rows, columns); by default under the kernels that run it."""
+        sight = self._sights[key]
         looks = [Look(probe_of(output.tensor), output.is_logits) for output in self._outputs[key]]
         found: list[list[npt.NDArray[np.float32]]] = []
         for batch in batches(self._samples[key], indices):
-            found.extend(self._process.call(look_at, path, key, batch, looks, kernels, self._threads))
+            call = (look_at, path, key, batch, looks, kernels or sight.run, self._threads, sight.keeps)
+            found.extend(self._process.call(*call))
         return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(looks))]
 
 

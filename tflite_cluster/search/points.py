@@ -35,12 +35,13 @@ class Point:
 @dataclass(frozen=True)
 class Search:
     """What a search did: the points in the order visited, the one chosen (None if none was good), the floor that noise
-    sets, how many tensors had their inputs observed, and by the number of each weight its sensitivity and its price.
+    sets (None if that is not known), how many tensors had their inputs observed, and by the number of each weight its
+    sensitivity and its price.
     """
 
     points: tuple[Point, ...]
     chosen: Point | None
-    floor: Quality
+    floor: Quality | None
     observed: int
     sensitivities: dict[int, float]
     prices: dict[int, float]

@@ -76,7 +76,7 @@ def repeat(bench: Bench, prices: dict[int, float], in_order: bool) -> Search:
     """Do again what a search chose: prices by the number of each weight of the bench."""
     curve = Curve(bench, prices)
     point = curve.visit_in_order(1.0) if in_order else curve.visit(1.0)
-    return Search((point,), point, bench.floor, bench.observed, {}, prices)
+    return Search((point,), point, bench.known_floor, bench.observed, {}, prices)
 
 
 def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
@@ -93,7 +93,7 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
     return Search(
         points=tuple(curve.points),
         chosen=chosen,
-        floor=bench.floor,
+        floor=bench.known_floor,
         observed=bench.observed,
         sensitivities=dict(zip(bench.jobs, found.tolist(), strict=True)),
         prices={number: price * last.multiplier for number, price in curve.prices.items()},

@@ -97,5 +97,6 @@ def _failure(
         for path in paths:
             process.call(try_run, path, key, sample, kernels, threads, keeps)
     except InterpreterFailure as failure:
+        process.close()  # models that are still open would take the memory of the next try
         return failure
     return None

@@ -73,6 +73,8 @@ def _read(pipe: BinaryIO, calls: SimpleQueue[bytes]) -> None:
 def _send(answers: BinaryIO, answer: Answer) -> None:
     try:
         content = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+    except MemoryError:
+        content = pickle.dumps(Answer(error=MemoryError("for what it gives")))
     except Exception as error:
         content = pickle.dumps(Answer(error=TypeError(f"the answer cannot be sent: {error}")))
     pickle.dump(content, answers, pickle.HIGHEST_PROTOCOL)

@@ -1,0 +1,110 @@
+"""Models that the interpreter runs in part: what can be observed is used, and what cannot be is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from partly_runnable import deep, two_signatures, upsampling
+
+from tflite_cluster import cluster, compare
+from tflite_cluster.calibration.sight import Sight, find_kernels, find_sight
+from tflite_cluster.errors import FidelityError, InterpreterFailure
+from tflite_cluster.interpreter.process import InterpreterProcess, Limits
+from tflite_cluster.interpreter.runtime import Kernels
+from tflite_cluster.model.read import open_model
+from tflite_cluster.model.select import select
+
+SMALL = 280 << 20
+"""Bytes of memory in which `deep(200, 128)` runs, but not with all its tensors kept."""
+
+
+def test_an_operator_that_only_the_default_delegate_runs_leaves_calibration_in_place() -> None:
+    result = cluster(upsampling(), measure=False)
+    search = result.strategy.search
+    assert search is not None
+    assert search.chosen is not None
+    assert search.floor is None
+    assert search.observed == 2
+    (left_out,) = result.strategy.left_out
+    assert left_out.startswith("the noise floor is not known")
+    assert "Convolution2DTransposeBias" in left_out
+    assert result.fidelity.status == "checked"
+    assert all(output.sqnr_db is not None and output.sqnr_db > 20 for output in result.fidelity.outputs)
+
+
+def test_where_layers_take_too_much_memory_outputs_decide() -> None:
+    result = cluster(deep(200, 128), measure=False, memory=SMALL, force=True)
+    search = result.strategy.search
+    assert search is not None
+    assert search.chosen is not None
+    assert search.observed == 0
+    assert search.chosen.quality.risk is None, "the scores before the softmax are out of sight"
+    assert any("the layers cannot be observed" in words for words in result.strategy.left_out)
+    assert result.fidelity.status == "checked"
+
+
+def test_a_signature_that_does_not_run_leaves_the_others_in_place() -> None:
+    content = two_signatures("NobodyKnowsThis")
+    result = cluster(content, measure=False, force=True)
+    assert result.strategy.search is not None
+    assert result.strategy.search.chosen is not None
+    assert result.strategy.search.observed == 1
+    (left_out,) = result.strategy.left_out
+    assert "signature 'other' cannot be run" in left_out
+    assert {output.signature for output in result.fidelity.outputs} == {"plain"}
+    plain, other = result.tensors[:2]
+    assert plain.clustered
+    assert other.sqnr is not None
+    assert 25 < other.sqnr < 40, "nothing tells what it is worth: it is clustered with care"
+
+
+def test_a_gate_needs_all_signatures() -> None:
+    with pytest.raises(FidelityError, match="signature 'other' cannot be run"):
+        cluster(two_signatures("NobodyKnowsThis"), measure=False, force=True, min_sqnr=20)
+
+
+def test_models_are_compared_on_the_signatures_that_run() -> None:
+    content = two_signatures("NobodyKnowsThis")
+    found = compare(content, content)
+    assert found.fidelity.status == "checked"
+    assert any("signature 'other' cannot be run" in note for note in found.notes)
+
+
+def test_weights_that_nothing_runs_are_put_back_with_the_others() -> None:
+    content = two_signatures("NobodyKnowsThis")
+    result = cluster(content, measure=False, force=True, clusters=8)
+    assert result.model is not None
+    counts = [
+        len(
+            np.unique(
+                weight.storage.decode(memoryview(result.model)[weight.span.start : weight.span.stop], weight.count)
+            )
+        )
+        for weight in select(open_model(result.model))[0]
+    ]
+    assert counts == [8, 8]
+
+
+def test_what_is_seen_under_which_kernels(tmp_path: Path) -> None:
+    path = tmp_path / "deep.tflite"
+    path.write_bytes(deep(200, 128))
+    sample = {"x": np.zeros((1, 1, 128, 128, 1), np.float32)}
+    with InterpreterProcess(Limits(timeout=60, memory=SMALL)) as process:
+        assert find_kernels(process, path, {None: sample}, 1).kernels is Kernels.DEFAULT
+        sight = find_sight(process, [path], None, sample, Kernels.DEFAULT, 1)
+        assert (sight.keeps, sight.layers) == (False, None)
+        assert "memory" in sight.cause
+    with InterpreterProcess(Limits(timeout=60, memory=None)) as process:
+        assert find_sight(process, [path], None, sample, Kernels.DEFAULT, 1) == Sight()
+
+
+def test_a_model_that_does_not_run_at_all_says_what_the_default_kernels_said(tmp_path: Path) -> None:
+    path = tmp_path / "two.tflite"
+    path.write_bytes(two_signatures("NobodyKnowsThis"))
+    sample = {"x": np.zeros((1, 1, 48), np.float32)}
+    with InterpreterProcess(Limits(timeout=60, memory=None)) as process:
+        assert list(find_kernels(process, path, {"plain": sample, "other": sample}, 1).failures) == ["other"]
+        with pytest.raises(InterpreterFailure, match="NobodyKnowsThis"):
+            find_kernels(process, path, {"other": sample}, 1)

@@ -38,10 +38,15 @@ def test_by_default_little_is_at_risk_beyond_what_rounding_does(rounding: float)
 
 @pytest.mark.parametrize("rounding", [0.31, 0.92, 5.0, math.inf])
 def test_rounding_never_explains_more_than_so_much_expected_loss(rounding: float) -> None:
-    floor = quality(risk=rounding, contrast=math.inf)
-    for is_good in (real_criterion(floor), synthetic_criterion(floor, CAREFUL)):
-        assert is_good(point(risk=0.59, contrast=12.1))
-        assert not is_good(point(risk=0.61, contrast=12.1))
+    is_good = real_criterion(quality(risk=rounding, contrast=12.0))
+    assert is_good(point(risk=0.59, contrast=12.1))
+    assert not is_good(point(risk=0.61, contrast=12.1))
+
+
+def test_expected_loss_of_synthetic_inputs_is_seen_beside_all_of_the_floor() -> None:
+    is_good = synthetic_criterion(quality(risk=0.86, contrast=math.inf), CAREFUL)
+    assert is_good(point(risk=1.15, contrast=12.1, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(risk=1.17, contrast=12.1, weight_sqnr=CAREFUL + 0.1))
 
 
 @given(

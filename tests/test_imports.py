@@ -76,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "jobs",
         "result",
         "search",
+        "worth",
     },
     "strategy": {"config", "errors", "jobs", "model", "packing", "result", "rules", "scoring", "search", "session"},
     "benchmark": {"errors", "interpreter", "jobs", "result", "session"},

@@ -17,25 +17,30 @@ of its confident keypoints moved, twice as many as under other kernels.
 
 def refuse_what_is_not_worth_it(result: Result) -> None:
     """Raise NotSmallerError where the model would zip no smaller, or where too little is gained for what changes."""
-    if result.config.force:
-        return
-    ratio = result.sizes.zip9.ratio if result.sizes is not None else None
+    why = why_not_worth_it(result)
+    if why is not None and not result.config.force:
+        remedy = "use --force to write it all the same"
+        if _is_smaller(result):
+            remedy += ", or say what is enough: --max-size, --min-sqnr, --min-agreement or --max-drop"
+        raise NotSmallerError(f"{result.source}: {why}; no model was written ({remedy})", result)
+
+
+def why_not_worth_it(result: Result) -> str | None:
+    """What speaks against writing the model, in words that can follow a colon; None if nothing does."""
     if not result.spans:
-        why = "no weight was changed, so it would not zip smaller"
-    elif ratio is not None and ratio <= 1:
-        why = "it would not zip smaller"
-    elif ratio is not None and ratio < _LEAST_RATIO and _is_default(result.config) and not _is_clean(result):
-        raise NotSmallerError(
-            f"{result.source}: it would zip only {ratio:.3f} times smaller, and {_what_changes(result)}; no model was"
-            " written (use --force to write it all the same, or say what is enough: --max-size, --min-sqnr,"
-            " --min-agreement or --max-drop)",
-            result,
-        )
-    else:
-        return
-    raise NotSmallerError(
-        f"{result.source}: {why}; no model was written (use --force to write it all the same)", result
-    )
+        return "no weight was changed, so it would not zip smaller"
+    if result.sizes is None:
+        return None
+    if not _is_smaller(result):
+        return "it would not zip smaller"
+    ratio = result.sizes.zip9.ratio
+    if ratio >= _LEAST_RATIO or not _is_default(result.config) or _is_clean(result):
+        return None
+    return f"it would zip only {ratio:.3f} times smaller, and {_what_changes(result)}"
+
+
+def _is_smaller(result: Result) -> bool:
+    return bool(result.spans) and result.sizes is not None and result.sizes.zip9.after < result.sizes.zip9.before
 
 
 def _is_default(config: Config) -> bool:

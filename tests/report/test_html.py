@@ -184,6 +184,21 @@ def test_a_model_that_zips_no_smaller_is_not_called_smaller() -> None:
     assert "would not zip smaller" in page
 
 
+def test_a_gain_too_small_for_what_changes_is_the_reason() -> None:
+    search = RESULTS["searched"].strategy.search
+    assert search is not None
+    assert search.chosen is not None
+    chosen = replace(search.chosen, quality=replace(search.chosen.quality, risk=0.3, contrast=20.0))
+    result = replace(
+        RESULTS["searched"],
+        config=replace(RESULTS["searched"].config, clusters=None),
+        sizes=replace(SIZES, zip9=SizePair(1050, 1000)),
+        strategy=Strategy("searched", replace(search, points=(chosen,), chosen=chosen)),
+    )
+    page = to_html(result, [], False)
+    assert "No model was written: it would zip only 1.050 times smaller, and it would be expected to lose 0.30" in page
+
+
 def test_names_are_only_text() -> None:
     page = to_html(hostile(), [HISTOGRAM], True)
     assert "<script" not in page

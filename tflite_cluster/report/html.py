@@ -17,6 +17,7 @@ from ..files import write_text
 from ..histograms import Histogram
 from ..result import Result, SizePair, Sizes, TensorResult
 from ..search.points import Search
+from ..worth import why_not_worth_it
 from .findings import Line, accuracy_change, decibels, fidelity_lines
 from .json import to_json
 from .names import printable
@@ -108,7 +109,8 @@ def _findings(result: Result) -> list[Line]:
 
 def _outcome(result: Result, written: bool) -> str:
     if not written:
-        why = "it would not zip smaller" if result.fidelity.passed else "what is asked for does not hold"
+        small = why_not_worth_it(result) or "it would not zip smaller"
+        why = small if result.fidelity.passed else "what is asked for does not hold"
         return f"No model was written: {why}. The figures are those of the candidate that was refused."
     return "" if result.destination is None else f"Written: {printable(str(result.destination))}"
 

@@ -99,8 +99,13 @@ def _ints(*values: int) -> np.ndarray:
     return np.array(values, np.int32)
 
 
-def after_dense(code: int, y: Shape, *constants: np.ndarray, options: tuple[int, Table] | None = None) -> bytes:
-    """The file of a model y = operator(dense(x), constants): any operator after a layer of 6 by 8 weights."""
+def after_dense(
+    code: int, y: Shape, *constants: np.ndarray, options: tuple[int, Table] | None = None, both: bool = False
+) -> bytes:
+    """The file of a model y = operator(dense(x), constants): any operator after a layer of 6 by 8 weights.
+
+    both: whether the layer's output is one of the model too.
+    """
     generator = np.random.default_rng(code)
     every = [generator.standard_normal((8, 6)), generator.standard_normal(8), *constants]
     stored = [each if each.dtype == np.int32 else each.astype(np.float32) for each in every]
@@ -112,7 +117,8 @@ def after_dense(code: int, y: Shape, *constants: np.ndarray, options: tuple[int,
     operator: Table = {"opcode_index": 1, "inputs": _ints(2, *range(5, len(tensors))), "outputs": _ints(1)}
     if options is not None:
         operator |= {"builtin_options_type": options[0], "builtin_options": options}
-    graph = {"tensors": tensors, "inputs": _ints(0), "outputs": _ints(1), "operators": [dense, operator], "name": b"g"}
+    outputs = _ints(1, 2) if both else _ints(1)
+    graph = {"tensors": tensors, "inputs": _ints(0), "outputs": outputs, "operators": [dense, operator], "name": b"g"}
     codes = [{"deprecated_builtin_code": each, "builtin_code": each, "version": 1} for each in (DENSE, code)]
     buffers = [{}, *({"data": values.tobytes()} for values in stored)]
     return craft({"version": 3, "operator_codes": codes, "subgraphs": [graph], "buffers": buffers})

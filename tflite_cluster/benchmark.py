@@ -27,7 +27,7 @@ def benchmark(
     if isinstance(session, str):
         return None
     key, samples = next(iter(session.samples.items()))
-    sample = {name: values[0] for name, values in samples.batch(0, 1).items()}
+    sample = samples.first_inputs()
     limits = session.process.limits
     with InterpreterProcess(limits) as one, InterpreterProcess(limits) as other:
         pair = ((one, original), (other, clustered))

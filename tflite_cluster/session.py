@@ -11,6 +11,7 @@ from typing import Final
 
 from .calibration.ranges import guess_range
 from .calibration.sight import find_kernels
+from .calibration.variation import with_varying_outputs
 from .config import Config, Data
 from .errors import ConfigError, DataError, InterpreterFailure
 from .interpreter import worker
@@ -81,6 +82,12 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                         )
                         hints[signature.key] = {**known, **guessed}
                 samples = gather_samples(interface, None, hints, synthetic_count(interface), config.seed)
+            for signature in interface.signatures:
+                if samples[signature.key].synthetic and signature.key not in running.failures:
+                    plain, known = samples[signature.key], hints.get(signature.key, {})
+                    samples[signature.key] = with_varying_outputs(
+                        process, model, original, signature, plain, known, config.seed, config.threads, running.kernels
+                    )
         except InterpreterFailure as failure:
             yield f"the original model cannot be run: {failure.cause}"
             return

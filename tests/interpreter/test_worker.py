@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from operators import dense
 
 from tflite_cluster.errors import InterpreterFailure
+from tflite_cluster.interpreter.interface import Sequences
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
 from tflite_cluster.interpreter.worker import describe, open_model, run
@@ -84,6 +86,35 @@ def test_state_does_not_leak_from_sample_to_sample(process: InterpreterProcess, 
     for outputs in process.call(run, path, key, inputs).values():
         np.testing.assert_array_equal(outputs[1], outputs[0])
         np.testing.assert_array_equal(outputs[2], outputs[0])
+
+
+@pytest.mark.parametrize(("name", "key"), [("svdf_float32", None), ("unidirectional_sequence_rnn_float32", None)])
+def test_a_sequence_keeps_its_state_to_its_end(process: InterpreterProcess, name: str, key: str | None):
+    path = FIXTURES / f"{name}.tflite"
+    (signature,) = process.call(describe, path).signatures
+    (given,), (result,) = signature.inputs, signature.outputs
+    sequences = noise(2, 3, *given.shape)
+    outputs = process.call(run, path, key, Sequences({given.name: sequences}))[result.name]
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    for sequence, output in zip(sequences, outputs, strict=True):
+        interpreter.reset_all_variables()
+        for values in sequence:
+            interpreter.set_tensor(given.index, values)
+            interpreter.invoke()
+        np.testing.assert_array_equal(output, interpreter.get_tensor(result.index))
+    alone = process.call(run, path, key, {given.name: sequences[:, -1]})[result.name]
+    assert not np.allclose(alone[0], outputs[0])
+
+
+def test_state_that_goes_in_and_out_is_handed_on(process: InterpreterProcess, tmp_path: Path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(dense((1, 8), (8, 8), (1, 8)))
+    x = noise(1, 3, 1, 8)
+    (found,) = process.call(run, path, None, Sequences({"x": x}, {"x": "y"}))["y"]
+    once = process.call(run, path, None, {"x": x[0, :1]})["y"]
+    twice = process.call(run, path, None, {"x": np.stack(once)})["y"]
+    np.testing.assert_array_equal(found, process.call(run, path, None, {"x": np.stack(twice)})["y"][0])
 
 
 def test_inputs_of_any_size_take_the_size_of_the_sample(process: InterpreterProcess):

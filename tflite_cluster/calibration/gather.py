@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InterpreterFailure
+from ..interpreter.interface import Sequences
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..interpreter.worker import batch_length
@@ -158,14 +159,15 @@ def _say_nothing(_done: int, _total: int) -> None:
 
 
 def batches(samples: Samples, indices: npt.NDArray[np.intp]) -> Iterator[dict[str, npt.NDArray[Any]]]:
-    """The chosen samples in batches of bounded size, in order."""
+    """The chosen samples in batches of bounded size, in order, of the kind that the samples come in."""
     if not len(indices):
         return
     size = sum(values.nbytes for values in samples.batch(0, 1).values())
     length = max(_BATCH_BYTES // max(size, 1), 1)
     for start in range(0, len(indices), length):
         singles = [samples.batch(int(index), int(index) + 1) for index in indices[start : start + length]]
-        yield {name: np.concatenate([single[name] for single in singles]) for name in singles[0]}
+        whole = {name: np.concatenate([single[name] for single in singles]) for name in singles[0]}
+        yield Sequences(whole, singles[0].feedback) if isinstance(singles[0], Sequences) else whole
 
 
 def probe_of(tensor: Tensor) -> Probe:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..interpreter.runtime import Kernels, OpenModel
-from ..interpreter.worker import batch_length, each_run, open_model
+from ..interpreter.worker import batch_length, each_run, open_model, run_sample
 from ..model.layers import Kind, Recurrence
 from ..model.options import Window
 
@@ -236,7 +236,7 @@ def _met(
     seed: Sequence[int],
 ) -> Iterator[Floats]:
     """What meets each weight when one sample is run, (places, parts, columns)."""
-    model.run(key, {name: values[sample] for name, values in batch.items()})
+    run_sample(model, key, batch, sample)
     for number, meeting in enumerate(meetings):
         generator = np.random.default_rng([*seed, sample, number])
         yield observations(meeting, meeting.probe.read(model), most, generator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,25 @@ class ModelInterface:
     """Every way to run the model; never empty."""
 
     signatures: tuple[Signature, ...]
+
+
+class Sequences(dict[str, npt.NDArray[Any]]):
+    """A batch whose samples are sequences: input name -> [samples, invocations, *shape of the input].
+
+    The model is invoked with each element of a sequence in turn, and keeps its state from one to the next; what the
+    last invocation leaves is what counts. A batch that is any other mapping holds one input for each sample, [samples,
+    *shape].
+    """
+
+    feedback: Mapping[str, str]
+    """State that goes in and out by name: input -> the output whose value it gets at the next invocation."""
+
+    def __init__(
+        self, values: Mapping[str, npt.NDArray[Any]] | None = None, feedback: Mapping[str, str] | None = None
+    ) -> None:
+        """values: by input name."""
+        super().__init__(values or {})
+        self.feedback = dict(feedback or {})
 
 
 def distinct_names(names: Sequence[str]) -> list[str]:

@@ -65,7 +65,7 @@ class _Interpreter(Protocol):
 
 
 class OpenModel:
-    """A model opened by the interpreter; every run starts from the model's initial state.
+    """A model opened by the interpreter; a run starts from the model's initial state unless it goes on from the last.
 
     With `preserve_all_tensors`, `tensor` reads intermediate results of the latest run correctly; without it they are
     overwritten, and asking for them gives wrong numbers.
@@ -145,6 +145,11 @@ class OpenModel:
         """Run one sample: input name -> array of the input's own shape and dtype; give output name -> raw array."""
         with _refusals_as_failures():
             self._restore_initial_state()
+        return self.run_on(key, sample)
+
+    def run_on(self, key: str | None, sample: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """The same from the state that the latest run left."""
+        with _refusals_as_failures():
             self._has_run = True
             if key is None:
                 return self._run_bare(sample)

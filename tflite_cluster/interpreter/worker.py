@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ..errors import InterpreterFailure
-from .interface import ModelInterface
+from .interface import ModelInterface, Sequences
 from .runtime import Kernels, OpenModel
 
 _OPEN_MODELS = 4
@@ -32,13 +32,11 @@ def run(
 ) -> dict[str, list[npt.NDArray[Any]]]:
     """Run samples one by one, each from the model's initial state.
 
-    `batch` maps each input name to an array [samples, *shape of the input]; the result maps each output name to one
-    raw (still quantised) array per sample, whose shapes may differ.
+    `batch` maps each input name to an array [samples, *shape of the input], or is one of Sequences; the result maps
+    each output name to one raw (still quantised) array per sample, whose shapes may differ.
     """
     model = open_model(path, kernels, threads)
-    results = [
-        model.run(key, {name: values[i, ...] for name, values in batch.items()}) for i in range(batch_length(batch))
-    ]
+    results = [run_sample(model, key, batch, sample) for sample in range(batch_length(batch))]
     return {name: [result[name] for result in results] for name in results[0]} if results else {}
 
 
@@ -59,8 +57,23 @@ def try_run(
 def each_run(model: OpenModel, key: str | None, batch: Mapping[str, npt.NDArray[Any]]) -> Iterator[int]:
     """The numbers of a batch's samples, each once the model has been run on it and holds what it computed."""
     for sample in range(batch_length(batch)):
-        model.run(key, {name: values[sample, ...] for name, values in batch.items()})
+        run_sample(model, key, batch, sample)
         yield sample
+
+
+def run_sample(
+    model: OpenModel, key: str | None, batch: Mapping[str, npt.NDArray[Any]], sample: int
+) -> dict[str, npt.NDArray[Any]]:
+    """Run one sample of a batch from the initial state, a sequence to its end; give the outputs of the last run."""
+    inputs = {name: values[sample, ...] for name, values in batch.items()}
+    if not isinstance(batch, Sequences):
+        return model.run(key, inputs)
+    first, *others = ({name: values[i, ...] for name, values in inputs.items()} for i in range(batch_length(inputs)))
+    outputs = model.run(key, first)
+    for each in others:
+        state = {name: outputs[source] for name, source in batch.feedback.items()}
+        outputs = model.run_on(key, {**each, **state})
+    return outputs
 
 
 def batch_length(batch: Mapping[str, npt.NDArray[Any]]) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..interpreter.interface import TensorSpec
+from ..interpreter.interface import Sequences, TensorSpec
 
 
 class SampleArray(Protocol):
@@ -62,15 +63,34 @@ class Samples:
     labels: npt.NDArray[np.int64] | None
     source: str
     synthetic: bool
+    invocations: int = 1
+    """How many consecutive elements of each input make one sample, for which a model with state is run so often."""
+    feedback: Mapping[str, str] = field(default_factory=dict)
+    """Of a sequence, the inputs that get an output of the invocation before: input name -> output name."""
+    constant_outputs: tuple[str, ...] = ()
+    """Names of outputs that are the same for all of these samples, as far as was looked, which is at synthetic ones."""
 
     @property
     def count(self) -> int:
         """How many samples there are; a model without inputs is run once."""
-        return min((len(values) for values in self.inputs.values()), default=1)
+        return min((len(values) // self.invocations for values in self.inputs.values()), default=1)
 
     def batch(self, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
-        """Samples start to stop - 1: input name -> [samples, *shape of the input], as the interpreter takes them."""
-        return {name: values.batch(start, stop) for name, values in self.inputs.items()}
+        """Samples start to stop - 1: input name -> [samples, *shape of the input], as the interpreter takes them.
+
+        Samples of several invocations come as Sequences.
+        """
+        if self.invocations == 1:
+            return {name: values.batch(start, stop) for name, values in self.inputs.items()}
+        found: dict[str, npt.NDArray[Any]] = {}
+        for name, values in self.inputs.items():
+            several = values.batch(start * self.invocations, stop * self.invocations)
+            found[name] = np.reshape(several, (-1, self.invocations, *values.shape))
+        return Sequences(found, self.feedback)
+
+    def first_inputs(self) -> dict[str, npt.NDArray[Any]]:
+        """What the first invocation of the first sample takes: input name -> array of the input's shape."""
+        return {name: values.batch(0, 1)[0] for name, values in self.inputs.items()}
 
 
 def fit_samples(values: SampleArray, spec: TensorSpec, where: str) -> InputSamples:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..errors import DataError
 from ..interpreter.interface import ModelInterface, Signature, TensorSpec
 from .load import Data, load_samples
 from .samples import InputSamples, Samples
+from .signals import SIGNALS, Reals
 
 _SAMPLES = 100, 300
 _ELEMENTS = 15_000_000
@@ -32,8 +34,8 @@ _MOST_CHANNELS = 4
 _SMALLEST_SIDE = 4
 _SMALLEST_PICTURE = 16
 _SHORTEST_WAVE = 1000
-
-Reals = npt.NDArray[np.float64]
+_IN_COMMON = 0.5
+"""Share of what an element of a sequence has in common with all others."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,24 @@ class InputHint:
     low: float
     high: float
 
+
+@dataclass(frozen=True)
+class Manner:
+    """How samples are made up. varied: whether they are signals of several kinds in turn. invocations: how many
+    consecutive inputs make a sample.
+    """
+
+    varied: bool = False
+    invocations: int = 1
+
+    @property
+    def words(self) -> str:
+        """What to add to "synthetic samples"."""
+        kinds = " (noise, levels, impulses and tones)" if self.varied else ""
+        return kinds if self.invocations == 1 else f" of {self.invocations} invocations{kinds}"
+
+
+PLAIN = Manner()
 
 _REAL = InputHint(-1.0, 1.0)
 _INDEX = InputHint(0, 1)
@@ -78,23 +98,31 @@ def synthetic_count(interface: ModelInterface) -> int:
     return min(max(_ELEMENTS // largest, least), most)
 
 
-def synthetic_samples(signature: Signature, hints: Mapping[str, InputHint], count: int, seed: int) -> Samples:
+def synthetic_samples(
+    signature: Signature, hints: Mapping[str, InputHint], count: int, seed: int, manner: Manner = PLAIN
+) -> Samples:
     """Make up `count` samples for a signature; the same arguments give the same samples.
 
     Pictures show shapes that hide each other, which have the edges and the spectrum of photographs; sequences and
     waveforms are correlated in time; the rest is Gaussian. `hints` maps input names to their ranges; without one,
     real inputs lie in -1 to 1 and indices are 0 or 1. Quantised inputs use all codes. Dimensions of any size become 1
-    for the first and 16 for others. Raises DataError for an input that takes text.
+    for the first and 16 for others. `manner` asks for other signals, or for sequences. Raises DataError for an input
+    that takes text.
     """
     inputs: dict[str, InputSamples] = {}
     count = count if signature.inputs else 1
     for spec in signature.inputs:
         generator = np.random.default_rng([seed, zlib.crc32(spec.name.encode())])
         shape = _concrete_shape(spec)
-        values = np.stack([_sample(spec, shape, hints.get(spec.name), generator) for _ in range(count)])
+        values = np.stack(
+            [
+                _sample(spec, shape, hints.get(spec.name), generator, noise)
+                for noise in _noises(manner, shape, count, generator)
+            ]
+        )
         inputs[spec.name] = InputSamples(values, spec, shape)
     words = "1 synthetic sample" if count == 1 else f"{count} synthetic samples"
-    return Samples(inputs, None, words, synthetic=True)
+    return Samples(inputs, None, words + manner.words, synthetic=True, invocations=manner.invocations)
 
 
 def _concrete_shape(spec: TensorSpec) -> tuple[int, ...]:
@@ -103,20 +131,24 @@ def _concrete_shape(spec: TensorSpec) -> tuple[int, ...]:
 
 
 def _sample(
-    spec: TensorSpec, shape: tuple[int, ...], hint: InputHint | None, generator: np.random.Generator
+    spec: TensorSpec,
+    shape: tuple[int, ...],
+    hint: InputHint | None,
+    generator: np.random.Generator,
+    noise: Callable[[], Reals],
 ) -> npt.NDArray[Any]:
     kind = spec.dtype.kind
     if kind == "b":
         return generator.random(shape) < 0.5
     if kind == "f":
-        return _scaled(_noise(shape, generator), hint or _REAL).astype(spec.dtype)
+        return _scaled(noise(), hint or _REAL).astype(spec.dtype)
     if kind not in "iu":
         raise DataError(f"the input {spec.name!r} takes {_kind_words(spec)}, which cannot be made up; give data for it")
     limits = np.iinfo(spec.dtype)
     if spec.quantised and hint is not None:
-        return _scaled(_noise(shape, generator), hint)  # real values, which the samples quantise
+        return _scaled(noise(), hint)  # real values, which the samples quantise
     if spec.quantised or (hint is None and spec.dtype.itemsize == 1):
-        return np.round(_scaled(_noise(shape, generator), InputHint(limits.min, limits.max))).astype(spec.dtype)
+        return np.round(_scaled(noise(), InputHint(limits.min, limits.max))).astype(spec.dtype)
     bounds = hint or _INDEX
     low, high = max(int(bounds.low), limits.min), min(int(bounds.high), limits.max)
     return generator.integers(low, high, shape, dtype=np.int64, endpoint=True).astype(spec.dtype)
@@ -129,6 +161,25 @@ def _kind_words(spec: TensorSpec) -> str:
 def _scaled(noise: Reals, bounds: InputHint) -> Reals:
     middle, half = (bounds.low + bounds.high) / 2, (bounds.high - bounds.low) / 2
     return middle + half * noise.clip(-1.0, 1.0)
+
+
+def _noises(
+    manner: Manner, shape: tuple[int, ...], count: int, generator: np.random.Generator
+) -> Iterator[Callable[[], Reals]]:
+    """What makes each element of each sample; the elements of a sequence have something in common."""
+    kinds = (_noise, *SIGNALS) if manner.varied else (_noise,)
+    for number in range(count):
+        make = partial(kinds[number % len(kinds)], shape, generator)
+        if manner.invocations == 1:
+            yield make
+            continue
+        common = make()
+        for _ in range(manner.invocations):
+            yield partial(_blend, common, make)
+
+
+def _blend(common: Reals, make: Callable[[], Reals]) -> Reals:
+    return _IN_COMMON * common + (1 - _IN_COMMON) * make()
 
 
 def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> Reals:

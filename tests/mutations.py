@@ -133,7 +133,7 @@ def outcome(number: int) -> str:
     granularity: Granularity = "axis" if number % 4 == 1 else "tensor"
     clusters = None if number % 4 == 3 else 8
     try:
-        result = cluster(data, clusters=clusters, granularity=granularity, check=False, measure=False, force=True)
+        result = cluster(data, clusters=clusters, granularity=granularity, run=False, measure=False, force=True)
     except TfliteClusterError as error:
         return type(error).__name__
     assert result.model is not None

@@ -56,7 +56,7 @@ def check_spans(result: Result, before: bytes, after: bytes) -> None:
 
 def test_bytes_in_and_bytes_out() -> None:
     before = DIGITS.read_bytes()
-    result = cluster(before, clusters=16, check=False)
+    result = cluster(before, clusters=16, run=False)
     assert result.model is not None
     assert result.destination is None
     check_spans(result, before, result.model)
@@ -64,14 +64,14 @@ def test_bytes_in_and_bytes_out() -> None:
 
 
 def test_path_in_and_bytes_out() -> None:
-    result = cluster(str(CONV), clusters=16, check=False)
-    assert result.model == cluster(CONV.read_bytes(), clusters=16, check=False).model
+    result = cluster(str(CONV), clusters=16, run=False)
+    assert result.model == cluster(CONV.read_bytes(), clusters=16, run=False).model
     assert result.source == "conv_2d_float32.tflite"
 
 
 def test_bytes_in_and_file_out(tmp_path: Path) -> None:
     target = tmp_path / "out.tflite"
-    result = cluster(CONV.read_bytes(), target, clusters=16, check=False)
+    result = cluster(CONV.read_bytes(), target, clusters=16, run=False)
     assert result.model is None
     assert result.destination == target
     assert list(tmp_path.iterdir()) == [target]
@@ -147,7 +147,7 @@ def test_the_same_bytes_whatever_the_workers(name: str, granularity: typing.Lite
             clusters=8,
             granularity=granularity,
             workers=workers,
-            check=False,
+            run=False,
             measure=False,
             force=True,
         ).model
@@ -158,15 +158,15 @@ def test_the_same_bytes_whatever_the_workers(name: str, granularity: typing.Lite
 
 
 def test_clustering_again_changes_nothing() -> None:
-    once = cluster(DIGITS, clusters=16, check=False).model
+    once = cluster(DIGITS, clusters=16, run=False).model
     assert once is not None
     with pytest.raises(NotSmallerError, match="no weight was changed, so it would not zip smaller") as again:
-        cluster(once, clusters=16, check=False)
+        cluster(once, clusters=16, run=False)
     assert again.value.result.spans == ()
 
 
 def test_one_codebook_for_each_channel() -> None:
-    result = cluster(CONV, clusters=4, granularity="axis", check=False, force=True)
+    result = cluster(CONV, clusters=4, granularity="axis", run=False, force=True)
     (tensor,) = (tensor for tensor in result.tensors if tensor.span is not None)
     assert tensor.values_after is not None
     assert tensor.span is not None

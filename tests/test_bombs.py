@@ -81,7 +81,7 @@ def test_an_archive_behind_a_model(members: dict[str, int], names: int) -> None:
     bomb = MODEL.read_bytes() + archive(members, b"one\n")
     model = open_model(bomb)
     assert len(class_names(model)) == names
-    clustered = cluster(bomb, clusters=8, check=False, measure=False).model
+    clustered = cluster(bomb, clusters=8, run=False, measure=False).model
     assert clustered is not None
     assert clustered.endswith(archive(members, b"one\n")[-22:])
 

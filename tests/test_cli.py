@@ -81,7 +81,7 @@ def test_done(capsys: Captured) -> None:
 
 
 def test_quiet_prints_nothing(capsys: Captured) -> None:
-    assert run("conv_2d_float32.tflite out.tflite --clusters 16 --no-check --quiet") == 0
+    assert run("conv_2d_float32.tflite out.tflite --clusters 16 --no-run --quiet") == 0
     assert capsys.readouterr() == ("", "")
     assert run("conv_2d_float32.tflite out.tflite -q") == 2
     output = capsys.readouterr()
@@ -122,7 +122,14 @@ def test_version(capsys: Captured) -> None:
         ("digits.tflite out.tflite --min-agreement 101", ["--min-agreement is", "101"]),
         ("digits.tflite out.tflite --min-sqnr nan", ["--min-sqnr must", "finite"]),
         ("digits.tflite out.tflite --max-drop inf", ["--max-drop must", "finite"]),
+        ("digits.tflite out.tflite --min-sqnr 20 --no-run", ["--min-sqnr", "leave out --no-run"]),
         ("digits.tflite out.tflite --min-sqnr 20 --no-check", ["--min-sqnr", "leave out --no-check"]),
+        ("digits.tflite out.tflite --no-run --data digits.npz", ["leave out --data", "or leave out --no-run"]),
+        ("digits.tflite out.tflite --no-run --max-size 4x", ["leave out --max-size", "or leave out --no-run"]),
+        ("digits.tflite out.tflite --no-check --benchmark", ["leave out --benchmark", "or leave out --no-check"]),
+        ("digits.tflite out.tflite --data x --mean 0.5 --std 0.5", ["mean 127.5 and std 127.5", "--normalize -1..1"]),
+        ("digits.tflite out.tflite --data x --normalize half", ["--normalize", "'-1..1'"]),
+        ("sweep digits.tflite --force", ["--force", "--plot"]),
         ("digits.tflite out.tflite --max-size 4x --clusters 8", ["--max-size asks", "leave out --clusters"]),
         ("digits.tflite out.tflite --max-size lots", ["--max-size", "'lots'"]),
         ("digits.tflite out.tflite --granularity axis", ["--granularity 'axis' needs", "--clusters"]),
@@ -251,7 +258,7 @@ def test_an_old_output_stays_unless_replaced(capsys: Captured) -> None:
     refused("conv_2d_float32.tflite out.tflite", 2, capsys)
     refused("garbage.tflite out.tflite --force", 3, capsys)
     refused("digits.tflite out.tflite --force --clusters 2 --min-sqnr 90", 99, capsys)
-    assert run("conv_2d_float32.tflite out.tflite --clusters 16 --no-check --force") == 0
+    assert run("conv_2d_float32.tflite out.tflite --clusters 16 --no-run --force") == 0
     assert len(contents()["out.tflite"]) == len(contents()["conv_2d_float32.tflite"])
 
 
@@ -261,17 +268,28 @@ def test_a_disk_that_is_full(capsys: Captured, monkeypatch: pytest.MonkeyPatch) 
 
     Path("out.tflite").write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", full)
-    command = "conv_2d_float32.tflite out.tflite --clusters 16 --no-check --force"
+    command = "conv_2d_float32.tflite out.tflite --clusters 16 --no-run --force"
     refused(command, 1, capsys, "out.tflite cannot be written", "No space left")
 
 
-def test_no_check(capsys: Captured) -> None:
+def test_no_run(capsys: Captured) -> None:
+    assert run("digits.tflite out.tflite --clusters 16 --no-run") == 0
+    text = capsys.readouterr().out
+    assert "Fidelity: not checked, as asked." in text
+    assert "k-means on the weights alone" in text
+
+
+def test_no_check_runs_the_model_all_the_same(capsys: Captured) -> None:
     assert run("digits.tflite out.tflite --clusters 16 --no-check") == 0
-    assert "Fidelity: not checked, as asked." in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Fidelity: not checked, as asked." in text
+    assert "calibrated on" in text
+    assert run("digits.tflite checked.tflite --clusters 16") == 0
+    assert Path("out.tflite").read_bytes() == Path("checked.tflite").read_bytes()
 
 
 def test_no_sizes(capsys: Captured) -> None:
-    assert run("digits.tflite out.tflite --clusters 16 --no-sizes --no-check") == 0
+    assert run("digits.tflite out.tflite --clusters 16 --no-sizes --no-run") == 0
     text = capsys.readouterr().out
     assert "zip -9" not in text
     assert "digits_1/dense_1/MatMul" in text
@@ -322,7 +340,7 @@ PROGRAM = [sys.executable, "-c", "import sys; from tflite_cluster.cli import mai
 
 
 def test_nobody_reads_to_the_end() -> None:
-    command = [*PROGRAM, "digits.tflite", "out.tflite", "--clusters", "16", "--no-check"]
+    command = [*PROGRAM, "digits.tflite", "out.tflite", "--clusters", "16", "--no-run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None

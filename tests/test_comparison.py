@@ -66,9 +66,9 @@ DIGITS = ROOT / "examples" / "digits.tflite"
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_the_layer_that_was_spoilt_is_found(number: int) -> None:
-    weights = cluster(DIGITS, clusters=16, check=False, measure=False).tensors
+    weights = cluster(DIGITS, clusters=16, run=False, measure=False).tensors
     keep = [tensor.name for place, tensor in enumerate(weights[:7]) if place != number]
-    spoilt = cluster(DIGITS, clusters=3, keep=keep, check=False, measure=False).model
+    spoilt = cluster(DIGITS, clusters=3, keep=keep, run=False, measure=False).model
     assert spoilt is not None
     found = compare(DIGITS, spoilt)  # on its samples: noise hardly varies behind a pool, so that all error looks large
     differing = [layer for layer in found.layers if layer.sqnr < 100]
@@ -78,7 +78,7 @@ def test_the_layer_that_was_spoilt_is_found(number: int) -> None:
 
 def test_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "b.tflite"
-    cluster(DIGITS, path, clusters=4, check=False, measure=False)
+    cluster(DIGITS, path, clusters=4, run=False, measure=False)
     assert main(["compare", str(DIGITS), str(path), "--min-sqnr", "90"]) == 99
     assert "The error grows most in" in capsys.readouterr().out
     assert main(["compare", str(DIGITS), str(path), "--min-sqnr", "1", "--json"]) == 0
@@ -132,7 +132,7 @@ def test_a_process_that_dies_over_the_layers_is_the_reason_given(monkeypatch: py
 def test_a_model_with_codes_is_compared_layer_by_layer(tmp_path: Path) -> None:
     """Its operators and tensors have other numbers, and the same names."""
     same, stored = (
-        cluster(DIGITS, tmp_path / f"{store}.tflite", clusters=16, check=False, measure=False, store=store)  # type: ignore[arg-type]
+        cluster(DIGITS, tmp_path / f"{store}.tflite", clusters=16, run=False, measure=False, store=store)  # type: ignore[arg-type]
         for store in ("same", "int8")
     )
     plain, codes = (compare(DIGITS, result.destination) for result in (same, stored))  # type: ignore[arg-type]
@@ -185,3 +185,5 @@ def test_settings_without_effect_are_refused(setting: Any) -> None:
         compare(DIGITS, DIGITS, **setting)
     with pytest.raises(ConfigError, match="a comparison needs the models to be run"):
         compare(DIGITS, DIGITS, check=False)
+    with pytest.raises(ConfigError, match="a comparison needs the models to be run: leave run on"):
+        compare(DIGITS, DIGITS, run=False)

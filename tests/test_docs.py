@@ -79,7 +79,7 @@ def test_trouble(command: str, said: str, workplace: Path, capsys: pytest.Captur
 
 
 def test_there_are_troubles() -> None:
-    assert len(TROUBLES) == 9
+    assert len(TROUBLES) == 11
 
 
 def test_there_are_commands() -> None:

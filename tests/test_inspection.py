@@ -107,7 +107,7 @@ def test_entropy_is_that_of_the_frequencies(values: list[int]) -> None:
 @settings(max_examples=8, deadline=None)
 @given(st.integers(2, 64))
 def test_a_clustered_model_is_recognised(clusters: int) -> None:
-    result = cluster(EXAMPLE, clusters=clusters, check=False, measure=False, force=True)
+    result = cluster(EXAMPLE, clusters=clusters, run=False, measure=False, force=True)
     assert result.model is not None
     found = inspect(result.model, measure=False)
     assert found.already_clustered
@@ -123,7 +123,7 @@ def test_a_model_that_never_was_clustered_is_not_taken_for_one(path: Path) -> No
 def test_reasons_are_those_of_clustering() -> None:
     for path in MODELS:
         found = inspect(path, measure=False)
-        result = cluster(path, clusters=2, check=False, measure=False, force=True)
+        result = cluster(path, clusters=2, run=False, measure=False, force=True)
         for weight, tensor in zip(found.weights, result.tensors, strict=False):
             if weight.reason is not None:
                 assert tensor.reason in (weight.reason, "it has no more than 2 distinct values"), path
@@ -187,7 +187,7 @@ def test_limits_that_do_not_hold(capsys: Captured) -> None:
 def test_the_remedy_heals(tmp_path: Path) -> None:
     (violation,) = check_limits(EXAMPLE, max_values=16)
     assert violation.measured > violation.limit == 16
-    cluster(EXAMPLE, tmp_path / "out.tflite", clusters=16, check=False)
+    cluster(EXAMPLE, tmp_path / "out.tflite", clusters=16, run=False)
     assert check_limits(tmp_path / "out.tflite", max_values=16) == ()
 
 

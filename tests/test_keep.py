@@ -14,7 +14,7 @@ DIGITS = Path(__file__).parents[1] / "examples" / "digits.tflite"
 
 @pytest.mark.parametrize("check", [True, False])
 def test_what_fits_a_pattern_is_kept_and_nothing_else(check: bool) -> None:
-    plain = cluster(DIGITS, clusters=16, check=False, measure=False)
+    plain = cluster(DIGITS, clusters=16, run=False, measure=False)
     first, second = (tensor.name for tensor in plain.tensors[:2])
     kept = cluster(DIGITS, clusters=16, keep=[first, f"{second[:-1]}?"], check=check, measure=False)
     untouched = {tensor.name for tensor in kept.tensors if tensor.reason == "it was to be kept"}
@@ -31,7 +31,7 @@ def test_what_fits_a_pattern_is_kept_and_nothing_else(check: bool) -> None:
 
 
 def test_patterns_that_fit_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [str(DIGITS), str(tmp_path / "out.tflite"), "--clusters", "8", "--no-check", "--no-sizes"]
+    command = [str(DIGITS), str(tmp_path / "out.tflite"), "--clusters", "8", "--no-run", "--no-sizes"]
     assert main([*command, "--keep", "nobody/*"]) == 2
     assert "--keep: 'nobody/*' fits no weight of digits.tflite" in capsys.readouterr().err
     assert main([*command, "--keep", "*"]) == 98

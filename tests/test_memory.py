@@ -24,7 +24,7 @@ source._IN_MEMORY = 1 << 20
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 small, large = sys.argv[1:]
 for path in (small, large):
-    result = cluster(path, path + ".out", clusters=16, check=False, measure=False, workers=2)
+    result = cluster(path, path + ".out", clusters=16, run=False, measure=False, workers=2)
     assert all(tensor.clustered for tensor in result.tensors)
     found = diff(path, path + ".out"), diff(path, path)
     assert [difference.only_weights for difference in found] == [True, True]

@@ -149,7 +149,7 @@ def test_the_action(folder: Path) -> None:
     missed = results.read_text().splitlines()[-1].removeprefix("report=")
     assert missed != written["report"]
     assert json.loads(Path(missed).read_text())["written"] is False
-    inputs["options"] = "--clusters 16 --no-check --no-sizes"
+    inputs["options"] = "--clusters 16 --no-run --no-sizes"
     assert action_step(1, inputs, **variables).returncode == 0
 
     inputs |= {"model": "$(touch harm)", "options": "--clusters 16; touch harm"}
@@ -208,7 +208,7 @@ def test_lines_for_logs_are_as_described(capsys: Captured) -> None:
 def test_colours_only_where_they_are_wanted(variables: dict[str, str], colours: bool) -> None:
     pty = pytest.importorskip("pty")
     parent, child = pty.openpty()
-    command = ["tflite-cluster", "model.tflite", "out.tflite", "--clusters", "8", "--no-check"]
+    command = ["tflite-cluster", "model.tflite", "out.tflite", "--clusters", "8", "--no-run"]
     subprocess.run(command, stdout=child, check=True, env={**os.environ, "TERM": "xterm-256color", **variables})
     os.close(child)
     text = b""

@@ -102,7 +102,7 @@ def test_damage_is_seen(damage: Damage, words: str, source: Path, monkeypatch: p
     destination = source.with_name("out.tflite")
     destination.write_bytes(b"old")
     with pytest.raises(ModelError, match=words) as caught:
-        cluster(source, destination, clusters=8, check=False, measure=False, force=True)
+        cluster(source, destination, clusters=8, run=False, measure=False, force=True)
     assert str(caught.value).endswith("nothing was written")
     assert destination.read_bytes() == b"old"
     assert set(source.parent.iterdir()) == {source, destination}
@@ -140,7 +140,7 @@ def test_a_new_file_that_is_not_safe_to_read_is_seen(source: Path, monkeypatch: 
 
     monkeypatch.setattr(api_module, "prove", prove)
     with pytest.raises(ModelError, match=r"the new in\.tflite: damaged"):
-        cluster(source, clusters=8, check=False, measure=False)
+        cluster(source, clusters=8, run=False, measure=False)
 
 
 @pytest.mark.parametrize("how", ["changed", "cut", "longer", "replaced", "gone"])

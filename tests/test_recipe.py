@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from PIL import Image
 
 from tflite_cluster import ConfigError, cluster, load_recipe
 from tflite_cluster.cli import main
@@ -58,8 +59,10 @@ def values(path: str) -> dict[str, int]:
         ["--data", "digits.npz", "--store", "int8", "--seed", "3"],
         ["--max-size", "5x"],
         ["--min-sqnr", "18", "--keep", "*dense*"],
+        ["--clusters", "9", "--no-run"],
         ["--clusters", "9", "--no-check"],
-        ["--no-check"],
+        ["--data", "digits.npz", "--no-check"],
+        ["--no-run"],
         ["--clusters", "9", "--granularity", "axis", "--force"],
     ],
     ids=" ".join,
@@ -79,7 +82,7 @@ def test_a_saved_recipe_gives_the_same_bytes(options: list[str], capsys: Capture
 def test_rules_by_operator_and_by_name() -> None:
     name, *others = values("in.tflite")
     rules = "[operators]\nCONV_2D = false\nFULLY_CONNECTED.clusters = 7\n"
-    text = f'clusters = 12\ncheck = false\n{rules}[tensors]\n"{name}".clusters = 5\n'
+    text = f'clusters = 12\nrun = false\n{rules}[tensors]\n"{name}".clusters = 5\n'
     assert main(["in.tflite", "out.tflite", "--recipe", recipe(text)]) == 0
     before, after = values("in.tflite"), values("out.tflite")
     operators = {weight.tensor.name: weight.operators for weight in select(open_model(Path("in.tflite")))[0]}
@@ -89,10 +92,10 @@ def test_rules_by_operator_and_by_name() -> None:
         assert after[other] == expected[next(iter(operators[other]))]
 
 
-@pytest.mark.parametrize("check", [True, False])
-def test_a_search_leaves_fixed_counts_as_they_are(check: bool) -> None:
+@pytest.mark.parametrize("run", [True, False])
+def test_a_search_leaves_fixed_counts_as_they_are(run: bool) -> None:
     settings: dict[str, Any] = load_recipe(recipe("[operators]\nDEPTHWISE_CONV_2D.clusters = 99\nCONV_2D = false\n"))
-    result = cluster("in.tflite", "out.tflite", check=check, measure=False, force=True, **settings)
+    result = cluster("in.tflite", "out.tflite", run=run, measure=False, force=True, **settings)
     for tensor in result.tensors:
         assert tensor.clustered == (tensor.role == "weight" and tensor.operator != "CONV_2D")
         if tensor.operator == "DEPTHWISE_CONV_2D":
@@ -100,11 +103,27 @@ def test_a_search_leaves_fixed_counts_as_they_are(check: bool) -> None:
 
 
 def test_the_command_line_wins() -> None:
-    text = 'clusters = 4\ncheck = false\nkeep = ["*dense*"]\n'
+    text = 'clusters = 4\nrun = false\nkeep = ["*dense*"]\n'
     assert main(["in.tflite", "out.tflite", "--recipe", recipe(text), "--clusters", "9"]) == 0
     before, after = values("in.tflite"), values("out.tflite")
     assert {after[name] for name in after if "dense" not in name} == {9}
     assert all(after[name] == before[name] for name in after if "dense" in name)
+
+
+def test_one_normalisation_takes_the_place_of_another(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        Image.new("L", (8, 8), 60 * number).save(tmp_path / "photos" / f"{number}.png")
+    command = ["in.tflite", "--clusters", "8", "--no-sizes", "--data", str(tmp_path / "photos"), "--force", "--recipe"]
+    path = recipe("mean = 127.5\nstd = 127.5\n")
+    assert main([*command, path, "one.tflite"]) == 0
+    assert main([*command, path, "other.tflite", "--normalize", "0..1"]) == 0
+    assert Path("one.tflite").read_bytes() != Path("other.tflite").read_bytes()
+    path = recipe('normalize = "-1..1"\n')
+    assert main([*command, path, "short.tflite"]) == 0
+    assert Path("one.tflite").read_bytes() == Path("short.tflite").read_bytes()
+    assert main([*command, path, "long.tflite", "--mean", "0", "--std", "255"]) == 0
+    assert Path("other.tflite").read_bytes() == Path("long.tflite").read_bytes()
 
 
 def test_a_target_takes_the_place_of_what_was_chosen(capsys: Captured) -> None:
@@ -121,8 +140,8 @@ def test_prices_are_for_one_model_and_its_weights(capsys: Captured) -> None:
     assert "one.tflite: the recipe's prices were chosen for another model" in capsys.readouterr().err
     assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--keep", "*dense*"]) == 2
     assert "the recipe's prices are not for the same weights" in capsys.readouterr().err
-    assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--no-check"]) == 2
-    assert "chosen needs the model to be run" in capsys.readouterr().err
+    assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--no-run"]) == 2
+    assert "leave out chosen: it needs the model to be run; or leave out --no-run" in capsys.readouterr().err
 
 
 def test_paths_count_from_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +188,7 @@ def test_paths_count_from_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_recipes_that_cannot_be_taken(text: str, words: str, capsys: Captured) -> None:
-    assert main(["in.tflite", "out.tflite", "--recipe", recipe(text), "--no-check", "--no-sizes"]) == 2
+    assert main(["in.tflite", "out.tflite", "--recipe", recipe(text), "--no-run", "--no-sizes"]) == 2
     assert words in capsys.readouterr().err
     assert not Path("out.tflite").exists()
 
@@ -188,7 +207,7 @@ def test_recipes_that_are_not_there_or_not_text(capsys: Captured) -> None:
 
 def test_a_recipe_is_not_written_over_something(capsys: Captured) -> None:
     Path("saved.toml").write_text("mine")
-    command = ["in.tflite", "out.tflite", "--clusters", "8", "--no-check", "--no-sizes", "--save-recipe"]
+    command = ["in.tflite", "out.tflite", "--clusters", "8", "--no-run", "--no-sizes", "--save-recipe"]
     assert main([*command, "saved.toml"]) == 2
     assert main([*command, "in.tflite"]) == 2
     assert main([*command, "missing/saved.toml"]) == 2

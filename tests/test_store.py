@@ -39,8 +39,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_integer_weights_are_not_said_to_become_codes() -> None:
-    assert cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, check=False).if_stored is None
-    assert cluster(FOLDER / "conv_2d_float32.tflite", clusters=8, check=False).if_stored is not None
+    assert cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, run=False).if_stored is None
+    assert cluster(FOLDER / "conv_2d_float32.tflite", clusters=8, run=False).if_stored is not None
 
 
 def test_the_default_run_with_codes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +65,7 @@ def test_the_default_run_with_codes(source: Path, capsys: pytest.CaptureFixture[
     assert after == ["DEQUANTIZE"] * len(codes) + before
 
 
-@pytest.mark.parametrize("how", [["--clusters", "16"], ["--clusters", "16", "--no-check"], ["--no-check"]])
+@pytest.mark.parametrize("how", [["--clusters", "16"], ["--clusters", "16", "--no-run"], ["--no-run"]])
 def test_without_a_search_too(how: list[str], source: Path) -> None:
     stored = source.with_name("stored.tflite")
     assert main([str(source), str(stored), "--store", "int8", "--quiet", *how]) == 0
@@ -151,7 +151,7 @@ def test_damage_to_the_new_file_is_seen(damage, source: Path, monkeypatch: pytes
     monkeypatch.setattr(api_module, "prove_stored", prove_stored)
     destination = source.with_name("out.tflite")
     with pytest.raises(ModelError, match=r"in\.tflite: .*; nothing was written"):
-        cluster(source, destination, clusters=8, check=False, measure=False, store="int8")
+        cluster(source, destination, clusters=8, run=False, measure=False, store="int8")
     assert not destination.exists()
 
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_moved_is_refused_at_once(tmp_path: Path, monkeypatch: py
 
 
 def test_speed_needs_runs(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(source), str(source.with_name("out.tflite")), "--benchmark", "--no-check"]) == 2
+    assert main([str(source), str(source.with_name("out.tflite")), "--benchmark", "--no-run"]) == 2
     assert "benchmark needs the model to be run" in capsys.readouterr().err
     assert main([str(source), str(source.with_name("out.tflite")), "--store", "int4"]) == 2
 
@@ -191,6 +191,6 @@ def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: b
 
 def test_a_float_weight_that_could_be_stored_says_why_not(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tflite_cluster.search.bench._BLIND_SQNR", 75.0)
-    result = cluster(source, store="int8", check=False, force=True)
+    result = cluster(source, store="int8", run=False, force=True)
     reasons = {tensor.keeps_type for tensor in result.tensors if tensor.clustered and tensor.stored is None}
     assert reasons == {"its values are too far apart for 255 codes"}

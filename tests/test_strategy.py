@@ -154,7 +154,7 @@ def test_codes_stay_what_the_type_holds_and_zero_stays_zero(name: str) -> None:
 
 
 def test_not_to_run_the_model_is_a_reason_too() -> None:
-    result = cluster(FOLDER / "conv_2d_float32.tflite", measure=False, check=False)
+    result = cluster(FOLDER / "conv_2d_float32.tflite", measure=False, run=False)
     assert "not to be run" in result.strategy.words
     assert result.strategy.search is None
     assert result.spans

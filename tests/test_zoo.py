@@ -32,7 +32,7 @@ def test_the_zoo_is_not_empty() -> None:
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_real_model_changes_in_its_weights_only(path: Path, tmp_path: Path) -> None:
     destination = tmp_path / path.name
-    result = cluster(path, destination, clusters=CLUSTERS, check=False, measure=False, force=True)
+    result = cluster(path, destination, clusters=CLUSTERS, run=False, measure=False, force=True)
 
     before, after = np.fromfile(path, np.uint8), np.fromfile(destination, np.uint8)
     assert len(before) == len(after)

@@ -23,7 +23,7 @@ _COMPLETE = "_TFLITE_CLUSTER_COMPLETE"
 
 _SETTINGS = (
     "clusters|granularity|keep|points|max_size|max_zip|max_values|min_agreement|min_sqnr|max_drop"
-    "|seed|workers|timeout|memory"
+    "|normalize|seed|workers|timeout|memory"
 )
 """Settings whose names in error messages become those of options."""
 
@@ -94,7 +94,9 @@ def _complain(error: TfliteClusterError) -> int:
 
 def _with_options(message: str) -> str:
     """A message about settings with the names of the options that they are here."""
-    message = message.replace("leave check on", "leave out --no-check")
+    message = re.sub(r"\bleave (check|run) on\b", r"leave out --no-\1", message)
+    message = message.replace("leave measure on", "leave out --no-sizes")
+    message = re.sub(r"\bleave out (data|labels|mean|std|metric|benchmark):", r"leave out --\1:", message)
     return re.sub(rf"\b({_SETTINGS})\b", lambda match: "--" + match[1].replace("_", "-"), message)
 
 

@@ -111,8 +111,9 @@ def compare(
 
 def _refuse_what_is_not_compared(config: Config) -> None:
     config.refuse(_WITHOUT_EFFECT, "a comparison neither clusters nor writes")
-    if not config.check:
-        raise ConfigError("a comparison needs the models to be run; leave check on")
+    for name in ("check", "run"):
+        if not getattr(config, name):
+            raise ConfigError(f"a comparison needs the models to be run: leave {name} on")
 
 
 def _subgraph(model: Model, key: str | None) -> Subgraph:

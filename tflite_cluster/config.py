@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,8 +20,23 @@ from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
 Store = Literal["same", "int8"]
+Normalize = Literal["imagenet", "-1..1", "0..1"]
 Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Callable[[], Iterable[Any]]"
 
+
+NORMALISATIONS: Final[dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = {
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "-1..1": ((127.5,), (127.5,)),
+    "0..1": ((0.0,), (255.0,)),
+}
+"""Mean and deviation of pixels from 0 to 255."""
+
+_GATES: Final = ("min_agreement", "min_sqnr", "max_drop")
+_FOR_RUNNING: Final = ("data", "labels", "mean", "std", "normalize", "metric", "benchmark", "chosen", "max_size")
+"""Settings that have no effect, or cannot be met, unless the model is run."""
+
+_FOR_CHECK: Final = (*_GATES, "metric", "benchmark")
+"""Settings that need the comparison in the end."""
 
 _MOST_WORKERS = 1024
 _LONGEST = 1e6
@@ -51,12 +66,18 @@ class Config:
     """The right class of each sample: a .npy file, or for a folder of images or sounds a .csv file of file,label."""
     mean: float | Sequence[float] | None = None
     std: float | Sequence[float] | None = None
-    """Images become (pixel - mean) / std, one number or one per channel; by default as the model's metadata says."""
+    """Images become (pixel - mean) / std, one number or one per channel, where pixels are 0 to 255; by default as the
+    model's metadata says."""
+    normalize: Normalize | None = None
+    """A usual pair of these by its name: "imagenet" (as PyTorch models have it), "-1..1" or "0..1"."""
     metric: str | Callable[[Any], float] | None = None
     """A function, itself or as "module:function", that scores a model, a higher score being better: it is called with
     an object whose `run` takes arrays by input name and gives arrays by output name, and whose `path` is the file."""
     check: bool = True
-    """Run the model to calibrate, and both to compare what they compute."""
+    """Compare in the end what both models compute."""
+    run: bool = True
+    """Run the model to calibrate, and both to compare; else weights are clustered by themselves, and nothing is known
+    of what the new model computes."""
     max_size: str | int | None = None
     """What the zip of the whole file may weigh: bytes, "1.2MB", "25%" of what it weighs now, or "4x" smaller. The best
     fidelity within it is sought."""
@@ -128,11 +149,12 @@ class Config:
             raise ConfigError(f"max_drop must not be negative, but is {self.max_drop}")
 
     def _refuse_contradictions(self) -> None:
-        if not self.check and (self.has_gates or self.max_size is not None):
-            raise ConfigError("min_agreement, min_sqnr, max_drop and max_size need the model to be run; leave check on")
-        for name in ("metric", "benchmark", "chosen"):
-            if getattr(self, name) and not self.check:
-                raise ConfigError(f"{name} needs the model to be run; leave check on")
+        if not self.run:
+            self.refuse((*_FOR_RUNNING, *_GATES), "it needs the model to be run; or leave run on")
+        if not self.check:
+            self.refuse(_FOR_CHECK, "it belongs to the comparison in the end; or leave check on")
+        if self.xz and not self.measure:
+            raise ConfigError("leave out xz: no sizes are to be measured; or leave measure on")
         if self.labels is not None and self.data is None:
             raise ConfigError("labels belong to samples: give data too")
         self._refuse_odd_normalisation()
@@ -148,22 +170,33 @@ class Config:
             self.size_limit(1)
 
     def _refuse_odd_normalisation(self) -> None:
+        if self.normalize is not None and self.normalize not in NORMALISATIONS:
+            known = ", ".join(map(repr, NORMALISATIONS))
+            raise ConfigError(f"normalize must be one of {known}, not {self.normalize!r}")
+        if self.normalize is not None and (self.mean is not None or self.std is not None):
+            raise ConfigError("normalize stands for a mean and a std: leave out mean and std, or normalize")
         mean, std = self.numbers("mean"), self.numbers("std")
         if (mean is None) != (std is None):
             raise ConfigError("mean and std go together: give both, or none")
         if mean is not None and self.data is None:
-            raise ConfigError("mean and std say how images are read: give data too")
+            names = "mean and std say" if self.normalize is None else "normalize says"
+            raise ConfigError(f"{names} how images are read: give data too")
         if not all(map(math.isfinite, (*(mean or ()), *(std or ())))) or 0 in (std or ()):
             raise ConfigError("mean and std must be finite numbers, and std not 0")
+        if mean is not None and std is not None:
+            _refuse_what_is_for_scaled_pixels(mean, std)
 
     def refuse(self, names: Iterable[str], why: str) -> None:
         """Raise ConfigError if one of these settings differs from its default, for it would have no effect."""
         for name in names:
-            if getattr(self, name) != getattr(Config, name):
+            value, default = getattr(self, name), getattr(Config, name)
+            if value is not default and (default is None or value != default):  # an array is not to be compared
                 raise ConfigError(f"leave out {name}: {why}")
 
     def numbers(self, name: Literal["mean", "std"]) -> tuple[float, ...] | None:
-        """The mean or the deviation of pixels, one number or one for each channel; None if it is not set."""
+        """The mean or the deviation of pixels, one number or one for each channel; None if neither is set."""
+        if self.normalize is not None:
+            return NORMALISATIONS[self.normalize][0 if name == "mean" else 1]
         value: float | Sequence[float] | None = getattr(self, name)
         if value is None:
             return None
@@ -202,6 +235,31 @@ class Config:
         return self.workers or os.cpu_count() or 1
 
 
+def _refuse_what_is_for_scaled_pixels(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Raise ConfigError for a mean and a deviation that can only be meant for pixels of 0 to 1."""
+    largest_mean, smallest_std = max(map(abs, mean)), min(map(abs, std))
+    if smallest_std >= 1 and not (0 < largest_mean < 1 and max(map(abs, std)) <= 1):
+        return
+    if largest_mean > 1:
+        raise ConfigError(
+            f"a std of {smallest_std:g} is meant for pixels from 0 to 1, and here they go from 0 to 255: give "
+            f"{255 * smallest_std:.6g}"
+        )
+    scaled = [tuple(255 * value for value in values) for values in (mean, std)]
+    words = [",".join(f"{value:.6g}" for value in values) for values in scaled]
+    name = next((name for name, pair in NORMALISATIONS.items() if all(map(_is_about, scaled, pair))), None)
+    raise ConfigError(
+        "this mean and this std are meant for pixels from 0 to 1, and here they go from 0 to 255: give mean "
+        f"{words[0]} and std {words[1]}" + ("" if name is None else f", or in short normalize {name}")
+    )
+
+
+def _is_about(given: Sequence[float], usual: Sequence[float]) -> bool:
+    """Whether numbers, for each channel or one for all, are the usual ones but for how they were rounded."""
+    lists = (given, usual) if len(given) == len(usual) else (given, [*usual] * len(given))
+    return len(lists[0]) == len(lists[1]) and all(abs(a - b) < 1 for a, b in zip(*lists, strict=True))
+
+
 class Settings(TypedDict, total=False):
     """The fields of Config as keyword arguments, for type checkers; a test holds the two together."""
 
@@ -215,8 +273,10 @@ class Settings(TypedDict, total=False):
     labels: str | Path | None
     mean: float | Sequence[float] | None
     std: float | Sequence[float] | None
+    normalize: Normalize | None
     metric: str | Callable[[Any], float] | None
     check: bool
+    run: bool
     max_size: str | int | None
     min_agreement: float | None
     min_sqnr: float | None

@@ -54,7 +54,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
 
     Raises DataError if the user's samples cannot be read or do not fit, ConfigError if what is asked for takes labels.
     """
-    if not config.check:
+    if not config.run:
         yield "the model is not to be run"
         return
     limits = Limits(

@@ -167,7 +167,10 @@ def _weighed(bench: Bench, point: Point, zipped: int, *, is_default: bool) -> Sw
 def _refuse_what_has_no_curve(config: Config, points: int) -> None:
     if not 2 <= points <= _MOST_POINTS:
         raise ConfigError(f"points must be between 2 and {_MOST_POINTS}, not {points}")
-    config.refuse(("clusters", "max_size"), "a curve shows all sizes")
-    config.refuse(("force", "measure", "xz"), "a curve is measured, and writes nothing")
-    if not config.check:
-        raise ConfigError("a curve needs the model to be run; leave check on")
+    for name in ("check", "run"):
+        if not getattr(config, name):
+            raise ConfigError(f"a curve compares models that are run: leave {name} on")
+    config.refuse(("clusters", "granularity", "chosen", "max_size"), "a curve shows all sizes")
+    config.refuse(("force", "measure", "xz", "benchmark"), "a curve is measured, and writes nothing")
+    if config.metric is not None and config.max_drop is None:
+        raise ConfigError("the metric of a curve says where its default lies: give max_drop too, or leave out metric")

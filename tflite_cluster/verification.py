@@ -20,7 +20,7 @@ def check(
     model: Model, session: Session | str, original: Path, clustered: Path, config: Config, progress: Progress
 ) -> Fidelity:
     """Compare both models, as far as the session allows, and judge the gates, that of the size included."""
-    if not config.check:
+    if not (config.check and config.run):
         fidelity = Fidelity("skipped")
     elif isinstance(session, str):
         fidelity = Fidelity("not checked", session)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = [sys.executable, "-c", "import sys; from tflite_cluster.cli import main; sys.exit(main())"]
-COMMAND = ["in.tflite", "out.tflite", "--clusters", "16", "--no-check", "--force"]
+COMMAND = ["in.tflite", "out.tflite", "--clusters", "16", "--no-run", "--force"]
 Captured = pytest.CaptureFixture[str]
 
 LINUX_ONLY = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="made to happen by means of Linux")

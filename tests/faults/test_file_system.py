@@ -138,11 +138,11 @@ def test_closed_streams() -> None:
 @pytest.mark.parametrize("name", ["a\0b.tflite", "a\ud800b.tflite"])
 def test_names_that_no_file_can_have(name: str) -> None:
     with pytest.raises(OutputError, match="no file name can have"):
-        cluster("in.tflite", name, check=False)
+        cluster("in.tflite", name, run=False)
     with pytest.raises(OutputError, match="no file name can have"):
         write_text(Path(name), "")
     with pytest.raises(ModelError, match="cannot be read"):
-        cluster(name, "new.tflite", check=False)
+        cluster(name, "new.tflite", run=False)
 
 
 def test_names_that_are_not_utf8() -> None:
@@ -163,7 +163,7 @@ def test_a_pipe_a_folder_and_a_link(folder: Path, capsys: Captured) -> None:
         assert main([f"{name}.tflite", "new.tflite"]) == 3
         assert f"{name}.tflite" in capsys.readouterr().err
     assert main(["in.tflite", "pipe.tflite", "--force"]) == 2
-    assert main(["link.tflite", "new.tflite", "--clusters", "8", "--no-check", "-q"]) == 0
+    assert main(["link.tflite", "new.tflite", "--clusters", "8", "--no-run", "-q"]) == 0
     assert main(["link.tflite", "in.tflite", "--force"]) == 2
     assert not list(folder.glob(".tflite-cluster-*"))
 

@@ -151,7 +151,7 @@ def test_stopped_while_the_file_is_made(monkeypatch: pytest.MonkeyPatch) -> None
     before = contents()
     monkeypatch.setattr("fcntl.flock", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        cluster("in.tflite", "out.tflite", clusters=4, check=False, measure=False, force=True)
+        cluster("in.tflite", "out.tflite", clusters=4, run=False, measure=False, force=True)
     assert contents() == before
 
 

@@ -50,11 +50,11 @@ def test_the_folder_of_a_killed_process_goes_with_the_next_run(folder: Path, mon
         while not (made := [path for path in system.iterdir() if path.name not in mine and any(path.iterdir())]):
             assert process.poll() is None
             time.sleep(0.005)
-        cluster(Path("in.tflite").read_bytes(), clusters=4, check=False, measure=False)
+        cluster(Path("in.tflite").read_bytes(), clusters=4, run=False, measure=False)
         assert made[0].exists()
         process.kill()
     assert made[0].exists()
-    cluster(Path("in.tflite").read_bytes(), clusters=4, check=False, measure=False)
+    cluster(Path("in.tflite").read_bytes(), clusters=4, run=False, measure=False)
     assert {path.name for path in system.iterdir()} == mine
     assert Path("in.tflite").exists()
 

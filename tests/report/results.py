@@ -156,7 +156,7 @@ RESULTS = {
     "left_alone": replace(DONE, tensors=CLUSTERED[:1] + LEFT_ALONE, sizes=replace(SIZES, xz=None)),
     "nothing_to_do": replace(DONE, tensors=LEFT_ALONE[:1], sizes=None),
     "check_skipped": replace(
-        DONE, config=Config(clusters=32, check=False, measure=False), sizes=None, fidelity=Fidelity("skipped")
+        DONE, config=Config(clusters=32, run=False, measure=False), sizes=None, fidelity=Fidelity("skipped")
     ),
     "not_checked": with_fidelity(
         Fidelity("not checked", "the original model cannot be run: it needs the operator NobodyKnowsThis"),

@@ -39,7 +39,7 @@ def pair(first: bytes, second: bytes) -> list[str]:
 
 
 def clustered(path: Path) -> bytes:
-    model = cluster(path, clusters=8, check=False, measure=False).model
+    model = cluster(path, clusters=8, run=False, measure=False).model
     assert model is not None
     return model
 
@@ -137,7 +137,7 @@ def test_json(capsys: Captured) -> None:
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_it_agrees_with_the_report_of_the_run(path: Path) -> None:
-    result = cluster(path, clusters=4, check=False, measure=False, force=True)
+    result = cluster(path, clusters=4, run=False, measure=False, force=True)
     assert result.model is not None
     found = diff(path, result.model)
     assert found.only_weights

@@ -208,7 +208,7 @@ def test_names_are_only_text() -> None:
 
 def test_histograms_hold_what_the_files_hold(tmp_path: Path) -> None:
     for model in (EXAMPLE, FIXTURES / "conv_2d_int8.tflite"):
-        assert main([str(model), str(tmp_path / "out.tflite"), "--clusters", "8", "--no-check", "--force", "-q"]) == 0
+        assert main([str(model), str(tmp_path / "out.tflite"), "--clusters", "8", "--no-run", "--force", "-q"]) == 0
         found = histograms(model, tmp_path / "out.tflite")
         assert found
         for histogram in found:
@@ -228,7 +228,7 @@ def test_codes_of_other_scales_are_told_as_real_values(tmp_path: Path) -> None:
 
 def test_from_the_command_line(tmp_path: Path) -> None:
     page, output = tmp_path / "report.html", tmp_path / "out.tflite"
-    assert main([str(EXAMPLE), str(output), "--clusters", "8", "--no-check", "-q", "--report", str(page)]) == 0
+    assert main([str(EXAMPLE), str(output), "--clusters", "8", "--no-run", "-q", "--report", str(page)]) == 0
     assert "Centroids of digits_1/dense_1/MatMul" in page.read_text(encoding="utf-8")
 
 

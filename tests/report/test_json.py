@@ -147,5 +147,5 @@ def test_runs_that_fail_fit_too() -> None:
         cluster(EXAMPLE, clusters=2, min_agreement=100)
     assert [gate["passed"] for gate in check(to_json(failed.value.result, False))["fidelity"]["gates"]] == [False]
     with pytest.raises(NotSmallerError) as larger:
-        cluster(FIXTURES / "four_values_float32.tflite", check=False)
+        cluster(FIXTURES / "four_values_float32.tflite", run=False)
     assert check(to_json(larger.value.result, False))["tensors"][0]["clustered"] is False

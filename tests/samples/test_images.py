@@ -127,7 +127,9 @@ def test_pixels_that_are_not_kept_are_decoded_again(tmp_path: Path, monkeypatch:
 def test_images_that_cannot_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path / "good.png", np.zeros((3, 3)))
     image = spec((1, 3, 3, 3))
-    with pytest.raises(DataError, match="nothing tells how the input 'x' takes pixels; give --mean and --std"):
+    with pytest.raises(
+        DataError, match="nothing tells how the input 'x' takes pixels; give --normalize as in training"
+    ):
         load(tmp_path, image)
     with pytest.raises(DataError, match=r"shape \[1, 49, 10\] takes no images"):
         load(tmp_path, spec((1, 49, 10)))

@@ -56,7 +56,7 @@ def test_waves_that_cannot_be_taken(tmp_path: Path) -> None:
         load(tmp_path, spec((1, 49, 10, 1)))
     with pytest.raises(DataError, match=r"a\.wav: 300 frames, where the input 'x' takes 400"):
         load(tmp_path, spec((1, 400)))
-    with pytest.raises(DataError, match="mean and std are for folders of images"):
+    with pytest.raises(DataError, match="mean, std and normalize are for folders of images"):
         load(tmp_path, spec((1, 300)), mean=(0,), std=(1,))
     with pytest.raises(DataError, match="missing: there is no such file or folder"):
         load(tmp_path / "missing", spec((1, 300)), mean=(0,), std=(1,))

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _TARGETS: Final = {"clusters", "granularity", "max_size", "min_agreement", "min_sqnr", "max_drop"}
 
+_NORMALISATION: Final = ({"mean", "std"}, {"normalize"})
+"""Two ways to say the same."""
+
 _EPILOG = """
 \b
 Other commands (--help explains each): check, compare, diff, inspect, sweep.
@@ -66,7 +69,14 @@ target is missed or cannot be measured. 0 may mean "not checked" unless a target
     "check",
     flag_value=False,
     default=True,
-    help="Do not run the models, neither to calibrate nor to compare them.",
+    help="Do not compare the models in the end; they are still run to calibrate.",
+)
+@click.option(
+    "--no-run",
+    "run",
+    flag_value=False,
+    default=True,
+    help="Do not run any model, neither to calibrate nor to compare: weights are clustered by themselves.",
 )
 @click.option("--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.")
 @click.option(
@@ -154,9 +164,10 @@ def command(
     for option, path in (("report", report), ("save-recipe", saved)):
         if path is not None:
             check_written(option, path, settings["force"])
+    xz = report is not None and settings["measure"]
     try:
         with progress_lines() if log_json else progress_bar(quiet) as progress:
-            result = cluster(source, destination, progress=progress, xz=report is not None, **settings)
+            result = cluster(source, destination, progress=progress, xz=xz, **settings)
         failure = None
     except (FidelityError, NotSmallerError) as error:
         result, failure = error.result, error
@@ -192,6 +203,8 @@ def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any])
         replaced |= _TARGETS
     elif given & _TARGETS:
         replaced |= {"max_size"}
+    for one, other in (_NORMALISATION, _NORMALISATION[::-1]):
+        replaced |= other if given & one else set()
     return {**settings, **{name: value for name, value in read.items() if name not in replaced}}
 
 

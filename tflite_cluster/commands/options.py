@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from ..config import Config
+from ..config import NORMALISATIONS, Config
 from ..errors import OutputError
 from ..files import check_place
 from ..units import parse_bytes
@@ -94,9 +94,14 @@ _SAMPLE: Final = (
         "--mean",
         metavar="X[,Y,Z]",
         type=numbers,
-        help="Images become (pixel - mean) / std. [default: as metadata says]",
+        help="Images become (pixel - mean) / std, pixels being 0 to 255. [default: as metadata says]",
     ),
     click.option("--std", metavar="X[,Y,Z]", type=numbers, help="Likewise."),
+    click.option(
+        "--normalize",
+        type=click.Choice(list(NORMALISATIONS)),
+        help="A usual mean and std in short: that of PyTorch's ImageNet models, or pixels scaled to a range.",
+    ),
 )
 
 _LIMIT: Final = (

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..errors import ConfigError
 from .options import (
     FILE,
     check_written,
@@ -47,6 +48,8 @@ def command(source: Path, points: int, as_json: bool, plot: Path | None, force: 
     from ..report.sweep_plot import require_plot, write_plot
     from ..sweeping import sweep
 
+    if force and plot is None:
+        raise ConfigError("leave out --force: there is no picture to replace without --plot")
     if plot is not None:
         require_plot(plot)
         refuse_shared([source, settings["data"], settings["labels"]], {"--plot": plot})

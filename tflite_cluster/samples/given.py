@@ -46,7 +46,9 @@ def prepare(
             f"{reading.labels}: a CSV file tells the labels of a folder of images or sounds; give a .npy file"
         )
     if reading.mean is not None and not _is_missing(data, media) and (media is None or not _has_images(media)):
-        raise DataError("mean and std are for folders of images, which these samples are not; leave them out")
+        raise DataError(
+            "mean, std and normalize are for folders of images, which these samples are not: leave them out"
+        )
     labels = None if reading.labels is None or by_table else load_label_array(reading.labels)
     if media is not None:
         return media, labels

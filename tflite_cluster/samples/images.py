@@ -42,8 +42,8 @@ class Frame:
                 mean, std = _full_range(spec)
             elif spec.dtype.kind == "f":
                 raise DataError(
-                    f"{where}: nothing tells how the input {spec.name!r} takes pixels; give --mean and --std as in "
-                    "training: 127.5 and 127.5 for values from -1 to 1, 0 and 255 for values from 0 to 1"
+                    f"{where}: nothing tells how the input {spec.name!r} takes pixels; give --normalize as in "
+                    "training (-1..1, 0..1 or imagenet), or --mean and --std for pixels from 0 to 255"
                 )
             else:
                 return cls(height, width, channels, first, None, None)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tflite_cluster.errors import DataError
-from tflite_cluster.interpreter.interface import ModelInterface, Signature, TensorSpec
-from tflite_cluster.samples.synthetic import InputHint, gather_samples, synthetic_count, synthetic_samples
+from tflite_cluster.interpreter.interface import ModelInterface, Sequences, Signature, TensorSpec
+from tflite_cluster.samples.synthetic import InputHint, Manner, gather_samples, synthetic_count, synthetic_samples
 
 
 def spec(shape: tuple[int, ...], dtype: Any = np.float32, scale: float = 0.0, name: str = "x") -> TensorSpec:
@@ -40,6 +40,25 @@ def test_the_same_arguments_give_the_same_samples():
 
 def test_more_samples_begin_with_the_same():
     np.testing.assert_array_equal(make(spec((1, 8, 8, 3)), count=4), make(spec((1, 8, 8, 3)), count=9)[:4])
+
+
+@pytest.mark.parametrize("varied", [False, True])
+@pytest.mark.parametrize("invocations", [1, 5])
+@pytest.mark.parametrize("shape", [(1, 8, 8, 3), (1, 40), (1, 3, 40), (1, 1), ()])
+def test_every_manner_keeps_to_the_range(shape: tuple[int, ...], invocations: int, varied: bool):
+    signature = Signature(None, (spec(shape),), ())
+    manner = Manner(varied, invocations)
+    samples = synthetic_samples(signature, {"x": InputHint(2, 6)}, 20, 3, manner)
+    assert (samples.count, samples.invocations) == (20, invocations)
+    batch = samples.batch(0, 20)
+    assert batch["x"].shape == ((20, *shape) if invocations == 1 else (20, 5, *shape))
+    assert isinstance(batch, Sequences) == (invocations > 1)
+    assert batch["x"].min() >= 2
+    assert batch["x"].max() <= 6
+    assert batch["x"].std() > 0.2
+    np.testing.assert_array_equal(samples.batch(4, 9)["x"], batch["x"][4:9])
+    fewer = synthetic_samples(signature, {"x": InputHint(2, 6)}, 7, 3, manner).batch(0, 7)["x"]
+    np.testing.assert_array_equal(fewer, batch["x"][:7])
 
 
 def test_inputs_of_one_shape_differ():

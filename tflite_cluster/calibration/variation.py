@@ -36,7 +36,7 @@ _SEQUENCES: Final = 100
 
 _INVOCATIONS: Final = 8, 32
 _GAINS: Final = 1 / 16, 4.0, 1 / 256, 64.0, 1 / 4, 1024.0
-"""What the range of real inputs is multiplied by, in this order; that of codes never grows."""
+"""What ranges are multiplied by, in this order; that of codes never grows, and that of other integers only."""
 
 _SAME: Final = 1e-6
 """Deviation of an output beside its size, up to which differences are no more than the rounding of float32."""
@@ -140,7 +140,7 @@ class _Search:
         if self._has_state:
             yield _Attempt(Manner(varied=True, invocations=long))
         for gain in _GAINS:
-            if gain < 1 or any(_is_float(spec) for spec in self._signature.inputs):
+            if any(_is_real(spec) if gain < 1 else not spec.quantised for spec in self._signature.inputs):
                 yield _Attempt(Manner(varied=True, invocations=short if self._has_state else 1), gain)
 
     def samples(self, attempt: _Attempt, count: int, keep_some: bool) -> Samples:
@@ -154,11 +154,16 @@ class _Search:
         return _fed_back(made, self._feedback) if made.invocations > 1 else made
 
     def _scaled(self, gain: float) -> dict[str, InputHint]:
-        real = [spec for spec in self._signature.inputs if _is_float(spec) or spec.quantised]
         if gain == 1:
             return {}
-        ranges = {spec.name: self._hints.get(spec.name, _whole_range(spec)) for spec in real}
-        return {name: InputHint(gain * each.low, gain * each.high) for name, each in ranges.items()}
+        real = {
+            spec.name: self._hints.get(spec.name, _whole_range(spec))
+            for spec in self._signature.inputs
+            if _is_real(spec)
+        }
+        scaled = {name: InputHint(gain * each.low, gain * each.high) for name, each in real.items()}
+        counts = [spec.name for spec in self._signature.inputs if _is_count(spec) and spec.name not in self._hints]
+        return {**scaled, **dict.fromkeys(counts if gain > 1 else (), InputHint(0, gain))}
 
 
 def varies(outputs: list[npt.NDArray[Any]]) -> bool:
@@ -175,8 +180,13 @@ def varies(outputs: list[npt.NDArray[Any]]) -> bool:
     return bool(deviation > _SAME * size)
 
 
-def _is_float(spec: TensorSpec) -> bool:
-    return spec.dtype.kind == "f"
+def _is_real(spec: TensorSpec) -> bool:
+    return spec.dtype.kind == "f" or spec.quantised
+
+
+def _is_count(spec: TensorSpec) -> bool:
+    """Whether integers are no codes, but numbers such as indices and lengths."""
+    return spec.dtype.kind in "iu" and not spec.quantised and spec.dtype.itemsize > 1
 
 
 def _whole_range(spec: TensorSpec) -> InputHint:

@@ -74,7 +74,7 @@ def upsampling() -> bytes:
 
 
 def deep(operators: int, side: int) -> bytes:
-    """A convolution of 8 channels, many operators that give tensors of side by side by 8, a layer and a softmax."""
+    """A convolution of 8 channels, operators that each give side by side by 8 values, a layer, a softmax."""
     generator = np.random.default_rng(0)
     buffers: list[Table] = [{}]
     codes: list[Table] = []

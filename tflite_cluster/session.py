@@ -7,10 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy.typing as npt
+
+from .calibration.effort import Effort, measured
 from .calibration.ranges import guess_range
-from .calibration.sight import find_kernels
+from .calibration.sight import Running, find_kernels
 from .calibration.variation import with_varying_outputs
 from .config import Config, Data
 from .errors import ConfigError, DataError, InterpreterFailure
@@ -19,6 +22,7 @@ from .interpreter.interface import ModelInterface
 from .interpreter.process import InterpreterProcess, Limits
 from .interpreter.runtime import Kernels
 from .model.read import Model
+from .model.select import select
 from .samples.given import Reading, prepare
 from .samples.hints import input_hints
 from .samples.samples import Samples
@@ -44,6 +48,8 @@ class Session:
     """The user's own metric, if there is one."""
     kernels: Kernels = Kernels.DEFAULT
     """Those that run the model."""
+    effort: Effort | None = None
+    """What the model is worth, from how long a run takes."""
     not_run: Mapping[str, str] = field(default_factory=dict)
     """Signatures that cannot be run and have no samples here, and why, in words."""
 
@@ -73,6 +79,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                 samples = gather_samples(interface, None, hints, 1, config.seed)
             first = {key: each.batch(0, 1) for key, each in samples.items()}
             running = find_kernels(process, original, first, config.threads)
+            effort = _effort(process, model, original, first, running, config)
             if given is None:
                 for signature in interface.signatures:
                     known = hints.get(signature.key, {})
@@ -81,7 +88,8 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                             process, model, original, signature, known, config.threads, running.kernels
                         )
                         hints[signature.key] = {**known, **guessed}
-                samples = gather_samples(interface, None, hints, synthetic_count(interface), config.seed)
+                count = min(synthetic_count(interface), effort.synthetic_samples)
+                samples = gather_samples(interface, None, hints, count, config.seed)
             for signature in interface.signatures:
                 if samples[signature.key].synthetic and signature.key not in running.failures:
                     plain, known = samples[signature.key], hints.get(signature.key, {})
@@ -102,7 +110,25 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
             scorer = Scorer(config.metric, original, process, interface, config.threads, running.kernels)
         samples = {key: each for key, each in samples.items() if key not in running.failures}
         not_run = {str(key): cause for key, cause in running.failures.items()}
-        yield Session(process, interface, samples, scorer, running.kernels, not_run)
+        yield Session(process, interface, samples, scorer, running.kernels, effort, not_run)
+
+
+def _effort(
+    process: InterpreterProcess,
+    model: Model,
+    original: Path,
+    first: Mapping[str | None, Mapping[str, npt.NDArray[Any]]],
+    running: Running,
+    config: Config,
+) -> Effort:
+    """What the model is worth. first: a batch of one sample for each signature."""
+    runs = [
+        measured(process, original, key, sample, running.kernels, config.threads)
+        for key, sample in first.items()
+        if key not in running.failures
+    ]
+    seconds = sum(each for each in runs if each is not None)
+    return Effort.of(model, select(model)[0], seconds)
 
 
 def _describe(process: InterpreterProcess, original: Path) -> ModelInterface:

@@ -94,6 +94,7 @@ def _calibrated(
         clusters=fixed_counts(weights.values(), config),
         kernels=session.kernels,
         by_outputs=by_outputs,
+        effort=session.effort,
     )
     found = _search(model, original, copy, bench, session, config)
     return replace(found, left_out=bench.left_out)

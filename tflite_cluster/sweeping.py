@@ -116,6 +116,7 @@ def sweep(
                     session.process, session.samples, model, weights, original, copy,
                     seed=seed, threads=threads, progress=progress, stored=to_store(model, weights.values(), config),
                     clusters=fixed_counts(weights.values(), config), kernels=session.kernels,
+                    effort=session.effort,
                 )  # fmt: skip
                 if bench.judge.is_silent:
                     raise ModelError(f"{model.label}: there is no curve: {silence_in_words(bench)}")

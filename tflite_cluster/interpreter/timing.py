@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 
 from .runtime import Kernels, runtime_module
-from .worker import open_model
+from .worker import each_run, open_model
+
+_ROUNDS: Final = 5
 
 
 def time_runs(
@@ -25,6 +27,23 @@ def time_runs(
         model.run(key, sample)
         runs += 1
     return (time.perf_counter() - begun) / runs
+
+
+def processor_seconds(
+    path: Path, key: str | None, batch: Mapping[str, npt.NDArray[Any]], kernels: Kernels, threads: int
+) -> float:
+    """Seconds of one processor that running a batch takes, all threads together: the least of several times.
+
+    Unlike the time on the clock, it hardly depends on what else the machine does.
+    """
+    model = open_model(path, kernels, threads)
+    times: list[float] = []
+    for _ in range(_ROUNDS + 1):
+        begun = time.process_time()
+        for _ in each_run(model, key, batch):
+            pass
+        times.append(time.process_time() - begun)
+    return min(times[1:])  # the first one also makes ready
 
 
 def peak_memory() -> int | None:

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from ..calibration.effort import Effort
 from ..calibration.gather import Observer
 from ..calibration.sight import Sight, find_sight
 from ..errors import InterpreterFailure
@@ -24,7 +25,6 @@ from ..model.verify import Span
 from ..samples.samples import Samples
 from .allocation import price_at_sqnr
 from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Trust, make_job
-from .effort import Effort
 from .judge import Chosen, Judge
 from .quality import Quality
 
@@ -122,12 +122,14 @@ def calibrate(
     clusters: Mapping[Span, int],
     kernels: Kernels = Kernels.DEFAULT,
     by_outputs: bool = False,
+    effort: Effort | None = None,
 ) -> Bench:
     """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
 
     samples: of the signatures that run. stored: the places of the weights that are to be stored as int8 codes.
     clusters: most distinct values of those of which that is fixed, by place. kernels: those that run the model.
-    by_outputs: not to look at anything but the outputs. Raises InterpreterFailure if the original cannot be run on the
+    by_outputs: not to look at anything but the outputs. effort: what the model is worth, by default from a count of
+    its multiplications alone. Raises InterpreterFailure if the original cannot be run on the
     samples.
     """
     copy.flush()
@@ -145,7 +147,7 @@ def calibrate(
     uses = {number: find_layers(model, weight) for number, weight in weights.items()}
     layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
     vectors = {place: each for place, each in find_scale_vectors(model, weights.values()).items() if each.can_grow}
-    effort = Effort.of(model, weights.values())
+    effort = effort or Effort.of(model, weights.values())
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
     judge = Judge(process, model, original, samples, split.everything, split.aside, threads, sights)
@@ -171,7 +173,9 @@ def calibrate(
             weights,
         )
         jobs = dict(zip(weights, made, strict=True))
+    layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
     left_out = list(_words(sights))
+    left_out += effort.left_out(max(each.count for each in samples.values()), len(weights), layers_observed)
     try:
         floor, is_known = judge.noise_floor(split.few), True
     except InterpreterFailure as failure:

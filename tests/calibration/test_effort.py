@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from fixture_models import FOLDER
 
+from tflite_cluster.calibration.effort import Effort
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
-from tflite_cluster.search.effort import Effort
 
 
 def effort(name: str) -> Effort:
@@ -50,12 +50,44 @@ def test_models_that_are_opened_for_every_run_are_dear() -> None:
 @pytest.mark.parametrize("per_run", [1, 10**6, 10**9, 10**15])
 def test_dear_models_get_fewer_samples_but_some(per_run: int) -> None:
     cheap, dear = Effort(per_run), Effort(10 * per_run)
-    assert 8 <= dear.sensitivity_samples(30) <= cheap.sensitivity_samples(30) <= 200
-    assert 16 <= dear.gradient_samples <= cheap.gradient_samples <= 160
-    assert 300 <= dear.samples <= cheap.samples <= 1000
+    assert 2 <= dear.sensitivity_samples(30) <= cheap.sensitivity_samples(30) <= 200
+    assert 8 <= dear.gradient_samples <= cheap.gradient_samples <= 160
+    assert 64 <= dear.samples <= cheap.samples <= 1000
     assert 0 <= dear.pass_samples(10) <= cheap.pass_samples(10) <= 400
 
 
 def test_layers_are_clustered_in_order_on_enough_samples_or_not_at_all() -> None:
     counts = [Effort(per_run).pass_samples(10) for per_run in (10**6, 10**8, 150_000_000, 10**9)]
     assert counts == [400, 400, 266, 0]
+
+
+def test_a_measurement_counts_only_where_a_run_is_far_slower_than_it_should_be() -> None:
+    model = open_model(FOLDER / "conv_2d_float32.tflite")
+    weights = select(model)[0]
+    per_run = Effort.of(model, weights).per_run
+    expected = per_run / 5e10 + 5e-4
+    assert {Effort.of(model, weights, share * expected).slowness for share in (0.01, 0.5, 1, 2, 3.9)} == {1}
+    assert [Effort.of(model, weights, share * expected).slowness for share in (4.1, 15, 17, 100)] == [4, 4, 16, 64]
+
+
+@pytest.mark.parametrize("per_run", [10**7, 10**8, 5 * 10**8, 2 * 10**9, 10**10])
+@pytest.mark.parametrize("weights", [3, 30, 100])
+def test_the_plan_ends_in_about_two_minutes_of_two_processors(per_run: int, weights: int) -> None:
+    effort = Effort(per_run)
+    candidates = 10 * effort.samples
+    runs = candidates + 2 * weights * effort.sensitivity_samples(weights) + 5 * effort.gradient_samples
+    passes = 6 * weights * effort.pass_samples(weights)
+    assert (runs + passes) * per_run / 5e10 < 240
+
+
+def test_large_models_may_take_longer() -> None:
+    small, large = Effort(2 * 10**9, size=10**6), Effort(2 * 10**9, size=60 * 10**6)
+    assert (small.samples, large.samples) == (100, 300)
+
+
+def test_what_is_left_out_is_said() -> None:
+    assert Effort(10**6).left_out(300, 10, 10) == ()
+    (words,) = Effort(5 * 10**8, slowness=4).left_out(300, 9, 9)
+    assert "100 of 300 samples" in words
+    assert "4 times as long" in words
+    assert "not clustered in the order" in words

@@ -1,0 +1,194 @@
+"""How many samples and passes a model is worth: cheap ones get more, and dear ones still end in about two minutes.
+
+The plan comes from a count of the work, so that the same model gets the same plan every time. One run is measured too,
+but counts only where it takes several times as long as was to be expected, as with operators that have slow kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import numpy.typing as npt
+
+from ..errors import InterpreterFailure
+from ..interpreter.process import InterpreterProcess
+from ..interpreter.runtime import Kernels
+from ..interpreter.timing import processor_seconds
+from ..model.layers import MATRIX_OPERATORS
+from ..model.read import Model
+from ..model.select import User, Weight
+
+_PER_OPERATOR: Final = 100_000
+"""Multiplications that starting an operator is worth."""
+
+_PER_OPERATOR_OPENED: Final = 3_000_000
+"""The same where the model is opened anew for every run, as one with resource variables is."""
+
+_WITH_INT16: Final = 30
+"""Multiplications of others that one with int16 activations takes as long as: there are no fast kernels for them."""
+
+_PER_SECOND: Final = 5e10
+_OVERHEAD: Final = 5e-4
+"""Multiplications in a second of one processor, and seconds of a run beside them, as measured on desktop processors."""
+
+_SLOW: Final = 4.0
+"""How many times as long as expected a run takes to be called slow. Only powers of it count, so that the plan does not
+depend on how exact a measurement is.
+"""
+
+_FOR_CALIBRATION: Final = 200e9
+_FOR_SENSITIVITIES: Final = 400e9
+_FOR_PASS: Final = 400e9
+_FOR_GRADIENTS: Final = 40e9
+"""Multiplications that each of these may take in all."""
+
+_LARGE: Final = 20e6
+"""Bytes of a file from which on it may take longer, in proportion."""
+
+
+@dataclass(frozen=True)
+class _Range:
+    """How many samples something takes: at most, usually at least, and at the very least."""
+
+    least: int
+    usual: int
+    most: int
+
+    def within(self, value: float, stretch: float) -> int:
+        """As many as the value says, but below the usual least up to that times `stretch`."""
+        if value >= self.usual:
+            return int(min(value, self.most))
+        return int(max(min(value * stretch, self.usual), self.least))
+
+
+_SAMPLES: Final = _Range(64, 300, 1000)
+_SENSITIVITY_SAMPLES: Final = _Range(2, 8, 200)
+_GRADIENT_SAMPLES: Final = _Range(8, 16, 160)
+_PASS_SAMPLES: Final = 200, 400
+_SYNTHETIC: Final = 100
+"""Samples that are made up at least."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What running a model once takes, in multiplications, and how often it may therefore be run.
+
+    slowness: how many times as long as its multiplications say a run really takes, 1 or a power of 4. size: bytes of
+    the file.
+    """
+
+    per_run: int
+    slowness: int = 1
+    size: int = 0
+
+    @classmethod
+    def of(cls, model: Model, weights: Iterable[Weight], seconds: float | None = None) -> Effort:
+        """Count the multiplications of all weights, and something for every operator.
+
+        seconds: of one processor that one run takes, if that was measured.
+        """
+        operators = sum(len(subgraph.operators) for subgraph in model.subgraphs)
+        is_opened = any(tensor.type == "RESOURCE" for tensor in model.tensors)
+        each = _PER_OPERATOR_OPENED if is_opened else _PER_OPERATOR
+        per_run = operators * each + sum(_multiplications(model, weight) for weight in weights)
+        return cls(per_run, 1 if seconds is None else _slowness(seconds, per_run), model.size)
+
+    @property
+    def samples(self) -> int:
+        """Samples to calibrate and judge on at most."""
+        return _SAMPLES.within(_FOR_CALIBRATION / self._cost, self._share)
+
+    @property
+    def synthetic_samples(self) -> int:
+        """Samples to make up at most: not more than are calibrated on, though comparing takes no fewer than 100."""
+        return max(self.samples, _SYNTHETIC)
+
+    def sensitivity_samples(self, perturbations: int) -> int:
+        """Samples for each of so many perturbations."""
+        return _SENSITIVITY_SAMPLES.within(_FOR_SENSITIVITIES / self._cost / max(perturbations, 1), 2 * self._share)
+
+    @property
+    def gradient_samples(self) -> int:
+        """Samples of each signature whose gradients are brought back."""
+        return _GRADIENT_SAMPLES.within(_FOR_GRADIENTS / self._cost, self._share)
+
+    def pass_samples(self, layers: int) -> int:
+        """Samples to cluster layers in order on, for each of which half of two models is run; 0 if too few can be.
+
+        Some of the layers would not do: they make up for little, and for that mostly on the samples seen.
+        """
+        samples = _FOR_PASS / self._cost / max(layers, 1)
+        return int(min(samples, _PASS_SAMPLES[1])) if samples >= _PASS_SAMPLES[0] else 0
+
+    def left_out(self, available: int, weights: int, layers: int) -> tuple[str, ...]:
+        """What a run in bounded time does without, in words, if it does without anything.
+
+        available: samples that there are. weights: that are perturbed. layers: that could be clustered in order.
+        """
+        usual = min(available, _SAMPLES.usual)
+        found: list[str] = []
+        if self.samples < usual:
+            found.append(f"{self.samples} of {usual} samples to calibrate and search on")
+        few = self.sensitivity_samples(weights)
+        if few < min(available, _SENSITIVITY_SAMPLES.usual):
+            found.append(f"sensitivities measured on {few} samples")
+        if layers > 1 and not self.pass_samples(layers):
+            found.append("layers not clustered in the order in which they are run")
+        if not found:
+            return ()
+        slow = f" (one run takes {self.slowness} times as long as its size lets expect)" if self.slowness > 1 else ""
+        return (f"some of the work, to end in about {self._minutes}{slow}: {', '.join(found)}",)
+
+    @property
+    def _minutes(self) -> str:
+        return f"{2 * self._share:.0f} minutes"
+
+    @property
+    def _cost(self) -> int:
+        return self.per_run * self.slowness
+
+    @property
+    def _share(self) -> float:
+        """How much longer than others a large model may take."""
+        return max(self.size / _LARGE, 1.0)
+
+
+def measured(
+    process: InterpreterProcess,
+    path: Path,
+    key: str | None,
+    sample: Mapping[str, npt.NDArray[Any]],
+    kernels: Kernels,
+    threads: int,
+) -> float | None:
+    """Seconds of one processor that a run takes, or None if it does not run. sample: a batch of one."""
+    try:
+        return process.call(processor_seconds, path, key, sample, kernels, threads)
+    except InterpreterFailure:
+        return None
+
+
+def _slowness(seconds: float, per_run: int) -> int:
+    ratio = seconds / (per_run / _PER_SECOND + _OVERHEAD)
+    return int(_SLOW ** max(math.floor(math.log(ratio, _SLOW)), 0)) if ratio > 0 else 1
+
+
+def _multiplications(model: Model, weight: Weight) -> int:
+    """Of each element by all that one run gives it."""
+    users = [user for user in weight.users if user.operator.name in MATRIX_OPERATORS and user.operator.outputs]
+    return prod(weight.tensor.shape) * sum(_places(model, user) for user in users)
+
+
+def _places(model: Model, user: User) -> int:
+    """How many rows of multiplications one run takes, in those that run in the same time with fast kernels."""
+    operator = user.operator
+    tensors = model.subgraphs[operator.subgraph].tensors
+    output = tensors[operator.outputs[0]]
+    goes_by_input = operator.name == "TRANSPOSE_CONV" and len(operator.inputs) > 2  # a crafted file may have fewer
+    source = tensors[operator.inputs[2]] if goes_by_input else output
+    return prod(map(abs, source.shape[:-1])) * (_WITH_INT16 if output.type == "INT16" else 1)

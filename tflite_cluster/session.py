@@ -96,6 +96,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                     samples[signature.key] = with_varying_outputs(
                         process, model, original, signature, plain, known, config.seed, config.threads, running.kernels
                     )
+            effort = effort.of_invocations(max((each.invocations for each in samples.values()), default=1))
         except InterpreterFailure as failure:
             yield f"the original model cannot be run: {failure.cause}"
             return

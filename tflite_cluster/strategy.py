@@ -130,7 +130,7 @@ def silence_in_words(bench: Bench) -> str:
     """Why the outputs do not tell how far a candidate is from the original."""
     names = ", ".join(bench.judge.silent[:3])
     remedy = "give --data" if bench.synthetic else "give other samples"
-    return f"on these samples {names} is always the same, which does not tell what an error does: {remedy}"
+    return f"{names} hardly varies over these samples, so that no candidate can be judged by its outputs: {remedy}"
 
 
 def _prices(model: Model, bench: Bench, chosen: Chosen) -> dict[int, float]:

@@ -89,7 +89,7 @@ def test_a_search_is_told_in_full() -> None:
     assert [tensor["price"] for tensor in tensors] == [1e-4, 2e-5, None, None]
     assert check(to_json(RESULTS["search_failed"], False))["strategy"]["search"]["chosen"] is None
     plain = check(to_json(DONE, True))
-    assert plain["strategy"] == {"words": DONE.strategy.words, "search": None}
+    assert plain["strategy"] == {"words": DONE.strategy.words, "left_out": [], "search": None}
     assert plain["tensors"][0]["price"] is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,14 @@ CAREFUL = 28.0
 
 
 def quality(*, risk: float | None = None, contrast: float = 40.0) -> Quality:
-    return Quality(distortion=0.01, risk=risk, agreement=None if risk is None else 0.99, sqnr=30.0, contrast=contrast)
+    return Quality(
+        distortion=0.01,
+        risk=risk,
+        agreement=None if risk is None else 0.99,
+        sqnr=30.0,
+        contrast=contrast,
+        values_contrast=contrast if risk is None else math.inf,
+    )
 
 
 def point(*, weight_sqnr: float = 40.0, **measured: Any) -> Point:
@@ -126,3 +134,12 @@ def test_integers_that_keep_their_scales_must_be_closer_to_what_they_were(
 )
 def test_clean_is_next_to_no_change(measured: dict[str, float], clean: bool) -> None:
     assert is_clean(quality(**measured)) == clean
+
+
+def test_class_scores_do_not_excuse_other_outputs() -> None:
+    """A model that gives classes and boxes."""
+    is_good = real_criterion(quality(risk=0.0, contrast=40.0))
+    mixed = replace(quality(risk=0.1, contrast=25.0), values_contrast=25.0)
+    assert is_good(replace(point(), quality=mixed))
+    assert not is_good(replace(point(), quality=replace(mixed, values_contrast=19.0)))
+    assert not is_clean(replace(mixed, risk=0.01))

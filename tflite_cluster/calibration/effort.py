@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, Final
@@ -97,6 +97,10 @@ class Effort:
         each = _PER_OPERATOR_OPENED if is_opened else _PER_OPERATOR
         per_run = operators * each + sum(_multiplications(model, weight) for weight in weights)
         return cls(per_run, 1 if seconds is None else _slowness(seconds, per_run), model.size)
+
+    def of_invocations(self, count: int) -> Effort:
+        """What runs of so many invocations each take."""
+        return replace(self, per_run=self.per_run * count)
 
     @property
     def samples(self) -> int:

@@ -149,10 +149,10 @@ def _floor_line(fidelity: Fidelity) -> str | None:
         return f"no floor is known: {printable(floor.cause)}"
     if all(fidelity.floor_of(output) is None for output in fidelity.outputs):
         return None
-    words = "floor: the original against itself under other kernels; nothing can be expected to be better"
+    words = "floor: the original against itself under other kernels, as another device may have them"
     if fidelity.low_floor is None:
         return words
-    return f"{words}. It is low ({fidelity.low_floor:.1f} dB): smaller differences cannot be seen in this comparison"
+    return f"{words}. It is low ({fidelity.low_floor:.1f} dB): devices differ by as much"
 
 
 def _with_unit(value: float) -> str:

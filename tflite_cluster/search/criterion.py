@@ -112,7 +112,7 @@ def _keeps(risk: float, contrast: float) -> Callable[[Point], bool]:
         quality = point.quality
         if quality.contrast < _LEAST_CONTRAST:
             return False
-        return quality.contrast >= contrast if quality.risk is None else quality.risk <= risk
+        return quality.values_contrast >= contrast and (quality.risk is None or quality.risk <= risk)
 
     return is_good
 
@@ -121,7 +121,8 @@ def is_clean(quality: Quality) -> bool:
     """Whether a candidate changes next to nothing: small errors on samples it was not fitted to, or class scores that
     hardly any accuracy is expected to be lost by.
     """
-    return quality.contrast >= _CLEAN_CONTRAST or (quality.risk is not None and quality.risk <= _CLEAN_RISK)
+    hardly_loses = quality.risk is not None and quality.risk <= _CLEAN_RISK
+    return quality.values_contrast >= _CLEAN_CONTRAST and (hardly_loses or quality.contrast >= _CLEAN_CONTRAST)
 
 
 def careful_sqnr(jobs: Collection[Job]) -> float:
@@ -141,6 +142,9 @@ def _holds_gates(quality: Quality, config: Config) -> bool:
     """Whether the samples seen hold all gates; labels that are missing leave max_drop to the expected loss."""
     agreement = config.min_agreement is None or (quality.agreement or 0.0) * 100 >= config.min_agreement
     sqnr = config.min_sqnr is None or quality.sqnr >= config.min_sqnr
-    losses = [loss for loss in (quality.drop, quality.risk) if loss is not None]
-    drop = config.max_drop is None or config.metric is not None or max(losses, default=math.inf) <= config.max_drop
-    return agreement and sqnr and drop
+    drop = quality.drop
+    if quality.accuracy is not None and config.confidence is not None:
+        drop = quality.accuracy.drop_bound(config.confidence)
+    losses = [loss for loss in (drop, quality.risk) if loss is not None]
+    small = config.max_drop is None or config.metric is not None or max(losses, default=math.inf) <= config.max_drop
+    return agreement and sqnr and small

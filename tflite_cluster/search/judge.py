@@ -72,9 +72,9 @@ class Judge:
     def silent(self) -> list[str]:
         """The names of outputs that say nothing, as they do not vary over the samples."""
         return [
-            output.tensor.name
+            output.tensor.name or f"output {number}"
             for key, outputs in self._outputs.items()
-            for output, values in zip(outputs, self._reference[key], strict=True)
+            for number, (output, values) in enumerate(zip(outputs, self._reference[key], strict=True))
             if not _varies(output, values)
         ]
 

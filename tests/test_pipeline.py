@@ -198,7 +198,7 @@ def test_lines_for_logs(capsys: Captured) -> None:
 
 def test_lines_for_logs_are_as_described(capsys: Captured) -> None:
     *_, stage, outcome = (json.loads(line) for line in block("json").splitlines())
-    assert main(["model.tflite", "out.tflite", "--clusters", "8", "--log-json", "--quiet"]) == 0
+    assert main(["model.tflite", "out.tflite", "--clusters", "24", "--log-json", "--quiet"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert {tuple(line) for line in lines[:-1]} == {tuple(stage)}
     assert tuple(lines[-1]) == tuple(outcome)

@@ -30,7 +30,9 @@ def codes(model: Model, weight: Weight) -> np.ndarray:
     return weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
 
 
-@pytest.mark.parametrize("options", [{}, {"clusters": 8}, {"check": False}], ids=["search", "count", "blind"])
+@pytest.mark.parametrize(
+    "options", [{"min_sqnr": 15}, {"clusters": 8}, {"run": False}], ids=["search", "count", "blind"]
+)
 @pytest.mark.parametrize("name", FIXTURES)
 def test_pruned_weights_stay_pruned(name: str, options: dict[str, object]) -> None:
     original = pruned(name)

@@ -114,7 +114,7 @@ def test_one_normalisation_takes_the_place_of_another(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(3):
         Image.new("L", (8, 8), 60 * number).save(tmp_path / "photos" / f"{number}.png")
-    command = ["in.tflite", "--clusters", "8", "--no-sizes", "--data", str(tmp_path / "photos"), "--force", "--recipe"]
+    command = ["in.tflite", "--clusters", "64", "--no-sizes", "--data", str(tmp_path / "photos"), "--force", "--recipe"]
     path = recipe("mean = 127.5\nstd = 127.5\n")
     assert main([*command, path, "one.tflite"]) == 0
     assert main([*command, path, "other.tflite", "--normalize", "0..1"]) == 0

@@ -65,7 +65,7 @@ def gradients(process: InterpreterProcess, path: Path) -> dict[int, Moments]:
     tape, ends = taped(model)
     key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
-    found = process.call(collect_gradients, path, key, batch, ends, tape, SEED, 1)
+    found = process.call(collect_gradients, path, key, batch, ends, tape, SEED, Kernels.DEFAULT, 1)
     return dict(zip(tape.kept, found, strict=True))
 
 
@@ -151,7 +151,7 @@ def dense_gradients(process: InterpreterProcess, weight: float, scores: bool) ->
     key, sample = sample_of(model)
     batch = {name: np.stack([values, values]) for name, values in sample.items()}
     ends = [End(end.tensor, weight, scores) for end in ends]
-    (found,) = process.call(collect_gradients, path, key, batch, ends, tape, SEED, 1)
+    (found,) = process.call(collect_gradients, path, key, batch, ends, tape, SEED, Kernels.DEFAULT, 1)
     assert isinstance(found, Moments)
     return found
 
@@ -171,7 +171,15 @@ def test_what_all_class_scores_have_in_common_does_not_count(tmp_path: Path, pro
     batch = {name: values[None] for name, values in sample.items()}
     for scores in (False, True):
         found = process.call(
-            collect_gradients, path, key, batch, [End(end.tensor, 1.0, scores) for end in ends], tape, SEED, 1
+            collect_gradients,
+            path,
+            key,
+            batch,
+            [End(end.tensor, 1.0, scores) for end in ends],
+            tape,
+            SEED,
+            Kernels.DEFAULT,
+            1,
         )
         assert (abs(found[0].first.sum()) < 1e-5) == scores
 
@@ -221,4 +229,4 @@ def test_a_graph_that_no_converter_makes_has_no_gradients(process: InterpreterPr
     key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
     with pytest.raises(InterpreterFailure, match="no gradients"):
-        process.call(collect_gradients, path, key, batch, ends, broken, SEED, 1)
+        process.call(collect_gradients, path, key, batch, ends, broken, SEED, Kernels.DEFAULT, 1)

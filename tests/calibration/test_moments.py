@@ -260,7 +260,7 @@ def test_collected_sums_are_those_of_all_samples(process: InterpreterProcess) ->
     signature = runner.interface().signatures[0]
     batch = gather_samples(runner.interface(), None, {}, 4, 0)[signature.key].batch(0, 4)
     meeting = meeting_of(model, layer)
-    (moments,) = process.call(collect, path, signature.key, batch, [meeting], EVERYWHERE, [0], 1)
+    (moments,) = process.call(collect, path, signature.key, batch, [meeting], EVERYWHERE, [0], Kernels.DEFAULT, 1)
 
     seen = []
     for sample in range(4):

@@ -159,7 +159,9 @@ def test_moments_are_those_of_the_network_step_by_step(network: Network, process
     key, batch, x = batch_of(network)
     layers = layers_of(model, weights)
     meetings = [meeting_of(model, layer) for layer in layers.values()]
-    found = process.call(collect, FOLDER / f"{network.name}.tflite", key, batch, meetings, EVERYWHERE, [0], 1)
+    found = process.call(
+        collect, FOLDER / f"{network.name}.tflite", key, batch, meetings, EVERYWHERE, [0], Kernels.DEFAULT, 1
+    )
     expected = foretold(network, model, weights, x)
     for operand, moments in zip(layers, found, strict=True):
         met = expected[operand].reshape(-1, layers[operand].columns)
@@ -181,7 +183,7 @@ def test_a_wrong_step_would_be_noticed(wrong: Recurrence, process: InterpreterPr
     layer = layers_of(model, weights)[5]
     meetings = [meeting_of(model, replace(layer, recurrence=each)) for each in (layer.recurrence, wrong)]
     path = FOLDER / f"{network.name}.tflite"
-    right, other = process.call(collect, path, key, batch, meetings, EVERYWHERE, [0], 1)
+    right, other = process.call(collect, path, key, batch, meetings, EVERYWHERE, [0], Kernels.DEFAULT, 1)
     assert np.abs(right.hessian - other.hessian).max() > 100 * network.tolerance
 
 

@@ -89,7 +89,10 @@ class Score:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """The original against itself under other kernels, as another device may have them. `cause` says why it is missing."""
+    """The original against itself under other kernels, as another device may have them.
+
+    `cause` says why it is missing.
+    """
 
     samples: int
     outputs: tuple[OutputFidelity, ...]

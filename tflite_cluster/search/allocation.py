@@ -34,8 +34,8 @@ def sensitivities(
     """Output distortion per unit of squared real error of each tensor, each perturbed alone.
 
     The effect is not in proportion to the error far from where a tensor ends up, so that it is measured twice: at equal
-    SQNR, then at the prices that follow; the geometric mean of both counts. Infinite for a tensor that shows no effect
-    at all: its prices keep it close to what it was.
+    SQNR, then at the prices that follow; the geometric mean of both counts. 0 for a tensor that shows no effect at all,
+    which its price keeps close to what it was.
     """
     prices = np.array([price_at_sqnr(job, _FIRST_SQNR) for job in jobs])
     logarithms = np.zeros(len(jobs))
@@ -48,7 +48,7 @@ def sensitivities(
             logarithms[index] += math.log(distortion / max(priced.error, np.finfo(float).tiny))
             progress(number * len(jobs) + index + 1, _ROUNDS * len(jobs))
         prices = base_prices(jobs, np.exp(logarithms / (number + 1)))
-    return np.where(has_effect, np.exp(logarithms / _ROUNDS), np.inf)
+    return np.where(has_effect, np.exp(logarithms / _ROUNDS), 0.0)
 
 
 def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -57,8 +57,9 @@ def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> np
     At high rate a tensor of n weights has an error of about n x price / (2 ln 2), whatever its distribution.
     """
     weights = sum(job.matrix.codes.size for job in jobs)
-    prices = _REFERENCE_DISTORTION * 2 * math.log(2) / weights / sensitivity
-    prices = np.where(np.isinf(sensitivity), [price_at_sqnr(job, _NO_EFFECT_SQNR) for job in jobs], prices)
+    with np.errstate(divide="ignore"):
+        prices = _REFERENCE_DISTORTION * 2 * math.log(2) / weights / sensitivity
+    prices = np.where(sensitivity == 0, [price_at_sqnr(job, _NO_EFFECT_SQNR) for job in jobs], prices)
     # Outputs that are not finite tell nothing of a tensor, which then stays next to what it is.
     return np.where(np.isfinite(prices) & (prices > 0), prices, [price_at_sqnr(job, _NO_ERROR_SQNR) for job in jobs])
 

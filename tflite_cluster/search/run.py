@@ -86,7 +86,7 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
         bench.progress("Measuring sensitivities", done, total)
 
     silent = bench.judge.is_silent  # then all tensors keep the same ratio of signal to noise
-    found = np.full(len(jobs), np.inf) if silent else sensitivities(bench.clusterer, jobs, bench.judge_few, tell)
+    found = np.zeros(len(jobs)) if silent else sensitivities(bench.clusterer, jobs, bench.judge_few, tell)
     curve = Curve(bench, dict(zip(bench.jobs, base_prices(jobs, found).tolist(), strict=True)))
     chosen = visit(curve)
     last = chosen or curve.points[-1]

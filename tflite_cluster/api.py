@@ -18,6 +18,7 @@ from .fidelity.verdict import Fidelity
 from .files import temporary_folder
 from .jobs import Progress, describe_constants, describe_weights, no_progress
 from .model.draft import check_destination
+from .model.operands import compiled_for
 from .model.patch import PatchedCopy
 from .model.read import open_model
 from .model.select import select
@@ -76,6 +77,7 @@ def cluster(
                     strategy=strategy,
                     sizes=sizes,
                     fidelity=_limited(fidelity, config),
+                    accelerator=compiled_for(model),
                     benchmark=(
                         benchmark(session, original, new.path, config.threads, progress) if config.benchmark else None
                     ),

@@ -9,7 +9,7 @@ from .jobs import distinct_values
 from .model.draft import Draft
 from .model.patch import PatchedCopy
 from .model.read import Model
-from .model.select import Weight, select
+from .model.select import Weight, used_as_weights
 from .model.source import is_still
 from .model.storing.copy import StoredCopy
 from .model.storing.same import find_difference
@@ -28,8 +28,8 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
         raise ModelError(f"{model.label}: changed while it was read; nothing was written: run it again")
     copy.check([Span(span.start, span.stop) for span in result.spans])
     new = copy.reopen()
-    weights = {weight.span: weight for weight in select(new)[0]}
-    if weights.keys() != {weight.span for weight in select(model)[0]}:
+    weights = {weight.span: weight for weight in used_as_weights(new)[0]}
+    if weights.keys() != {weight.span for weight in used_as_weights(model)[0]}:
         raise ModelError(f"{new.label}: its weights are not where they were; nothing was written")
     for tensor in result.tensors:
         if tensor.clustered and tensor.span is not None and tensor.stored is None:

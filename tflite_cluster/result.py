@@ -140,6 +140,8 @@ class Result:
     sizes: Sizes | None
     """None if they were not to be measured."""
     fidelity: Fidelity
+    accelerator: str | None = None
+    """What the model was compiled for, if it was: such a model holds its weights where they cannot be clustered."""
     benchmark: Benchmark | None = None
     """None if it was not asked for, or if the models cannot be run."""
     model: bytes | None = field(default=None, repr=False)

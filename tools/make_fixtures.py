@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from fixtures import awkward, built_float, built_integer, converted
+from fixtures import awkward, built_float, built_integer, converted, tables
 from fixtures.run import RESOLVERS, outcome
 from fixtures.spec import Fixture
 
@@ -77,7 +77,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
     manifest = {}
-    for module in (converted, built_float, built_integer, awkward):
+    for module in (converted, built_float, built_integer, awkward, tables):
         for fixture in module.fixtures():
             path = folder / f"{fixture.name}.tflite"
             path.write_bytes(fixture.make())

@@ -96,7 +96,7 @@ def test_a_shared_buffer_is_one_weight_with_all_its_users() -> None:
         ("large_elementwise_float32", "offsets", "operand 1 of ADD"),
         ("resource_variable_float32", "Variable1", "ASSIGN_VARIABLE"),
         ("weight_is_output_float32", "weights", "output of the graph"),
-        ("weight_used_twice_float32", "weights", "operand 1 of ADD"),
+        ("weight_used_twice_float32", "weights", "operand 1 of MAXIMUM"),
     ],
 )
 def test_a_reason_says_what_else_the_constant_is(name: str, constant: str, reason: str) -> None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .feedback import Feedback
 from .histogram import Array, Histogram, Reals
-from .rate import LEAST_SQNR, Matrix, Priced, cluster_to_count, feedback_gain, mean_change
+from .rate import Matrix, Priced, cluster_to_count, feedback_gain, mean_change
 
 LARGEST: Final = 127
 """Codes reach from -127 to 127: -128 would have no counterpart."""
@@ -82,7 +82,7 @@ def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | N
     """
     height = len(matrix.codes) // channels
     largest = np.abs(matrix.codes).reshape(channels, -1).max(axis=1).astype(np.float64)
-    least = matrix.power * 10 ** (-LEAST_SQNR / 10)
+    least = matrix.power * 10 ** (-matrix.least_sqnr / 10)
     is_full = finest is not None and bool(np.any(largest > (LARGEST + 0.5) * finest))
     lowest = _LOWEST if is_full else -LARGEST
     while True:

@@ -44,7 +44,7 @@ class Matrix:
     zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of what meets the
     columns, (parts, n) as the feedback's parts. input_power: E[x²], about the mean if that is given, (parts,).
     drift: where the inputs have changed since the original, what to do.
-    well_packed: rounds to values close by that zip better.
+    well_packed: rounds to values close by that zip better. least_sqnr: dB that it keeps at any price.
     """
 
     codes: npt.NDArray[Any]
@@ -57,6 +57,7 @@ class Matrix:
     input_power: Array | None
     drift: Drift | None = None
     well_packed: Representable | None = None
+    least_sqnr: float = LEAST_SQNR
 
     @cached_property
     def histogram(self) -> Histogram:
@@ -124,7 +125,7 @@ class Priced:
 
 def cluster_at_price(matrix: Matrix, price: float) -> Priced:
     """Cluster at a price in squared real units per bit; lower it where the tensor would lose too much."""
-    least = matrix.power * 10 ** (-LEAST_SQNR / 10)
+    least = matrix.power * 10 ** (-matrix.least_sqnr / 10)
     while True:
         book = _codebook(matrix, price / matrix.square_scale)
         if book.error * matrix.square_scale <= least or price <= least * 1e-12:

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from .operands import is_adjoint, is_basic_lstm
 from .options import Window, options_of, window_of
 from .read import Model, Operator, Tensor
-from .select import Groups, User, Weight, is_adjoint, is_basic_lstm
+from .select import Groups, User, Weight
 from .verify import Span
 
 Kind = Literal["patches", "depthwise", "pixels", "steps"]
@@ -106,7 +107,7 @@ def find_layers(model: Model, weight: Weight) -> tuple[Layer, ...]:
 
     The bias is told only if there is one use.
     """
-    if weight.tensor.is_sparse:
+    if weight.tensor.is_sparse or any(tensor.shape != weight.tensor.shape for tensor in weight.tensors):
         return ()
     layers = [layer for user in weight.users if (layer := _layer(model, weight, user))]
     forms = {(layer.kind, layer.rows, layer.columns, layer.groups, layer.multiplier) for layer in layers}

@@ -185,7 +185,8 @@ def _signature_inputs(definition: Any, subgraphs: tuple[Subgraph, ...]) -> Signa
 def _operator_name(code: Any) -> tuple[str, bool]:
     builtin = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
     if builtin == tflite.BuiltinOperator.CUSTOM:
-        return _text(code.CustomCode()) or "CUSTOM", True
+        name = _text(code.CustomCode()) or "CUSTOM"
+        return f"custom {name}" if name in OPERATORS.values() else name, True  # it shares no more than the name
     return OPERATORS.get(builtin, f"OPERATOR_{builtin}"), False
 
 

@@ -10,43 +10,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
-from .options import options_of
+from .operands import TABLE_OPERATORS, other_role, weight_axis
 from .read import Model, Operator, Tensor
 from .storage import STORAGES, Storage
+from .tables import why_not_learned
 from .verify import Span
 
-_LSTM = dict.fromkeys((*range(1, 9), 16), 0)
-_TWO_WAY_LSTM = dict.fromkeys((*range(1, 9), 16, *range(18, 26), 33, *range(40, 48)), 0)
-
-WEIGHT_OPERANDS: Final[dict[str, dict[int, int]]] = {
-    "CONV_2D": {1: 0},
-    "DEPTHWISE_CONV_2D": {1: 3},
-    "CONV_3D": {1: 4},
-    "CONV_3D_TRANSPOSE": {1: 3},
-    "TRANSPOSE_CONV": {1: 0},
-    "FULLY_CONNECTED": {1: 0},
-    "BATCH_MATMUL": {0: -2, 1: -1},
-    "EMBEDDING_LOOKUP": {1: 0},
-    "EMBEDDING_LOOKUP_SPARSE": {4: 0},
-    "GATHER": {0: 0},
-    "RNN": {1: 0, 2: 0},
-    "UNIDIRECTIONAL_SEQUENCE_RNN": {1: 0, 2: 0},
-    "BIDIRECTIONAL_SEQUENCE_RNN": {1: 0, 2: 0, 5: 0, 6: 0, 10: 0, 11: 0},
-    "LSTM": _LSTM,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": _LSTM,
-    "BIDIRECTIONAL_SEQUENCE_LSTM": _TWO_WAY_LSTM,
-    "SVDF": {1: 0, 2: 0},
-}
-"""Operator -> weight operand -> axis of the output channels."""
-
-_BASIC_LSTM_INPUTS = 5  # input, previous activation, weights, bias, previous state
-_BIAS_OPERAND = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "TRANSPOSE_CONV": 3, "CONV_3D": 2}
 _PASSES_THROUGH = ("DEQUANTIZE", "DENSIFY", "CAST")
 
 
@@ -102,6 +76,11 @@ class Weight:
         return frozenset(user.operator.name for user in self.users)
 
     @property
+    def is_table(self) -> bool:
+        """Whether values meet others one by one, with no sum in which errors are averaged."""
+        return not self.operators.isdisjoint(TABLE_OPERATORS)
+
+    @property
     def tensor(self) -> Tensor:
         """The first tensor that names these bytes."""
         return self.tensors[0]
@@ -127,6 +106,19 @@ def select(model: Model) -> tuple[tuple[Weight, ...], tuple[LeftAlone, ...]]:
 
     Raises ModelError when a weight's buffer is not as long as its shape and type say.
     """
+    used, others = used_as_weights(model)
+    weights: list[Weight] = []
+    for weight in used:
+        reason = _why_not_learned(model, weight) if weight.is_table else None
+        if reason is None:
+            weights.append(weight)
+        else:
+            others.append(_left_alone(weight.tensor, weight.span, reason))
+    return tuple(weights), tuple(others)
+
+
+def used_as_weights(model: Model) -> tuple[list[Weight], list[LeftAlone]]:
+    """The same, with all that operators take as weights, whatever they hold: clustered tables do not look learned."""
     holders: dict[Span, list[Tensor]] = defaultdict(list)
     for tensor in model.tensors:
         if model.buffers[tensor.buffer].size:
@@ -138,9 +130,21 @@ def select(model: Model) -> tuple[tuple[Weight, ...], tuple[LeftAlone, ...]]:
         try:
             weights.append(_weight(model, graph, span, tuple(tensors)))
         except _NotAWeight as reason:
-            first = tensors[0]
-            others.append(LeftAlone(first.name, first.type, first.shape, span, str(reason)))
-    return tuple(weights), tuple(others)
+            others.append(_left_alone(tensors[0], span, str(reason)))
+    return weights, others
+
+
+def _left_alone(tensor: Tensor, span: Span, reason: str) -> LeftAlone:
+    return LeftAlone(tensor.name, tensor.type, tensor.shape, span, reason)
+
+
+def _why_not_learned(model: Model, weight: Weight) -> str | None:
+    """Why a constant that elementwise operators read is not taken for a weight."""
+    user = next(user for user in weight.users if user.operator.name in TABLE_OPERATORS)
+    values = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    reason = why_not_learned(values, weight.tensor.shape, weight.storage.bits, weight.span.size)
+    model.forget(weight.span)
+    return None if reason is None else f"it is operand {user.operand} of {user.operator.name}, and {reason}"
 
 
 def _metadata(model: Model, holders: dict[Span, list[Tensor]]) -> list[LeftAlone]:
@@ -206,44 +210,13 @@ def _users(graph: _Graph, tensor: Tensor) -> list[User]:
         raise _NotAWeight(f"it holds the scales of '{graph.scale_holders[key]}'")
     users: list[User] = []
     for operator, operand in graph.final_readers(tensor):
-        axis = _weight_axis(operator, operand)
+        axis = weight_axis(operator, operand)
         if axis is None:
-            raise _NotAWeight(_other_role(operator, operand))
+            raise _NotAWeight(other_role(operator, operand))
         users.append(User(operator, operand, axis))
     if not users:
         raise _NotAWeight("no operator reads it")
     return users
-
-
-def _weight_axis(operator: Operator, operand: int) -> int | None:
-    """Axis of the output channels if this operand is a weight, else None."""
-    if operator.is_custom:
-        return None
-    if is_basic_lstm(operator):
-        return 0 if operand == 2 else None
-    axis = WEIGHT_OPERANDS.get(operator.name, {}).get(operand)
-    if axis is not None and operator.name == "BATCH_MATMUL" and is_adjoint(operator, operand):
-        return -3 - axis  # the last two axes change places
-    return axis
-
-
-def is_basic_lstm(operator: Operator) -> bool:
-    """Whether it is the LSTM of one matrix, which its input and its last output meet side by side."""
-    return operator.name == "LSTM" and len(operator.inputs) == _BASIC_LSTM_INPUTS
-
-
-def is_adjoint(operator: Operator, operand: int) -> bool:
-    """Whether a BATCH_MATMUL takes that operand with its last two axes changed round."""
-    options = options_of(operator)
-    return options is not None and bool(options.AdjX() if operand == 0 else options.AdjY())
-
-
-def _other_role(operator: Operator, operand: int) -> str:
-    if operator.is_custom:
-        return f"custom operator {operator.name} reads it, whose operands are not known"
-    if _BIAS_OPERAND.get(operator.name) == operand:
-        return f"it is the bias of {operator.name}"
-    return f"it is operand {operand} of {operator.name}, which is not a weight"
 
 
 def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]) -> Weight:
@@ -253,6 +226,9 @@ def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]
         if _layout(other) != _layout(first):
             raise _NotAWeight(f"'{other.name}' uses the same bytes as another type or shape")
     storage = STORAGES.get(first.type)
+    table = next((user.operator.name for user in users if user.operator.name in TABLE_OPERATORS), None)
+    if table is not None and first.is_sparse:
+        raise _NotAWeight(f"it is sparse, and {table} reads it")
     if storage is None:
         raise _NotAWeight(f"weights of type {first.type} are not supported")
     if min(first.shape, default=0) < 0:
@@ -270,7 +246,9 @@ def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]
 
 
 def _layout(tensor: Tensor) -> tuple[object, ...]:
-    return tensor.type, tensor.shape, tensor.is_sparse, tensor.stored
+    """What tensors on the same bytes have to have in common; axes of one element are of no account."""
+    shape = tensor.shape if tensor.is_sparse else tuple(length for length in tensor.shape if length != 1)
+    return tensor.type, shape, tensor.is_sparse, tensor.stored
 
 
 def _scales(model: Model, tensors: tuple[Tensor, ...], storage: Storage) -> tuple[npt.NDArray[np.float64], Groups, int]:

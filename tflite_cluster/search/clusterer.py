@@ -18,7 +18,15 @@ from ..clustering.coupling import Coupling
 from ..clustering.feedback import Feedback, corrected, shrunk
 from ..clustering.grid import OnGrid, grid_at_price, grid_of_count
 from ..clustering.histogram import Array
-from ..clustering.rate import Drift, Matrix, Priced, cluster_at_price, cluster_to_count, output_noise
+from ..clustering.rate import (
+    LEAST_SQNR,
+    Drift,
+    Matrix,
+    Priced,
+    cluster_at_price,
+    cluster_to_count,
+    output_noise,
+)
 from ..model.layers import Bias, Layer, as_flat, as_rows, real_bias, row_scale
 from ..model.patch import PatchedCopy
 from ..model.read import Model
@@ -50,6 +58,9 @@ SYNTHETIC: Final = Trust(observations_per_sample=4, floor=0.1, shifts_biases=Fal
 
 _FLOAT_BITS: Final = 1.9
 """Bits that deflate spends on a float32 word beyond the entropy of the words."""
+
+_LEAST_SQNR_OF_TABLES: Final = 20.0
+"""dB that tables of elementwise operators keep: there is no sum in which their errors would be averaged."""
 
 _SCALE_BITS: Final = 32
 """Bits of a scale, if it is not that of other channels too."""
@@ -114,6 +125,7 @@ def make_job(
     matrix = Matrix(
         codes, storage.is_float, scale, weight.zero, storage.representable, feedback, mean, input_power,
         well_packed=storage.well_packed if storage.is_float else None,
+        least_sqnr=_LEAST_SQNR_OF_TABLES if weight.is_table else LEAST_SQNR,
     )  # fmt: skip
     return Job(weight, layer, rows, matrix, _scales(weight, rows) if stored else None, clusters, vectors)
 

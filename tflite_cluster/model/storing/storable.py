@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from ..fields import has_unknown_fields, root, tables_of, target_at
+from ..operands import compiled_for, is_adjoint
 from ..read import CONTROL_DEPENDENCIES, Model, Tensor
-from ..select import User, Weight, is_adjoint
+from ..select import User, Weight
 from .biases import float16_bias, is_exact
 
 _METADATA: Final = {
     CONTROL_DEPENDENCIES: "its metadata fix the order of its operators by number",
     "OfflineMemoryAllocation": "its metadata say where in memory each tensor belongs",
 }
-_COMPILED: Final = "DISPATCH_OP"
 _TABLES: Final = ("GATHER", "EMBEDDING_LOOKUP", "EMBEDDING_LOOKUP_SPARSE")
 _LARGEST_TABLE: Final = 16 << 20
 """Bytes of float32: what is unpacked stays in memory, where otherwise only the rows that are read would be."""
@@ -25,6 +25,8 @@ def storable(model: Model, weight: Weight) -> str | None:
         return f"it is {weight.tensor.type}, not float32 or float16"
     if weight.tensor.is_sparse:
         return "it is sparse"
+    if any(tensor.shape != weight.tensor.shape for tensor in weight.tensors):
+        return "tensors of several shapes use the same bytes"
     if model.buffers[0].size or weight.count == 0:
         return "the model has no empty buffer for tensors without content"
     for index, span in enumerate(model.buffers):
@@ -42,15 +44,17 @@ def _of_model(model: Model) -> str | None:
     for name in model.metadata.values():
         if name in _METADATA:
             return f"the model cannot take another operator: {_METADATA[name]}"
-    operators = (operator for subgraph in model.subgraphs for operator in subgraph.operators)
-    if any(operator.is_custom and operator.name == _COMPILED for operator in operators):
-        return "the model is compiled for an accelerator, with code at fixed places of the file"
+    accelerator = compiled_for(model)
+    if accelerator is not None:
+        return f"the model is compiled for {accelerator}, with code at fixed places of the file"
     return None
 
 
 def _of_user(user: User) -> str | None:
     """LiteRT prepares a constant second factor once, but one that an operator makes in every run."""
     operator = user.operator
+    if operator.is_custom:
+        return f"the custom operator {operator.name} may want its weights as they are"
     if operator.name == "BATCH_MATMUL" and user.operand == 1 and not is_adjoint(operator, 1):
         return "BATCH_MATMUL would transpose it in every run, and be slower"
     return None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
 from ..errors import ModelError, OutputError
+from .recognise import what_folder
 
 _IN_MEMORY: Final = 256 << 20
 """Larger files are read from a copy on disk."""
@@ -30,7 +31,10 @@ def take(path: Path, scratch: Path | None = None) -> memoryview:
     scratch: folder for such a copy; by default the system's. Raises ModelError if this is no file that holds anything,
     OSError if it cannot be read, OutputError if there is no room for the copy.
     """
-    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened, which for a pipe would wait for a writer
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise ModelError(f"not a .tflite model: it is {what_folder(path)}")
+    if not stat.S_ISREG(mode):  # before it is opened, which for a pipe would wait for a writer
         raise ModelError("not a regular file")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size

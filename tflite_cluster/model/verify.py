@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from .layout import IDENTIFIER, ROOT, TABLES, UNIONS, Field
+from .recognise import what_it_is
 
 MAX_TABLES: Final = 250_000
 """References to tables that are followed at most; the largest language models have some ten thousand."""
@@ -69,7 +70,9 @@ class Walk:
     def run(self) -> npt.NDArray[np.int64]:
         """Walk, and return the spans of the structure; raises ModelError."""
         if self.size < 8 or bytes(self.data[4:8]) != IDENTIFIER:
-            raise ModelError("not a .tflite model: the identifier 'TFL3' is missing")
+            form = what_it_is(self.data)
+            known = "the identifier 'TFL3' is missing" if form is None else f"it is {form}"
+            raise ModelError(f"not a .tflite model: {known}")
         self.structure.extend((0, 8))
         self._push(ROOT, _U32(self.data, 0)[0])
         while self.pending:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from crafting import craft
 from PIL import Image
 
 import tflite_cluster
@@ -62,12 +64,27 @@ def test_command(command: str, workplace: Path, capsys: pytest.CaptureFixture[st
         assert "30 labelled samples" in capsys.readouterr().out
 
 
+def compiled() -> bytes:
+    """A model of one operator that only the Edge TPU has."""
+    tensors = [{"name": name, "shape": np.array([1, 8], np.int32), "type": 9, "buffer": 0} for name in (b"x", b"y")]
+    x, y = np.array([0], np.int32), np.array([1], np.int32)
+    graph = {"tensors": tensors, "inputs": x, "outputs": y, "operators": [{"inputs": x, "outputs": y}]}
+    code = {"deprecated_builtin_code": 32, "builtin_code": 32, "custom_code": b"edgetpu-custom-op"}
+    return craft({"version": 3, "operator_codes": [code], "subgraphs": [graph], "buffers": [{}]})
+
+
 @pytest.mark.parametrize(("command", "said"), TROUBLES)
 def test_trouble(command: str, said: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fixtures = ROOT / "tests" / "fixtures"
     shutil.copy(fixtures / "custom_operator_float32.tflite", workplace / "custom.tflite")
     shutil.copy(fixtures / "four_values_float32.tflite", workplace / "few.tflite")
     (workplace / "page.tflite").write_bytes(b"<!DOCTYPE html>" * 100)
+    with zipfile.ZipFile(workplace / "hand.task", "w") as bundle:
+        for name in ("hand_detector.tflite", "hand_landmarks_detector.tflite"):
+            bundle.write(workplace / "model.tflite", name)
+    codes = ", ".join(f"0x{byte:02x}" for byte in (workplace / "model.tflite").read_bytes())
+    (workplace / "model.cc").write_text(f"const unsigned char model[] = {{{codes}}};\n")
+    (workplace / "compiled.tflite").write_bytes(compiled())
     (workplace / "cut.tflite").write_bytes((workplace / "model.tflite").read_bytes()[:50_000])
     np.savez("misfit.npz", x=np.zeros((3, 5), np.float32))
     with np.load("samples.npz") as samples:
@@ -79,7 +96,7 @@ def test_trouble(command: str, said: str, workplace: Path, capsys: pytest.Captur
 
 
 def test_there_are_troubles() -> None:
-    assert len(TROUBLES) == 11
+    assert len(TROUBLES) == 14
 
 
 def test_there_are_commands() -> None:

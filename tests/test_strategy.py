@@ -204,7 +204,7 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
     def write_and_die(curve: Any, multiplier: float) -> None:
         jobs = list(curve.bench.jobs.values())
         curve.bench.clusterer.apply_all(jobs, [price * multiplier for price in curve.prices.values()])
-        assert curve.bench.copy.spans > {job.weight.span for job in jobs}, "biases are shifted with real data"
+        assert not curve.bench.observed or curve.bench.copy.spans > {job.weight.span for job in jobs}
         raise InterpreterFailure("it crashes")
 
     def look(*arguments: Any, **_: Any) -> None:

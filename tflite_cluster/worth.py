@@ -28,9 +28,8 @@ def refuse_what_is_not_worth_it(result: Result) -> None:
 def why_not_worth_it(result: Result) -> str | None:
     """What speaks against writing the model, in words that can follow a colon; None if nothing does."""
     if not result.spans and result.accelerator is not None:
-        return (
-            f"it is compiled for {result.accelerator}, which hides its weights: cluster the model before compiling it"
-        )
+        target = result.accelerator
+        return f"it is compiled for {target}, whose code holds the weights: cluster the model before compiling it"
     if not result.spans:
         return "no weight was changed, so it would not zip smaller"
     if result.sizes is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import MANIFEST, MODELS
+from fixture_models import FOLDER, MANIFEST, MODELS
 
 import tflite_cluster
 from tflite_cluster import (
@@ -29,6 +29,7 @@ from tflite_cluster.fidelity.check import check_fidelity
 from tflite_cluster.interpreter import worker
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.samples.load import load_samples
+from tflite_cluster.search.plan import Plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DIGITS = EXAMPLES / "digits.tflite"
@@ -182,7 +183,21 @@ def test_progress_is_told() -> None:
         steps = [(done, total) for name, done, total in told if name == stage]
         assert steps == sorted(steps)
         assert steps[-1][0] == steps[-1][1]
+        assert len({total for _, total in steps}) == 1, "a total that grows tells no end"
     assert len({stage for stage, _, _ in told}) >= 2
+
+
+@pytest.mark.parametrize("name", ["outside_float32", "two_signatures_float32"])
+def test_the_plan_of_a_search_is_told_first_and_totals_stay(name: str) -> None:
+    told: list[tuple[str, int, int]] = []
+    cluster(FOLDER / f"{name}.tflite", force=True, progress=lambda *step: told.append(step))
+    assert isinstance(told[0][0], Plan)
+    assert [stage for stage, _, _ in told if isinstance(stage, Plan)] == [told[0][0]]
+    stages = {stage: [total for each, _, total in told if each == stage] for stage, _, _ in told}
+    assert stages.keys() >= {"Calibrating", "Measuring sensitivities", "Searching", "Measuring", "Comparing"}
+    assert all(len(set(totals)) == 1 for totals in stages.values())
+    for stage, totals in stages.items():
+        assert max(done for each, done, _ in told if each == stage) == totals[0]
 
 
 WRONG: list[Settings] = [

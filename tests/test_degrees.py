@@ -17,7 +17,7 @@ from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 
 SMALL = 280 << 20
-"""Bytes of memory in which `deep(400, 128)` runs, but not with all its tensors kept."""
+"""Bytes of memory in which `deep(200, 128)` runs, but not beside its copy with all tensors of both kept."""
 
 
 def test_an_operator_that_only_the_default_delegate_runs_leaves_calibration_in_place() -> None:
@@ -35,7 +35,7 @@ def test_an_operator_that_only_the_default_delegate_runs_leaves_calibration_in_p
 
 
 def test_where_layers_take_too_much_memory_outputs_decide() -> None:
-    result = cluster(deep(400, 128), measure=False, memory=SMALL, force=True)
+    result = cluster(deep(200, 128), measure=False, memory=SMALL, force=True)
     search = result.strategy.search
     assert search is not None
     assert search.chosen is not None
@@ -88,12 +88,13 @@ def test_weights_that_nothing_runs_are_put_back_with_the_others() -> None:
 
 
 def test_what_is_seen_under_which_kernels(tmp_path: Path) -> None:
-    path = tmp_path / "deep.tflite"
-    path.write_bytes(deep(400, 128))
+    path, other = tmp_path / "deep.tflite", tmp_path / "other.tflite"
+    for each in (path, other):
+        each.write_bytes(deep(200, 128))
     sample = {"x": np.zeros((1, 1, 128, 128, 1), np.float32)}
     with InterpreterProcess(Limits(timeout=60, memory=SMALL)) as process:
         assert find_kernels(process, path, {None: sample}, 1).kernels is Kernels.DEFAULT
-        sight = find_sight(process, [path], None, sample, Kernels.DEFAULT, 1)
+        sight = find_sight(process, [path, other], None, sample, Kernels.DEFAULT, 1)
         assert (sight.keeps, sight.layers) == (False, None)
         assert "memory" in sight.cause
     with InterpreterProcess(Limits(timeout=60, memory=None)) as process:

@@ -183,7 +183,8 @@ def test_lines_for_logs(capsys: Captured) -> None:
     assert output.out == ""
     assert lines[-1]["outcome"] == "done"
     assert lines[-1]["zip9_ratio"] > 3
-    stages = [line["stage"] for line in lines[:-1]]
+    assert lines[0]["plan"].startswith("calibrate on ")
+    stages = [line["stage"] for line in lines[1:-1]]
     assert stages[0] == "Calibrating"
     assert len(stages) <= 2 * len(set(stages))
     assert main([*command, "--force", "--min-agreement", "100", "--clusters", "2"]) == 99
@@ -197,10 +198,11 @@ def test_lines_for_logs(capsys: Captured) -> None:
 
 
 def test_lines_for_logs_are_as_described(capsys: Captured) -> None:
-    *_, stage, outcome = (json.loads(line) for line in block("json").splitlines())
+    plan, stage, outcome = (json.loads(line) for line in block("json").splitlines())
     assert main(["model.tflite", "out.tflite", "--clusters", "24", "--log-json", "--quiet"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert {tuple(line) for line in lines[:-1]} == {tuple(stage)}
+    assert tuple(lines[0]) == tuple(plan)
+    assert {tuple(line) for line in lines[1:-1]} == {tuple(stage)}
     assert tuple(lines[-1]) == tuple(outcome)
 
 

@@ -27,7 +27,10 @@ from .packing.sizes import deflated_bits
 from .result import CodesWritten, Role, SpanWritten, TensorResult
 
 Progress = Callable[[str, int, int], None]
-"""Called with the stage in words, the steps done, and the steps in all."""
+"""Called with the stage in words, the steps done, and the steps in all, which stay the same.
+
+A stage that is a search.plan.Plan says what is going to be done.
+"""
 
 T = TypeVar("T")
 

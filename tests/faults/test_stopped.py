@@ -25,8 +25,8 @@ STAGES = [
     ("Calibrating", "SIGTERM"),
     ("Searching", "SIGINT"),
     ("Measuring", "SIGHUP"),  # by name: Windows does not have it
-    ("check", "SIGTERM"),
-    ("check --store int8", "SIGTERM"),
+    ("Comparing", "SIGTERM"),
+    ("Comparing --store int8", "SIGTERM"),
     ("Measuring --store int8", "SIGINT"),
 ]
 

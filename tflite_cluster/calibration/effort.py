@@ -33,12 +33,13 @@ _WITH_INT16: Final = 30
 """Multiplications of others that one with int16 activations takes as long as: there are no fast kernels for them."""
 
 _PER_SECOND: Final = 5e10
-_OVERHEAD: Final = 5e-4
+_OVERHEAD: Final = 2e-4
 """Multiplications in a second of one processor, and seconds of a run beside them, as measured on desktop processors."""
 
-_SLOW: Final = 4.0
-"""How many times as long as expected a run takes to be called slow. Only powers of it count, so that the plan does not
-depend on how exact a measurement is.
+_SLOW: Final = 3.0
+_STEP: Final = 4
+"""How many times as long as expected a run takes to be called slow, and the ratio between grades of that, so that the
+plan does not depend on how exact a measurement is: models with fast kernels lie between 0.1 and 2.
 """
 
 _FOR_CALIBRATION: Final = 200e9
@@ -179,7 +180,7 @@ def measured(
 
 def _slowness(seconds: float, per_run: int) -> int:
     ratio = seconds / (per_run / _PER_SECOND + _OVERHEAD)
-    return int(_SLOW ** max(math.floor(math.log(ratio, _SLOW)), 0)) if ratio > 0 else 1
+    return int(_STEP ** math.floor(math.log(ratio / _SLOW, _STEP) + 1)) if ratio >= _SLOW else 1
 
 
 def _multiplications(model: Model, weight: Weight) -> int:

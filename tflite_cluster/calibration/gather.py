@@ -151,6 +151,8 @@ class Observer:
             for (number, _), moments in zip(here, sums, strict=True):
                 if moments.count:
                     found.setdefault(number, kind.empty(*moments.first.shape)).add(moments)
+        if done < self.count:
+            progress(self.count, self.count)  # also where some signatures tell nothing of their layers
         return found
 
 

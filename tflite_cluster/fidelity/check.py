@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 Batch = dict[str, npt.NDArray[Any]]
 Outputs = dict[str, list[npt.NDArray[Any]]]
 
-_STAGE = "check"
+_STAGE = "Comparing"
 _BATCH_SECONDS = 1.0
 _BATCH_BYTES = 32 << 20
 _BATCH_SAMPLES = 64

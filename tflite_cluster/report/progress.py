@@ -11,17 +11,23 @@ from datetime import datetime, timezone
 from typing import Final
 
 from ..jobs import Progress, no_progress
+from ..search.plan import Plan
 
 _PATIENCE: Final = 1.0
 
 
 @contextmanager
 def progress_lines() -> Iterator[Progress]:
-    """Give a function (stage, done, total) that writes a line of JSON to standard error as a stage begins and ends."""
+    """Give a function (stage, done, total) that writes a line of JSON to standard error as a stage begins and ends.
+
+    A plan has a line of its own.
+    """
     seen: set[str] = set()
 
     def tell(stage: str, done: int, total: int) -> None:
-        if stage not in seen or done >= total:
+        if isinstance(stage, Plan):
+            log_line(plan=stage)
+        elif stage not in seen or done >= total:
             seen.add(stage)
             log_line(stage=stage, done=done, total=total)
 
@@ -36,20 +42,24 @@ def log_line(**content: object) -> None:
 
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """Give a function (stage, done, total) that draws on standard error, if that is a terminal."""
+    """Give a function (stage, done, total) that draws on standard error, if that is a terminal; plans stay there."""
     if quiet or not sys.stderr.isatty():
         yield no_progress
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    bar = Bar(*columns, console=console, transient=True)
     tasks: dict[str, TaskID] = {}
     begun: dict[str, float] = {}
 
     def show(stage: str, done: int, total: int) -> None:
+        if isinstance(stage, Plan):
+            console.print(f"Plan: {stage}", style="dim", markup=False, highlight=False)
+            return
         now = time.monotonic()
         if now - begun.setdefault(stage, now) < _PATIENCE:
             return

@@ -26,6 +26,7 @@ from ..samples.samples import Samples
 from .allocation import price_at_sqnr
 from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Trust, make_job
 from .judge import Chosen, Judge
+from .plan import MOST_IN_ORDER, Plan
 from .quality import Quality
 
 Progress = Callable[[str, int, int], None]
@@ -149,6 +150,11 @@ def calibrate(
     vectors = {place: each for place, each in find_scale_vectors(model, weights.values()).items() if each.can_grow}
     effort = effort or Effort.of(model, weights.values())
     split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
+    passes = MOST_IN_ORDER if len(layers) > 1 and effort.pass_samples(len(layers)) else 0
+    most = max(each.count for each in samples.values())
+    few = min(effort.sensitivity_samples(len(weights)), most)
+    is_fixed = all(weight.span in clusters for weight in weights.values())
+    progress(Plan.of(min(effort.samples, most), few, len(weights), passes, is_fixed), 1, 1)
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
     judge = Judge(process, model, original, samples, split.everything, split.aside, threads, sights)
     observer = Observer(process, model, original, samples, split.calibration, threads, sights)

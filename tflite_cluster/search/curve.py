@@ -27,6 +27,8 @@ class Curve:
     bench: Bench
     prices: Mapping[int, float]
     points: list[Point] = field(default_factory=list)
+    expected: int = 0
+    """How many points a search tells of, however many it visits in the end; 0 for one that tells nothing."""
 
     def visit(self, multiplier: float) -> Point:
         """Cluster the copy at that multiple, all layers at once, and judge it."""
@@ -73,7 +75,8 @@ class Curve:
             gains={number: each.gain for number, each in priced.items() if each.gain is not None},
         )
         self.points.append(point)
-        bench.progress("Searching", len(self.points), len(self.points) + 1)
+        if self.expected:
+            bench.progress("Searching", min(len(self.points), self.expected - 1), self.expected)
         return point
 
 

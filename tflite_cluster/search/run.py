@@ -11,13 +11,14 @@ import numpy as np
 from .allocation import base_prices, sensitivities
 from .bench import Bench
 from .curve import Curve
+from .plan import CANDIDATES, MOST_IN_ORDER
 from .points import Point, Search, furthest
 
 _FIRST: Final = 0.5
 """Multiplier at which a search begins."""
 
 _STEP: Final = 1.25
-_MOST_STEPS: Final = 5
+_MOST_STEPS: Final = MOST_IN_ORDER - 1
 """Ratio between multipliers that are tried in order, and how many. The last is in between, once one goes too far."""
 
 _WORTH_IT: Final = 0.99
@@ -87,8 +88,11 @@ def _search(bench: Bench, visit: Callable[[Curve], Point | None]) -> Search:
 
     silent = bench.judge.is_silent  # then all tensors keep the same ratio of signal to noise
     found = np.zeros(len(jobs)) if silent else sensitivities(bench.clusterer, jobs, bench.judge_few, tell)
-    curve = Curve(bench, dict(zip(bench.jobs, base_prices(jobs, found).tolist(), strict=True)))
+    prices = dict(zip(bench.jobs, base_prices(jobs, found).tolist(), strict=True))
+    expected = CANDIDATES + (MOST_IN_ORDER if _allows_passes(bench) else 0)
+    curve = Curve(bench, prices, expected=expected)
     chosen = visit(curve)
+    bench.progress("Searching", expected, expected)
     last = chosen or curve.points[-1]
     return Search(
         points=tuple(curve.points),

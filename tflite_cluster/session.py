@@ -79,7 +79,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                 samples = gather_samples(interface, None, hints, 1, config.seed)
             first = {key: each.batch(0, 1) for key, each in samples.items()}
             running = find_kernels(process, original, first, config.threads)
-            effort = _effort(process, model, original, first, running, config)
+            effort = _effort(process, model, original, first, running)
             if given is None:
                 for signature in interface.signatures:
                     known = hints.get(signature.key, {})
@@ -120,11 +120,10 @@ def _effort(
     original: Path,
     first: Mapping[str | None, Mapping[str, npt.NDArray[Any]]],
     running: Running,
-    config: Config,
 ) -> Effort:
     """What the model is worth. first: a batch of one sample for each signature."""
     runs = [
-        measured(process, original, key, sample, running.kernels, config.threads)
+        measured(process, original, key, sample, running.kernels)
         for key, sample in first.items()
         if key not in running.failures
     ]

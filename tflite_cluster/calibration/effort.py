@@ -169,11 +169,10 @@ def measured(
     key: str | None,
     sample: Mapping[str, npt.NDArray[Any]],
     kernels: Kernels,
-    threads: int,
 ) -> float | None:
     """Seconds of one processor that a run takes, or None if it does not run. sample: a batch of one."""
     try:
-        return process.call(processor_seconds, path, key, sample, kernels, threads)
+        return process.call(processor_seconds, path, key, sample, kernels)
     except InterpreterFailure:
         return None
 

@@ -29,14 +29,13 @@ def time_runs(
     return (time.perf_counter() - begun) / runs
 
 
-def processor_seconds(
-    path: Path, key: str | None, batch: Mapping[str, npt.NDArray[Any]], kernels: Kernels, threads: int
-) -> float:
-    """Seconds of one processor that running a batch takes, all threads together: the least of several times.
+def processor_seconds(path: Path, key: str | None, batch: Mapping[str, npt.NDArray[Any]], kernels: Kernels) -> float:
+    """Seconds of one processor that running a batch takes in a single thread: the least of several times.
 
-    Unlike the time on the clock, it hardly depends on what else the machine does.
+    Unlike the time on the clock, it hardly depends on what else the machine does; several threads wait for each other
+    by counting.
     """
-    model = open_model(path, kernels, threads)
+    model = open_model(path, kernels, threads=1)
     times: list[float] = []
     for _ in range(_ROUNDS + 1):
         begun = time.process_time()

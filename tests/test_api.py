@@ -267,3 +267,12 @@ def test_every_fixture(path: Path) -> None:
     clustered = {tensor.name for tensor in result.tensors if tensor.clustered}
     assert clustered <= {weight["name"] for weight in entry["weights"]}
     assert not clustered & {constant["name"] for constant in entry["left_alone"]}
+
+
+def test_a_gate_on_accuracy_is_refused_where_the_original_only_guesses() -> None:
+    """Labels of other samples stand for inputs that were not preprocessed as the model takes them."""
+    with np.load(DIGITS.with_suffix(".samples.npz")) as samples:
+        data = {"x": samples["x"][:60], "y": np.roll(samples["y"][:60], 7)}
+    with pytest.raises(FidelityError, match=r"as guessing would .*preprocessed") as refused:
+        cluster(DIGITS, data=data, clusters=32, max_drop=2, measure=False)
+    assert refused.value.result.fidelity.verdict == "unknown"

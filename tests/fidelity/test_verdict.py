@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.fidelity.gates import Gates
 from tflite_cluster.fidelity.judge import judge
-from tflite_cluster.fidelity.verdict import Fidelity, OutputFidelity, Status
+from tflite_cluster.fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity, Score, Status, Verdict
 
 
 def output(name: str = "y", *, real: bool = True, sqnr: float | None = 40.0, agreement: float | None = 0.99):
@@ -102,3 +103,72 @@ def test_a_drop_at_the_limit_passes_in_spite_of_rounding():
 def test_without_gates_only_a_broken_model_fails(status: Status, passed: bool):
     assert judge(Fidelity(status, "because"), Gates()).passed == passed
     assert Fidelity(status, "because").passed == passed
+
+
+def silent(name: str = "y", *, chosen: bool = False) -> OutputFidelity:
+    return replace(output(name, sqnr=None, agreement=None), varies=False, chosen=chosen)
+
+
+DOUBTED = Accuracy("y", 100, right_before=1, right_after=1, lost=0, gained=0, chance=0.01, doubt="labels are wrong")
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "verdict"),
+    [
+        (checked(accuracy=dropped(898)), "verified"),
+        (replace(checked(), score=Score("mAP", 0.5, 0.5)), "verified"),
+        (checked(), "close"),
+        (checked(accuracy=DOUBTED), "close"),
+        (replace(checked(), synthetic=True), "plausible"),
+        (checked(silent()), "unknown"),
+        (checked(output("a"), silent("b")), "unknown"),
+        (checked(output("a"), silent("count", chosen=True)), "close"),
+        (checked(silent("count", chosen=True)), "unknown"),
+        (Fidelity("not checked", "it crashes"), "unknown"),
+        (Fidelity("skipped"), "unknown"),
+        (Fidelity("broken", "it crashes"), "degraded"),
+        (checked(output(sqnr=9.9)), "degraded"),
+        (checked(replace(output(sqnr=-3.0), chosen=True), output("scores")), "close"),
+        (checked(accuracy=dropped(870)), "degraded"),
+    ],
+)
+def test_the_verdict_is_one_word(fidelity: Fidelity, verdict: Verdict):
+    assert fidelity.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "gates", "verdict"),
+    [
+        (checked(output(sqnr=6.0)), Gates(min_sqnr=5), "close"),
+        (checked(accuracy=dropped(870)), Gates(max_drop=5), "verified"),
+        (checked(accuracy=dropped(870)), Gates(max_drop=1), "degraded"),
+        (checked(output(agreement=0.5)), Gates(min_agreement=90), "degraded"),
+        (checked(silent()), Gates(min_sqnr=0), "unknown"),
+        (checked(accuracy=DOUBTED), Gates(max_drop=1), "unknown"),
+    ],
+)
+def test_gates_take_the_place_of_the_limits_that_hold_without_them(fidelity: Fidelity, gates: Gates, verdict: Verdict):
+    assert judge(fidelity, gates).verdict == verdict
+
+
+def test_limits_that_hold_without_gates_are_named():
+    (sqnr,) = checked(replace(output(sqnr=6.0), slice="index 3 of axis 1")).below_limits
+    assert (sqnr.gate, sqnr.measured, sqnr.passed) == ("min-sqnr", 6.0, False)
+    assert "y, index 3 of axis 1" in sqnr.why
+    (drop,) = checked(accuracy=dropped(870)).below_limits
+    assert (drop.gate, drop.measured) == ("max-drop", pytest.approx(3.0))
+    assert checked(accuracy=Accuracy("y", 100, 90, 88, lost=4, gained=2)).below_limits == ()
+
+
+def test_confidence_asks_for_more_samples():
+    few = checked(accuracy=Accuracy("y", 60, 50, 50, lost=0, gained=0))
+    many = checked(accuracy=Accuracy("y", 600, 500, 500, lost=0, gained=0))
+    assert judge(few, Gates(max_drop=1)).passed
+    assert not judge(few, Gates(max_drop=1, confidence=95)).passed
+    assert judge(many, Gates(max_drop=1, confidence=95)).passed
+
+
+def test_a_low_floor_is_pointed_out():
+    floor = NoiseFloor(8, (output(sqnr=14.6),))
+    assert replace(checked(), noise_floor=floor).low_floor == 14.6
+    assert replace(checked(), noise_floor=NoiseFloor(8, (output(sqnr=40.0),))).low_floor is None

@@ -197,14 +197,18 @@ def test_a_count_of_values_is_calibrated_too() -> None:
 
 
 def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the search had written, shifted biases included, is put back before the weights alone decide."""
+    """What a search had written, shifted biases included, is put back before outputs decide, and before weights do."""
     path = EXAMPLES / "digits.tflite"
     before: list[bool] = []
+    observed: list[int] = []
 
     def write_and_die(curve: Any, multiplier: float) -> None:
         jobs = list(curve.bench.jobs.values())
+        assert curve.bench.copy.read() == path.read_bytes(), "nothing of an earlier attempt is left"
         curve.bench.clusterer.apply_all(jobs, [price * multiplier for price in curve.prices.values()])
-        assert not curve.bench.observed or curve.bench.copy.spans > {job.weight.span for job in jobs}
+        observed.append(curve.bench.observed)
+        if curve.bench.observed:
+            assert curve.bench.copy.spans > {job.weight.span for job in jobs}, "biases are shifted with real data"
         raise InterpreterFailure("it crashes")
 
     def look(*arguments: Any, **_: Any) -> None:
@@ -215,4 +219,5 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
     monkeypatch.setattr("tflite_cluster.strategy.cluster_blind", look)
     result = digits(measure=False)
     assert before == [True]
+    assert observed[0] > 0 == observed[1], "layers are observed, then outputs alone"
     assert "calibration failed: it crashes" in result.strategy.words

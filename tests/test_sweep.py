@@ -80,9 +80,9 @@ def test_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     print_sweep(MADE)
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
         "   Zip bytes  Times smaller  Bits/weight  Agreement %  Points at risk  Points lost  SQNR dB      Asked for by",
-        "      40,000           4.15         2.00        99.00            0.01         0.25     20.0  --max-size 40000",
-        "→     23,000           7.22         2.00        99.00            0.25         0.25     20.0",
-        "      20,000           8.30         2.00        99.00            0.90         0.25     20.0  --max-size 20000",
+        "      40,000           4.15         2.00        99.00            0.01  0.25 ± 0.25     20.0  --max-size 40000",
+        "→     23,000           7.22         2.00        99.00            0.25  0.25 ± 0.25     20.0",
+        "      20,000           8.30         2.00        99.00            0.90  0.25 ± 0.25     20.0  --max-size 20000",
         "",
         "model.tflite: 166,000 bytes zipped; measured on 360 labelled samples from x.npz",
         "→ is the default's choice",
@@ -94,8 +94,8 @@ def test_in_words_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: 
     print_sweep(MADE)
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()][:3] == [
         "   Times smaller  Points at risk  Points lost  SQNR dB      Asked for by",
-        "            4.15            0.01         0.25     20.0  --max-size 40000",
-        "→           7.22            0.25         0.25     20.0",
+        "            4.15            0.01  0.25 ± 0.25     20.0  --max-size 40000",
+        "→           7.22            0.25  0.25 ± 0.25     20.0",
     ]
 
 

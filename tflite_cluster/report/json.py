@@ -104,6 +104,7 @@ def quality_json(quality: Quality) -> dict[str, float | None]:
         "agreement": quality.agreement,
         "sqnr_db": quality.sqnr,
         "drop_points": quality.drop,
+        "drop_standard_error_points": None if quality.accuracy is None else quality.accuracy.standard_error_points,
     }
 
 

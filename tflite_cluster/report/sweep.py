@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
+from ..fidelity.accuracy import Accuracy
 from ..sweeping import Sweep, SweepPoint
 from .findings import decibels
 from .json import plain, quality_json
@@ -79,11 +80,17 @@ def _row(point: SweepPoint) -> dict[str, str]:
         f"{point.bits:.2f}",
         "" if quality.agreement is None else f"{100 * quality.agreement:.2f}",
         "" if quality.risk is None else f"{quality.risk:.2f}",
-        "" if quality.drop is None else f"{quality.drop + 0.0:.2f}",
+        "" if quality.accuracy is None else _lost(quality.accuracy),
         decibels(quality.sqnr),
         point.options,
     )
     return dict(zip(_COLUMNS, cells, strict=True))
+
+
+def _lost(accuracy: Accuracy) -> str:
+    """Points lost, with their standard error if anything changed."""
+    points = f"{accuracy.drop_points + 0.0:.2f}"
+    return f"{points} ± {accuracy.standard_error_points:.2f}" if accuracy.lost or accuracy.gained else points
 
 
 def _point(point: SweepPoint) -> dict[str, Any]:

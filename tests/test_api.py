@@ -256,7 +256,7 @@ def test_public_names_exist() -> None:
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_every_fixture(path: Path) -> None:
     before = path.read_bytes()
-    result = cluster(path, clusters=16, force=True)
+    result = cluster(path, clusters=24, force=True)
     assert result.model is not None
     check_spans(result, before, result.model)
     entry = MANIFEST[path.name]

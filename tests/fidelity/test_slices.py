@@ -71,3 +71,9 @@ def test_the_order_of_columns_does_not_matter(order: list[int]) -> None:
     scale = columns((4, 50.0), (8, 0.2))
     found, moved = split(scale[None]), split(scale[order][None])
     assert found.of_elements[order].tolist() == moved.of_elements.tolist()
+
+
+def test_a_straggler_of_an_embedding_is_not_split_off() -> None:
+    """Scales of one quantity may be spread widely; one of them lies below all others."""
+    scales = np.concatenate([[1e-4], np.geomspace(1.5e-3, 0.17, 63)])
+    assert split(scales[None]).count == 1

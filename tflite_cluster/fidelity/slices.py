@@ -13,6 +13,9 @@ _GAP: Final = 8.0
 """Ratio of neighbouring standard deviations from which two groups of indices are told apart. Indices of one quantity,
 class scores or the elements of an embedding, lie closer together; box coordinates and scores differ by 20 to 1,000."""
 
+_FEW: Final = 3
+"""Indices that a part has at least not to be taken for stragglers of another."""
+
 _MOST_QUANTITIES: Final = 256
 """Indices that an axis of quantities has at most, unless it is the shortest: longer ones count places or anchors."""
 
@@ -54,7 +57,7 @@ class Slices:
 
 
 def find_slices(deviation: npt.NDArray[np.float64], shape: tuple[int, ...], is_one_unit: bool) -> Slices:
-    """Split an output where neighbouring scales lie far apart.
+    """Split an output where neighbouring scales lie far apart, and further than those within the parts.
 
     deviation: standard deviation of each element over the samples, flat; NaN where it is not known. shape: of the
     output. is_one_unit: whether all values are known to be of one kind, such as class scores. Indices that never vary
@@ -67,11 +70,27 @@ def find_slices(deviation: npt.NDArray[np.float64], shape: tuple[int, ...], is_o
     for axis in _axes_of_quantities(shape):
         scale = _scale_along(np.square(deviation).reshape(shape), axis)
         alive = np.sort(scale[scale > 0])
-        ratios = alive[1:] / alive[:-1]
-        if ratios.max(initial=0.0) > widest:
-            widest = float(ratios.max())
-            found = Slices(shape, axis, np.searchsorted(alive[1:][ratios > _GAP], scale, side="right"))
+        cuts = {alive[place]: alive[place] / alive[place - 1] for place in _cuts(alive)}
+        if max(cuts.values(), default=0.0) > widest:
+            widest = float(max(cuts.values()))
+            found = Slices(shape, axis, np.searchsorted(np.array(list(cuts)), scale, side="right"))
     return found
+
+
+def _cuts(scales: npt.NDArray[np.float64]) -> list[int]:
+    """Where rising scales jump further than they lie apart on either side, so that no straggler is split off."""
+    jumps = np.flatnonzero(scales[1:] > _GAP * scales[:-1]) + 1
+    return [int(place) for place in jumps if scales[place] / scales[place - 1] > _spread(scales, int(place))]
+
+
+def _spread(scales: npt.NDArray[np.float64], place: int) -> float:
+    """Ratio of large to small scales in the wider of the parts before and after a place.
+
+    Of the ninth to the first decile; of all of them where a part has so few that they may be stragglers of the other.
+    """
+    edge = 0.1 if min(place, len(scales) - place) >= _FEW else 0.0
+    ends = (np.quantile(part, (edge, 1 - edge)) for part in (scales[:place], scales[place:]))
+    return float(max(high / low for low, high in ends))
 
 
 def _scale_along(power: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:

@@ -106,6 +106,23 @@ def test_what_was_not_learned_stays(values: np.ndarray, reason: str) -> None:
     assert reason in found
 
 
+def anchors(side: int) -> dict[str, np.ndarray]:
+    """Constants of detectors on pictures of that side: cells of three strides, and boxes of three sizes around them."""
+    cells = np.concatenate([(grid(side // stride) + 0.5) * [stride] for stride in (8, 16, 32)])
+    boxes = [np.concatenate([cells - size / 2, cells + size / 2], axis=1) for size in (20.0, 31.7, 50.4)]
+    return {"cells": cells, "shares": cells.T / side, "boxes": np.stack(boxes, axis=1).reshape(-1, 4)}
+
+
+@pytest.mark.parametrize("kind", ["cells", "shares", "boxes"])
+@pytest.mark.parametrize("side", [256, 320, 640])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+def test_anchors_of_detectors_stay(kind: str, side: int, dtype: type) -> None:
+    values = anchors(side)[kind]
+    stored = np.round(values / np.abs(values).max() * 127).astype(dtype) if dtype is np.int8 else values.astype(dtype)
+    codes = stored if dtype is np.int8 else stored.astype(np.float32)
+    assert why_not_learned(codes.reshape(-1), stored.shape, 8 * stored.itemsize, stored.nbytes) is not None
+
+
 @given(st.integers(0, 2**32 - 1), st.sampled_from([np.float32, np.float16]), st.integers(5, 9))
 def test_random_tables_are_taken_for_learned(seed: int, kind: type, size: int) -> None:
     values = np.random.default_rng(seed).standard_normal((1 << size, 64)).astype(kind)

@@ -23,8 +23,9 @@ _REPEATS: Final = 8
 _MOST_SHORT_FLOATS: Final = 1 << 14
 """Distinct values that learned floats of 16 bits go without repeats for: the type has few more in a usual range."""
 
-_SMOOTH: Final = 0.1
-"""Mean square of a difference between neighbours, relative to that between any two: smaller ones show a formula."""
+_SMOOTH: Final = 0.4
+"""Median difference between neighbours, relative to that from the median of all values: smaller ones show a formula.
+Learned tables have more than 1; medians pass over the places where a grid begins a new row, and over outliers."""
 
 
 def why_not_learned(values: npt.NDArray[Any], shape: tuple[int, ...], bits: int, nbytes: int) -> str | None:
@@ -61,8 +62,7 @@ def _repeats(ordered: npt.NDArray[Any], bits: int) -> str | None:
 
 def _is_smooth(table: npt.NDArray[Any]) -> bool:
     """Whether neighbours along some axis are much closer than any two values of the table are."""
-    real = table.astype(np.float32)
-    real /= np.abs(real).max() or 1  # squares of what float32 can hold may be more than it can
-    apart = 2 * float(np.var(real, dtype=np.float64))
+    real = table.astype(np.float64)
+    spread = float(np.median(np.abs(real - np.median(real))))
     axes = [axis for axis, length in enumerate(table.shape) if length > 1]
-    return any(float(np.mean(np.square(np.diff(real, axis=axis)), dtype=np.float64)) < _SMOOTH * apart for axis in axes)
+    return any(float(np.median(np.abs(np.diff(real, axis=axis)))) < _SMOOTH * spread for axis in axes)

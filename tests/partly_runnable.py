@@ -116,3 +116,16 @@ def two_signatures(custom: str) -> bytes:
         definitions.append({"inputs": maps[:1], "outputs": maps[1:], "signature_key": key, "subgraph_index": number})
     model = {"version": 3, "operator_codes": codes, "subgraphs": graphs, "buffers": buffers}
     return craft({**model, "signature_defs": definitions})
+
+
+def lone_signature() -> bytes:
+    """A layer whose only signature names an input and no outputs."""
+    buffers: list[Table] = [{}]
+    codes: list[Table] = []
+    graph = _Graph(buffers, codes)
+    x, y = graph.tensor("x", 1, 48), graph.tensor("y", 1, 32)
+    weights = graph.tensor("weights", values=np.random.default_rng(0).standard_normal((32, 48)))
+    graph.operator(DENSE, [x, weights, graph.tensor("bias", values=np.zeros(32))], y, **_options(8))
+    definition = {"inputs": [{"name": b"x", "tensor_index": x}], "signature_key": b"lookup", "subgraph_index": 0}
+    model = {"version": 3, "operator_codes": codes, "subgraphs": [graph.table([x], [y])], "buffers": buffers}
+    return craft({**model, "signature_defs": [definition]})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from partly_runnable import deep, two_signatures, upsampling
+from partly_runnable import deep, lone_signature, two_signatures, upsampling
 
 from tflite_cluster import cluster, compare
 from tflite_cluster.calibration.sight import Sight, find_kernels, find_sight
@@ -109,3 +109,10 @@ def test_a_model_that_does_not_run_at_all_says_what_the_default_kernels_said(tmp
         assert list(find_kernels(process, path, {"plain": sample, "other": sample}, 1).failures) == ["other"]
         with pytest.raises(InterpreterFailure, match="NobodyKnowsThis"):
             find_kernels(process, path, {"other": sample}, 1)
+
+
+def test_a_signature_without_outputs_does_not_hide_the_graph_that_runs() -> None:
+    """The interpreter then runs the first subgraph by itself, which the signature names too."""
+    result = cluster(lone_signature(), measure=False, force=True)
+    assert result.strategy.search is not None
+    assert result.fidelity.verdict == "plausible"

@@ -107,6 +107,8 @@ def _search(
     if config.clusters is not None:
         bench.to_count()
         return Strategy(f"calibrated on {basis}")
+    if not bench.jobs:
+        return Strategy("every weight at the same signal-to-noise ratio (no signature that runs uses any)")
     if bench.judge.is_silent and config.chosen is None and config.max_size is None:
         bench.restore()
         weights = [job.weight for job in bench.jobs.values()]

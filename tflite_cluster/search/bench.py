@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..model.layers import find_layers
+from ..model.outputs import subgraph_of
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.scales import find_scale_vectors
@@ -230,10 +231,10 @@ def _apply_blind(clusterer: Clusterer, jobs: Iterable[Job]) -> None:
     clusterer.apply_all(free, [price_at_sqnr(job, _BLIND_SQNR) for job in free])
 
 
-def _is_reached(model: Model, weight: Weight, running: Container[str | None]) -> bool:
+def _is_reached(model: Model, weight: Weight, running: Collection[str | None]) -> bool:
     """Whether a signature that runs may use a weight: it is not in the subgraphs of others alone."""
     lost = {signature.subgraph for key, signature in model.signatures.items() if key not in running}
-    lost -= {signature.subgraph for key, signature in model.signatures.items() if key in running}
+    lost -= {subgraph_of(model, key) for key in running}  # None runs the first, where signatures give nothing
     return not weight.users or any(user.operator.subgraph not in lost for user in weight.users)
 
 

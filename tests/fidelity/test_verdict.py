@@ -124,6 +124,8 @@ DOUBTED = Accuracy("y", 100, right_before=1, right_after=1, lost=0, gained=0, ch
         (checked(output("a"), silent("b")), "unknown"),
         (checked(output("a"), silent("count", chosen=True)), "close"),
         (checked(silent("count", chosen=True)), "unknown"),
+        (checked(output("a"), replace(silent("count"), real=False)), "close"),
+        (checked(replace(silent("class"), real=False)), "unknown"),
         (Fidelity("not checked", "it crashes"), "unknown"),
         (Fidelity("skipped"), "unknown"),
         (Fidelity("broken", "it crashes"), "degraded"),

@@ -155,12 +155,13 @@ class Fidelity:
     def silence(self) -> str | None:
         """Why the outputs say nothing, in words, if they do not vary over the samples; None if they do.
 
-        An output that depends on a choice may be constant, as a count of boxes is, where others vary.
+        Where others vary, an output may be constant that depends on a choice or holds whole numbers, such as a count.
         """
         if self.status != "checked" or self.score is not None:
             return None
         silent = [output for output in self.outputs if not output.varies]
-        if not silent or (len(silent) < len(self.outputs) and all(output.chosen for output in silent)):
+        may_be = all(output.chosen or not output.real for output in silent)
+        if not silent or (len(silent) < len(self.outputs) and may_be):
             return None
         names = ", ".join(self.label(output) for output in silent[:3]) + (", ..." if len(silent) > 3 else "")
         if max(output.samples for output in silent) < 2:

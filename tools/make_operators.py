@@ -52,7 +52,7 @@ def scales(weight: Weight) -> str:
 
 def row(path: Path) -> str:
     weights, _ = select(open_model(path))
-    result = cluster(path, clusters=16, measure=False, force=True)
+    result = cluster(path, clusters=24, measure=False, force=True)
     clustered = sum(tensor.clustered for tensor in result.tensors)
     total = sum(tensor.role == "weight" for tensor in result.tensors)
     types = ", ".join(sorted({weight.storage.type.lower() for weight in weights})) or MANIFEST[path.name]["dtype"]

@@ -28,8 +28,8 @@ from tflite_cluster.config import Settings
 from tflite_cluster.fidelity.check import check_fidelity
 from tflite_cluster.interpreter import worker
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
+from tflite_cluster.progress import Plan
 from tflite_cluster.samples.load import load_samples
-from tflite_cluster.search.plan import Plan
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DIGITS = EXAMPLES / "digits.tflite"

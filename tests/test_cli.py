@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from tflite_cluster import __version__
-from tflite_cluster.cli import _COMMANDS, main
-from tflite_cluster.commands.options import byte_count
+from tflite_cluster.cli.entry import _COMMANDS, main
+from tflite_cluster.cli.options import byte_count
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"

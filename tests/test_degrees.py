@@ -10,11 +10,12 @@ from partly_runnable import deep, lone_signature, two_signatures, upsampling
 
 from tflite_cluster import cluster, compare
 from tflite_cluster.calibration.sight import Sight, find_kernels, find_sight
-from tflite_cluster.errors import FidelityError, InterpreterFailure
+from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
+from tflite_cluster.result import FidelityError
 
 SMALL = 280 << 20
 """Bytes of memory in which `deep(200, 128)` runs, but not beside its copy with all tensors of both kept."""

@@ -160,7 +160,7 @@ def test_what_cannot_be_moved_is_refused_at_once(tmp_path: Path, monkeypatch: py
     source = tmp_path / "zip64.tflite"
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, 46, 0xFFFFFFFF, 0)
     source.write_bytes(DIGITS.read_bytes() + bytes(46) + end)
-    monkeypatch.setattr("tflite_cluster.strategy.calibrate", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr("tflite_cluster.run.strategy.calibrate", lambda *_: pytest.fail("work was done"))
     with pytest.raises(ModelError, match=r"zip64\.tflite: the zip appended to it"):
         cluster(source, tmp_path / "out.tflite", store="int8")
     assert not (tmp_path / "out.tflite").exists()

@@ -216,7 +216,7 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
         before.append(copy.read() == path.read_bytes() and not copy.spans)
 
     monkeypatch.setattr("tflite_cluster.search.curve.Curve.visit", write_and_die)
-    monkeypatch.setattr("tflite_cluster.strategy.cluster_blind", look)
+    monkeypatch.setattr("tflite_cluster.run.strategy.cluster_blind", look)
     result = digits(measure=False)
     assert before == [True]
     assert observed[0] > 0 == observed[1], "layers are observed, then outputs alone"

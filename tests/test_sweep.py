@@ -13,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 from fixture_models import FOLDER
+from tflite_cluster.api.cluster.sweep import SweepPoint
 
 from tflite_cluster import ConfigError, ModelError, Sweep, cluster, sweep
 from tflite_cluster.cli import main
@@ -20,7 +21,6 @@ from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.report.sweep import print_sweep, sweep_json
 from tflite_cluster.report.sweep_plot import write_plot
 from tflite_cluster.search.quality import Quality
-from tflite_cluster.sweeping import SweepPoint
 
 ROOT = Path(__file__).parents[1]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "schema" / "sweep.schema.json").read_text(encoding="utf-8"))

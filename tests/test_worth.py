@@ -10,10 +10,9 @@ from fixture_models import FOLDER
 
 from tflite_cluster import Result, cluster
 from tflite_cluster.config import Settings
-from tflite_cluster.errors import NotSmallerError
-from tflite_cluster.result import Strategy
+from tflite_cluster.result import NotSmallerError, Strategy
 from tflite_cluster.rules import Rule
-from tflite_cluster.worth import refuse_what_is_not_worth_it
+from tflite_cluster.run.worth import refuse_what_is_not_worth_it
 
 DEAR = FOLDER / "svdf_int8.tflite"
 """Zips 1.09 times smaller by default, at 27 dB."""

@@ -5,25 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import cluster
-    from .comparison import Comparison, compare
+    from .api.check import Violation, check_limits
+    from .api.cluster import cluster
+    from .api.compare import Comparison, compare
+    from .api.diff import Difference, diff
+    from .api.inspect import Inspection, inspect
+    from .api.sweep import Sweep, sweep
     from .config import Config
-    from .difference import Difference, diff
     from .errors import (
         ConfigError,
         DataError,
-        FidelityError,
         ModelError,
-        NotSmallerError,
         OutputError,
         RecipeError,
         TfliteClusterError,
     )
-    from .inspection import Inspection, inspect
-    from .limits import Violation, check_limits
     from .recipe.read import load_recipe
-    from .result import Result
-    from .sweeping import Sweep, sweep
+    from .result import FidelityError, NotSmallerError, Result
 
 __version__ = "0.1.0"
 
@@ -54,20 +52,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "cluster": "api",
+    "Comparison": "api.compare",
     "Config": "config",
-    "Comparison": "comparison",
-    "compare": "comparison",
-    "Difference": "difference",
-    "Inspection": "inspection",
+    "Difference": "api.diff",
+    "FidelityError": "result",
+    "Inspection": "api.inspect",
+    "NotSmallerError": "result",
     "Result": "result",
-    "Sweep": "sweeping",
-    "Violation": "limits",
-    "check_limits": "limits",
-    "diff": "difference",
-    "inspect": "inspection",
+    "Sweep": "api.sweep",
+    "Violation": "api.check",
+    "check_limits": "api.check",
+    "cluster": "api.cluster",
+    "compare": "api.compare",
+    "diff": "api.diff",
+    "inspect": "api.inspect",
     "load_recipe": "recipe.read",
-    "sweep": "sweeping",
+    "sweep": "api.sweep",
 }
 
 

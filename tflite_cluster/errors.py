@@ -1,11 +1,17 @@
-"""Everything this package raises on purpose is a TfliteClusterError; each kind knows its exit code."""
+"""Everything this package raises on purpose is a TfliteClusterError; each kind knows its exit code.
+
+TfliteClusterError (1)
+    ConfigError (2): a setting is wrong
+        RecipeError: a recipe is wrong
+    ModelError (3): the model cannot be read, or is not safe to read
+    DataError (3): the samples cannot be read, or do not fit
+    OutputError (2): the output cannot be written
+    InterpreterFailure: the interpreter did not do what was asked of it; a run goes on without it
+    NotSmallerError (98): the output is not worth writing; in `result`, as it holds the result
+    FidelityError (99): a gate failed; in `result` too
+"""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .result import Result
 
 
 class TfliteClusterError(Exception):
@@ -55,25 +61,3 @@ class InterpreterFailure(TfliteClusterError):
 
 class InterpreterTimeout(InterpreterFailure):
     """The interpreter took too long, so that other kernels are not worth a try either."""
-
-
-class NotSmallerError(TfliteClusterError):
-    """The clustered model would not zip smaller, or too little for what changes, so that nothing was written; `result`
-    tells the rest.
-    """
-
-    exit_code = 98
-
-    def __init__(self, message: str, result: Result) -> None:
-        super().__init__(message)
-        self.result = result
-
-
-class FidelityError(TfliteClusterError):
-    """A fidelity gate tripped or could not be measured, so that nothing was written; `result` tells the rest."""
-
-    exit_code = 99
-
-    def __init__(self, message: str, result: Result) -> None:
-        super().__init__(message)
-        self.result = result

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from .config import Config
+from .errors import TfliteClusterError
 from .fidelity.verdict import Fidelity
 from .search.points import Search
 
@@ -162,3 +163,25 @@ class Result:
         zipped = self.sizes.zip9.after - round(bits / 8)
         file = self.sizes.file.after - sum(tensor.bytes - count for tensor, count in tensors)
         return Estimate(file, zipped, self.sizes.zip9.before / zipped) if zipped < self.sizes.zip9.after else None
+
+
+class NotSmallerError(TfliteClusterError):
+    """The clustered model would not zip smaller, or too little for what changes, so that nothing was written; `result`
+    tells the rest.
+    """
+
+    exit_code = 98
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class FidelityError(TfliteClusterError):
+    """A fidelity gate tripped or could not be measured, so that nothing was written; `result` tells the rest."""
+
+    exit_code = 99
+
+    def __init__(self, message: str, result: Result) -> None:
+        super().__init__(message)
+        self.result = result

@@ -21,9 +21,9 @@ from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
 from tflite_cluster.interpreter.worker import describe, run
 from tflite_cluster.model.read import open_model
+from tflite_cluster.run.session import Session, open_session
 from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import synthetic_samples
-from tflite_cluster.session import Session, open_session
 
 FLOOR = 8
 Floats = npt.NDArray[np.float32]

@@ -17,8 +17,8 @@ from results import CLUSTERED, POINTS, RESULTS, SEARCH, SIZES, WRITTEN
 
 from tflite_cluster.cli import main
 from tflite_cluster.config import Config
-from tflite_cluster.histograms import Histogram, histograms
 from tflite_cluster.report.figures import layer_figure
+from tflite_cluster.report.histograms import Histogram, histograms
 from tflite_cluster.report.html import to_html
 from tflite_cluster.result import Result, SizePair, Strategy
 from tflite_cluster.search.points import Search

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from results import DONE, LEFT_ALONE, RESULTS, WRITTEN
 
-from tflite_cluster.api import cluster
+from tflite_cluster.api.cluster import cluster
 from tflite_cluster.config import Config, Settings
-from tflite_cluster.errors import FidelityError, NotSmallerError, OutputError
+from tflite_cluster.errors import OutputError
 from tflite_cluster.report.json import to_json, write_json
+from tflite_cluster.result import FidelityError, NotSmallerError
 
 ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "schema" / "report.schema.json").read_text(encoding="utf-8"))

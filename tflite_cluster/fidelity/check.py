@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,11 +16,11 @@ from ..interpreter import worker
 from ..interpreter.interface import ModelInterface, Signature
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
+from ..progress import Progress
 from .accuracy import Accuracy
 from .metrics import OutputComparison
 from .verdict import Fidelity, NoiseFloor, OutputFidelity
 
-Progress = Callable[[str, int, int], None]
 Batch = dict[str, npt.NDArray[Any]]
 Outputs = dict[str, list[npt.NDArray[Any]]]
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
-from ..comparison import Comparison, LayerComparison
+from ..api.compare import Comparison, LayerComparison
 from .findings import decibels, fidelity_lines
 from .json import fidelity_json, plain
 from .names import printable

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
-from ..difference import Difference, TensorDifference
+from ..api.diff import Difference, TensorDifference
 from .findings import decibels
 from .json import plain
 from .names import printable

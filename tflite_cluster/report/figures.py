@@ -18,7 +18,7 @@ from ..result import SizePair, TensorResult
 from ..search.points import Search
 
 if TYPE_CHECKING:
-    from ..histograms import Histogram
+    from .histograms import Histogram
 
 _WIDTH: Final = 4.6
 """Inches, at 72 units each: so narrow that text can be read on a telephone, where the figure fills the width."""

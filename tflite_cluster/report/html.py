@@ -14,11 +14,11 @@ from .. import __version__
 from ..config import Config
 from ..errors import ConfigError
 from ..files import write_text
-from ..histograms import Histogram
 from ..result import Result, SizePair, Sizes, TensorResult
+from ..run.worth import why_not_worth_it
 from ..search.points import Search
-from ..worth import why_not_worth_it
 from .findings import Line, accuracy_change, decibels, fidelity_lines
+from .histograms import Histogram
 from .json import to_json
 from .names import printable
 from .storing import benchmark_line, estimate_line, type_words

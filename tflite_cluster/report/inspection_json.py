@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from .. import __version__
-from ..inspection import Inspection
+from ..api.inspect import Inspection
 
 FORMAT_VERSION = 1
 

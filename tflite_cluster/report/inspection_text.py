@@ -9,7 +9,7 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from ..inspection import InspectedConstant, InspectedWeight, Inspection, Total
+from ..api.inspect import InspectedConstant, InspectedWeight, Inspection, Total
 from .names import printable
 from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
 

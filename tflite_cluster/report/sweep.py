@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
+from ..api.sweep import Sweep, SweepPoint
 from ..fidelity.accuracy import Accuracy
-from ..sweeping import Sweep, SweepPoint
 from .findings import decibels
 from .json import plain, quality_json
 from .names import printable

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from ..api.sweep import Sweep, SweepPoint
 from ..errors import ConfigError
 from ..files import write_bytes
-from ..sweeping import Sweep, SweepPoint
 from .names import printable
 
 _FORMATS: Final = (".svg", ".png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +23,13 @@ from ..model.read import Model
 from ..model.scales import find_scale_vectors
 from ..model.select import Weight
 from ..model.verify import Span
+from ..progress import Progress
 from ..samples.samples import Samples
 from .allocation import price_at_sqnr
 from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Trust, make_job
 from .judge import Chosen, Judge
-from .plan import MOST_IN_ORDER, Plan
+from .plan import MOST_IN_ORDER, plan
 from .quality import Quality
-
-Progress = Callable[[str, int, int], None]
 
 _KEPT_ASIDE: Final = 0.2
 _LEAST_KEPT_ASIDE: Final = 40
@@ -155,7 +154,7 @@ def calibrate(
     most = max(each.count for each in samples.values())
     few = min(effort.sensitivity_samples(len(weights)), most)
     is_fixed = all(weight.span in clusters for weight in weights.values())
-    progress(Plan.of(min(effort.samples, most), few, len(weights), passes, is_fixed), 1, 1)
+    progress(plan(min(effort.samples, most), few, len(weights), passes, is_fixed), 1, 1)
     trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
     judge = Judge(process, model, original, samples, split.everything, split.aside, threads, sights)
     observer = Observer(process, model, original, samples, split.calibration, threads, sights)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..progress import Plan
+
 CANDIDATES: Final = 9
 """How many candidates a search mostly tries before layers are clustered in order."""
 
@@ -11,21 +13,17 @@ MOST_IN_ORDER: Final = 6
 """How many it tries then at most."""
 
 
-class Plan(str):
-    """A plan in words, which takes the place of a stage in a call of `progress`: of one step, which is done."""
+def plan(samples: int, few: int, weights: int, passes: int, to_count: bool) -> Plan:
+    """A search in words.
 
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, samples: int, few: int, weights: int, passes: int, to_count: bool) -> Plan:
-        """samples: to calibrate and judge on. few: for each of the sensitivities of so many weights. passes: candidates
-        in order at most. to_count: whether no candidates are tried, since the number of values is fixed.
-        """
-        words = f"calibrate on {_counted(samples, 'sample')}"
-        if to_count:
-            return cls(f"{words}, then cluster {_counted(weights, 'weight')}")
-        words += f", measure {2 * weights} sensitivities on {few}, then try about {CANDIDATES} candidates"
-        return cls(words + (f" and up to {passes} with layers clustered in order" if passes else ""))
+    samples: to calibrate and judge on. few: for each of the sensitivities of so many weights. passes: candidates in
+    order at most. to_count: whether no candidates are tried, since the number of values is fixed.
+    """
+    words = f"calibrate on {_counted(samples, 'sample')}"
+    if to_count:
+        return Plan(f"{words}, then cluster {_counted(weights, 'weight')}")
+    words += f", measure {2 * weights} sensitivities on {few}, then try about {CANDIDATES} candidates"
+    return Plan(words + (f" and up to {passes} with layers clustered in order" if passes else ""))
 
 
 def _counted(count: int, what: str) -> str:

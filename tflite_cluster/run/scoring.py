@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import DataError, TfliteClusterError
-from .fidelity.verdict import Score
-from .interpreter import worker
-from .interpreter.interface import ModelInterface, Signature
-from .interpreter.process import InterpreterProcess
-from .interpreter.runtime import Kernels
-from .samples.functions import find_function
-from .samples.samples import fit_samples
+from ..errors import DataError, TfliteClusterError
+from ..fidelity.verdict import Score
+from ..interpreter import worker
+from ..interpreter.interface import ModelInterface, Signature
+from ..interpreter.process import InterpreterProcess
+from ..interpreter.runtime import Kernels
+from ..samples.functions import find_function
+from ..samples.samples import fit_samples
 
 Metric = Callable[["ScoredModel"], float]
 

@@ -22,7 +22,7 @@ def command(sources: tuple[Path, ...], max_zip: str | None, max_values: int | No
     Exit codes: 0 all limits hold; 99 one does not, with a line for each; 3 a model cannot be read or is not safe,
     whatever the others do.
     """
-    from ..limits import check_limits
+    from ..api.check import check_limits
     from ..report.names import printable
 
     code = 0

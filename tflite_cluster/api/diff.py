@@ -11,15 +11,15 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ModelError
-from .jobs import compare_stored
-from .model.layers import Bias, find_layer
-from .model.locate import Locator
-from .model.read import Model, open_model
-from .model.scales import ScaleVectors, are_usable, find_scale_vectors
-from .model.select import LeftAlone, Weight, select
-from .model.source import CHUNK, forget, same, take
-from .model.verify import Span
+from ..errors import ModelError
+from ..model.layers import Bias, find_layer
+from ..model.locate import Locator
+from ..model.read import Model, open_model
+from ..model.scales import ScaleVectors, are_usable, find_scale_vectors
+from ..model.select import LeftAlone, Weight, select
+from ..model.source import CHUNK, forget, same, take
+from ..model.verify import Span
+from ..run.describe import compare_stored
 
 _MOST_PLACES: Final = 100
 """Places outside weights and biases that are told one by one."""

@@ -14,11 +14,11 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from .files import as_file
-from .model.layers import as_rows
-from .model.read import Model, open_model
-from .model.select import Weight, select
-from .packing.sizes import compressed_size, deflated_bits
+from ..files import as_file
+from ..model.layers import as_rows
+from ..model.read import Model, open_model
+from ..model.select import Weight, select
+from ..packing.sizes import compressed_size, deflated_bits
 
 Quantisation = Literal["none", "per tensor", "per channel", "per block"]
 

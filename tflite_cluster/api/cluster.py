@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
-from .benchmark import benchmark
-from .config import Config, Settings
-from .errors import FidelityError
-from .fidelity.verdict import Fidelity
-from .files import temporary_folder
-from .jobs import Progress, describe_constants, describe_weights, no_progress
-from .model.draft import check_destination
-from .model.operands import compiled_for
-from .model.patch import PatchedCopy
-from .model.read import open_model
-from .model.select import select
-from .model.storing.copy import finished
-from .packing.sizes import Scales
-from .proof import prove, prove_stored
-from .result import Result, SizePair, Sizes
-from .session import open_session
-from .strategy import cluster_model
-from .verification import check
-from .worth import refuse_what_is_not_worth_it
+from ..config import Config, Settings
+from ..fidelity.verdict import Fidelity
+from ..files import temporary_folder
+from ..model.draft import check_destination
+from ..model.operands import compiled_for
+from ..model.patch import PatchedCopy
+from ..model.read import open_model
+from ..model.select import select
+from ..model.storing.copy import finished
+from ..packing.sizes import Scales
+from ..progress import Progress, no_progress
+from ..result import FidelityError, Result, SizePair, Sizes
+from ..run.benchmark import benchmark
+from ..run.describe import describe_constants, describe_weights
+from ..run.final_check import check
+from ..run.proof import prove, prove_stored
+from ..run.session import open_session
+from ..run.strategy import cluster_model
+from ..run.worth import refuse_what_is_not_worth_it
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -11,22 +11,22 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from .calibration.effort import Effort, measured
-from .calibration.ranges import guess_range
-from .calibration.sight import Running, find_kernels
-from .calibration.variation import with_varying_outputs
-from .config import Config, Data
-from .errors import ConfigError, DataError, InterpreterFailure
-from .interpreter import worker
-from .interpreter.interface import ModelInterface
-from .interpreter.process import InterpreterProcess, Limits
-from .interpreter.runtime import Kernels
-from .model.read import Model
-from .model.select import select
-from .samples.given import Reading, prepare
-from .samples.hints import input_hints
-from .samples.samples import Samples
-from .samples.synthetic import gather_samples, synthetic_count
+from ..calibration.effort import Effort, measured
+from ..calibration.ranges import guess_range
+from ..calibration.sight import Running, find_kernels
+from ..calibration.variation import with_varying_outputs
+from ..config import Config, Data
+from ..errors import ConfigError, DataError, InterpreterFailure
+from ..interpreter import worker
+from ..interpreter.interface import ModelInterface
+from ..interpreter.process import InterpreterProcess, Limits
+from ..interpreter.runtime import Kernels
+from ..model.read import Model
+from ..model.select import select
+from ..samples.given import Reading, prepare
+from ..samples.hints import input_hints
+from ..samples.samples import Samples
+from ..samples.synthetic import gather_samples, synthetic_count
 from .scoring import Scorer
 
 _BASE_MEMORY: Final = 4 << 30

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .model.read import Model, open_model
-from .model.select import Weight, select
-from .model.storing.store import STORED_SUFFIX
+from ..model.read import Model, open_model
+from ..model.select import Weight, select
+from ..model.storing.store import STORED_SUFFIX
 
 Array = npt.NDArray[Any]
 

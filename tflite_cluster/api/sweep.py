@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .config import Config, Settings
-from .errors import ConfigError, InterpreterFailure, ModelError
-from .files import as_file, temporary_folder
-from .jobs import Progress, no_progress
-from .model.patch import PatchedCopy
-from .model.read import open_model
-from .model.select import select
-from .model.storing.copy import finished
-from .packing.sizes import compressed_size
-from .search.bench import Bench, calibrate
-from .search.criterion import criterion
-from .search.curve import Curve
-from .search.points import Point
-from .search.quality import Quality
-from .search.run import search
-from .session import open_session
-from .strategy import fixed_counts, score_drop, silence_in_words, to_store, usable_weights
+from ..config import Config, Settings
+from ..errors import ConfigError, InterpreterFailure, ModelError
+from ..files import as_file, temporary_folder
+from ..model.patch import PatchedCopy
+from ..model.read import open_model
+from ..model.select import select
+from ..model.storing.copy import finished
+from ..packing.sizes import compressed_size
+from ..progress import Progress, no_progress
+from ..run.session import open_session
+from ..run.strategy import fixed_counts, score_drop, silence_in_words, to_store, usable_weights
+from ..search.bench import Bench, calibrate
+from ..search.criterion import criterion
+from ..search.curve import Curve
+from ..search.points import Point
+from ..search.quality import Quality
+from ..search.run import search
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from .calibration.gather import batches, probe_of
-from .calibration.moments import Probe, observe
-from .config import Config, Settings
-from .errors import ConfigError, InterpreterFailure
-from .fidelity.sums import CentredSums
-from .fidelity.verdict import Fidelity
-from .files import as_file
-from .interpreter.runtime import Kernels
-from .jobs import Progress, no_progress
-from .model.read import Model, Operator, Subgraph, open_model
-from .samples.samples import Samples
-from .session import Session, open_session
-from .verification import check
+from ..calibration.gather import batches, probe_of
+from ..calibration.moments import Probe, observe
+from ..config import Config, Settings
+from ..errors import ConfigError, InterpreterFailure
+from ..fidelity.sums import CentredSums
+from ..fidelity.verdict import Fidelity
+from ..files import as_file
+from ..interpreter.runtime import Kernels
+from ..model.read import Model, Operator, Subgraph, open_model
+from ..progress import Progress, no_progress
+from ..run.final_check import check
+from ..run.session import Session, open_session
+from ..samples.samples import Samples
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -22,7 +22,7 @@ from .options import FILE
 )
 def command(source: Path, as_json: bool, measure: bool) -> int:
     """Say what is inside a model: weights, how they are stored, what would be clustered, and why the rest would not."""
-    from ..inspection import inspect
+    from ..api.inspect import inspect
 
     inspection = inspect(source, measure=measure)
     if as_json:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .errors import ModelError
-from .jobs import distinct_values
-from .model.draft import Draft
-from .model.patch import PatchedCopy
-from .model.read import Model
-from .model.select import Weight, used_as_weights
-from .model.source import is_still
-from .model.storing.copy import StoredCopy
-from .model.storing.same import find_difference
-from .model.verify import Span
-from .result import Result
+from ..errors import ModelError
+from ..model.draft import Draft
+from ..model.patch import PatchedCopy
+from ..model.read import Model
+from ..model.select import Weight, used_as_weights
+from ..model.source import is_still
+from ..model.storing.copy import StoredCopy
+from ..model.storing.same import find_difference
+from ..model.verify import Span
+from ..result import Result
+from .describe import distinct_values
 
 
 def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) -> None:

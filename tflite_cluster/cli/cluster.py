@@ -10,7 +10,7 @@ from click.core import ParameterSource
 
 from .. import __version__
 from ..config import Config
-from ..errors import FidelityError, NotSmallerError, TfliteClusterError
+from ..errors import TfliteClusterError
 from .options import (
     FILE,
     check_written,
@@ -26,7 +26,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..result import Result
+    from ..result import FidelityError, NotSmallerError, Result
 
 
 _TARGETS: Final = {"clusters", "granularity", "max_size", "min_agreement", "min_sqnr", "max_drop"}
@@ -148,8 +148,9 @@ def command(
     OUT.tflite has the length of IN.tflite, unless --store int8 makes it shorter; only weights change, and the
     interpreter checks that both models compute the same.
     """
-    from ..api import cluster
-    from ..report.progress import log_line, progress_bar, progress_lines
+    from ..api.cluster import cluster
+    from ..result import FidelityError, NotSmallerError
+    from .progress import log_line, progress_bar, progress_lines
 
     if report is not None and _is_page(report):
         from ..report.html import require_html
@@ -214,7 +215,7 @@ def _is_page(report: Path) -> bool:
 
 def _publish(result: Result, source: Path, report: Path | None, quiet: bool, written: bool) -> None:
     if report is not None and _is_page(report):
-        from ..histograms import histograms
+        from ..report.histograms import histograms
         from ..report.html import write_html
 
         found = histograms(source, result.destination) if written and result.destination is not None else ()
@@ -234,6 +235,8 @@ def _in_short(
     failure: FidelityError | NotSmallerError, report: Path | None, quiet: bool
 ) -> FidelityError | NotSmallerError:
     """The failure without the reasons that were printed already, and with what was written after all."""
+    from ..result import FidelityError
+
     message = str(failure)
     if isinstance(failure, FidelityError) and not quiet:
         failed = ", ".join(gate.gate for gate in failure.result.fidelity.gates if not gate.passed)

@@ -21,7 +21,7 @@ def command(first: Path, second: Path, as_json: bool) -> int:
     Exit codes: 0 nothing but weights and biases differs, if anything; 99 something else does, or the length; 3 a file
     cannot be read.
     """
-    from ..difference import diff
+    from ..api.diff import diff
     from ..report.difference import difference_json, print_difference
 
     difference = diff(first, second)

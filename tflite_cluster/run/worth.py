@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from .config import Config
-from .errors import NotSmallerError
-from .result import Result
-from .search.criterion import is_clean
+from ..config import Config
+from ..result import NotSmallerError, Result
+from ..search.criterion import is_clean
 
 _LEAST_RATIO: Final = 1.1
 """Below this, a default run writes only what changes next to nothing. MoveNet int8 became 1.05 times smaller, and 17 %

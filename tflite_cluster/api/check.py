@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ConfigError
-from .inspection import InspectedWeight, Inspection, inspect
-from .units import parse_bytes
+from ..errors import ConfigError
+from ..units import parse_bytes
+from .inspect import InspectedWeight, Inspection, inspect
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import Config
-from .errors import ConfigError, InterpreterFailure
-from .jobs import Progress, cluster_weights
-from .model.patch import PatchedCopy
-from .model.read import Model
-from .model.select import Weight
-from .model.storing.copy import finished
-from .model.storing.storable import storable
-from .model.storing.store import require_movable
-from .model.verify import Span
-from .packing.sizes import compressed_size
-from .result import Strategy
-from .rules import Chosen
+from ..config import Config
+from ..errors import ConfigError, InterpreterFailure
+from ..model.patch import PatchedCopy
+from ..model.read import Model
+from ..model.select import Weight
+from ..model.storing.copy import finished
+from ..model.storing.storable import storable
+from ..model.storing.store import require_movable
+from ..model.verify import Span
+from ..packing.sizes import compressed_size
+from ..progress import Progress
+from ..result import Strategy
+from ..rules import Chosen
+from ..search.bench import Bench, calibrate, cluster_blind
+from ..search.criterion import criterion, usual_criterion
+from ..search.run import repeat, search, search_size
+from .describe import cluster_weights
 from .scoring import Scorer
-from .search.bench import Bench, calibrate, cluster_blind
-from .search.criterion import criterion, usual_criterion
-from .search.run import repeat, search, search_size
 from .session import Session
 
 

@@ -43,10 +43,10 @@ def command(source: Path, points: int, as_json: bool, plot: Path | None, force: 
 
     Each line is measured: the file is clustered, zipped, and run on the samples.
     """
-    from ..report.progress import progress_bar
+    from ..api.sweep import sweep
     from ..report.sweep import print_sweep, sweep_json
     from ..report.sweep_plot import require_plot, write_plot
-    from ..sweeping import sweep
+    from .progress import progress_bar
 
     if force and plot is None:
         raise ConfigError("leave out --force: there is no picture to replace without --plot")

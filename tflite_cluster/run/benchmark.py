@@ -6,11 +6,11 @@ import statistics
 from pathlib import Path
 from typing import Final
 
-from .errors import InterpreterFailure
-from .interpreter.process import InterpreterProcess
-from .interpreter.timing import peak_memory, time_runs
-from .jobs import Progress
-from .result import Benchmark
+from ..errors import InterpreterFailure
+from ..interpreter.process import InterpreterProcess
+from ..interpreter.timing import peak_memory, time_runs
+from ..progress import Progress
+from ..result import Benchmark
 from .session import Session
 
 _ROUNDS: Final = 9

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Final
 
-from ..jobs import Progress, no_progress
-from ..search.plan import Plan
+from ..progress import Plan, Progress, no_progress
 
 _PATIENCE: Final = 1.0
 

@@ -11,26 +11,21 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from .clustering.assign import Clustered, Problem, cluster_tensor, compare
-from .clustering.grid import LARGEST
-from .clustering.histogram import Array, distinct
-from .config import Config
-from .model.patch import PatchedCopy
-from .model.read import Model
-from .model.scales import ScaleVectors, find_scale_vectors
-from .model.select import LeftAlone, Weight
-from .model.source import same
-from .model.storing.storable import storable
-from .model.storing.store import Stored
-from .model.verify import Span
-from .packing.sizes import deflated_bits
-from .result import CodesWritten, Role, SpanWritten, TensorResult
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage in words, the steps done, and the steps in all, which stay the same.
-
-A stage that is a search.plan.Plan says what is going to be done.
-"""
+from ..clustering.assign import Clustered, Problem, cluster_tensor, compare
+from ..clustering.grid import LARGEST
+from ..clustering.histogram import Array, distinct
+from ..config import Config
+from ..model.patch import PatchedCopy
+from ..model.read import Model
+from ..model.scales import ScaleVectors, find_scale_vectors
+from ..model.select import LeftAlone, Weight
+from ..model.source import same
+from ..model.storing.storable import storable
+from ..model.storing.store import Stored
+from ..model.verify import Span
+from ..packing.sizes import deflated_bits
+from ..progress import Progress
+from ..result import CodesWritten, Role, SpanWritten, TensorResult
 
 T = TypeVar("T")
 
@@ -44,10 +39,6 @@ _CODES: Final = 2 * LARGEST + 1
 """How many different int8 codes there are with a counterpart."""
 
 _TOO_FAR_APART: Final = f"its values are too far apart for {_CODES} codes"
-
-
-def no_progress(stage: str, done: int, total: int) -> None:
-    """Tell nobody."""
 
 
 def cluster_weights(

@@ -43,7 +43,7 @@ def command(first: Path, second: Path, as_json: bool, **settings: Any) -> int:
 
     Exit codes: 0 all gates hold; 99 one does not, or the second model cannot be run; 3 a model cannot be read.
     """
-    from ..comparison import compare
+    from ..api.compare import compare
     from ..report.comparison import comparison_json, print_comparison
 
     found = compare(first, second, **settings)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from .config import Config
-from .fidelity.check import check_fidelity
-from .fidelity.judge import judge
-from .fidelity.verdict import Fidelity, GateOutcome
-from .jobs import Progress
-from .model.outputs import chosen_outputs
-from .model.read import Model
-from .packing.sizes import compressed_size
+from ..config import Config
+from ..fidelity.check import check_fidelity
+from ..fidelity.judge import judge
+from ..fidelity.verdict import Fidelity, GateOutcome
+from ..model.outputs import chosen_outputs
+from ..model.read import Model
+from ..packing.sizes import compressed_size
+from ..progress import Progress
 from .session import Session
 
 

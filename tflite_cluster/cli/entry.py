@@ -13,10 +13,10 @@ from importlib import import_module
 
 import click
 
-from .errors import ConfigError, OutputError, TfliteClusterError
+from ..errors import ConfigError, OutputError, TfliteClusterError
 
 _COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "sweep")
-"""Modules in `commands` that are called by their name as the first word; without one, a model is clustered."""
+"""Modules beside this one that are called by their name as the first word; without one, a model is clustered."""
 
 _COMPLETE = "_TFLITE_CLUSTER_COMPLETE"
 """Variable of the environment by which a shell asks for completion."""
@@ -78,13 +78,13 @@ def _no_such_command(word: str) -> str:
 
 
 def _load(name: str) -> click.Command:
-    command: click.Command = import_module(f".commands.{name}", __package__).command
+    command: click.Command = import_module(f".{name}", __package__).command
     return command
 
 
 def _complain(error: TfliteClusterError) -> int:
     """Say what went wrong, in a form that steers no terminal, and return the exit code."""
-    from .report.names import printable
+    from ..report.names import printable
 
     message = _with_options(str(error)) if type(error) is ConfigError else str(error)
     click.echo(f"tflite-cluster: error: {printable(message)}", err=True)

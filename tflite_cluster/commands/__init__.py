@@ -1,1 +1,0 @@
-"""The words of the user into calls of the API, a module for each command."""

@@ -221,3 +221,9 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
     assert before == [True]
     assert observed[0] > 0 == observed[1], "layers are observed, then outputs alone"
     assert "calibration failed: it crashes" in result.strategy.words
+
+
+def test_a_count_without_running_says_why() -> None:
+    result = cluster(FOLDER / "custom_operator_float32.tflite", clusters=16, measure=False, force=True)
+    assert "k-means on the weights alone (the original model cannot be run" in result.strategy.words
+    assert "NobodyKnowsThis" in result.strategy.words

@@ -49,11 +49,12 @@ MADE = Sweep(
 )
 
 
-def test_the_default_is_what_a_run_chooses_and_the_rest_lies_around_it() -> None:
+@pytest.mark.parametrize("gates", [{}, {"min_sqnr": 15.0}])
+def test_the_default_is_what_a_run_chooses_and_the_rest_lies_around_it(gates: dict[str, float]) -> None:
     with np.load(ROOT / "examples" / "digits.samples.npz") as samples:
         data = {name: samples[name][:40] for name in samples}
-    curve = sweep(DIGITS, points=3, data=data)
-    run = cluster(DIGITS, data=data)
+    curve = sweep(DIGITS, points=3, data=data, **gates)
+    run = cluster(DIGITS, data=data, **gates)
     assert run.sizes is not None
     assert curve.default is not None
     assert curve.default.zip_bytes == run.sizes.zip9.after

@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,8 @@ class NewFile:
         with self.writing():
             self.file.flush()
             os.fsync(self.file.fileno())
+            with contextlib.suppress(FileNotFoundError):  # what it replaces keeps its permissions
+                self.path.chmod(stat.S_IMODE(self.destination.stat().st_mode))
             if fcntl is None:
                 self.file.close()
             self.path.replace(self.destination)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -35,6 +35,17 @@ def found(source: str | bytes) -> Layer:
     layer = largest(source)[2]
     assert layer is not None
     return layer
+
+
+@pytest.mark.parametrize("field", ["inputs", "outputs"])
+def test_an_operand_that_is_absent_is_not_the_last_tensor(field: str) -> None:
+    """No kernel takes such a file, and none is to be observed in the wrong place."""
+    model, weight, layer = largest(dense((1, 8), (4, 8), (1, 4)))
+    assert layer is not None
+    operator = layer.operator
+    absent = replace(operator, **{field: (-1, *getattr(operator, field)[1:])})
+    user = replace(weight.users[0], operator=absent)
+    assert find_layer(model, replace(weight, users=(user,))) is None
 
 
 @dataclass(frozen=True)

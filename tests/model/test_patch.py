@@ -76,6 +76,15 @@ def test_a_span_put_back_is_as_if_it_was_never_written(model: Model, destination
         assert copy.read() == ORIGINAL
 
 
+def test_the_path_leads_to_all_that_was_written(model: Model, destination: Path) -> None:
+    with PatchedCopy(model, destination) as copy:
+        for content in (CONTENT, memoryview(bytes(len(CONTENT)))):
+            copy.write(SPAN, content)
+            assert copy.path.read_bytes()[SPAN.start : SPAN.stop] == content
+        unchanged = copy.path.stat().st_mtime_ns
+        assert copy.path.stat().st_mtime_ns == unchanged
+
+
 def test_every_flush_gives_the_file_another_time(model: Model, destination: Path) -> None:
     """Whoever keeps the file open tells by its time that it has to be read again."""
     with PatchedCopy(model, destination) as copy:
@@ -153,12 +162,23 @@ def test_copying_that_fails_leaves_the_old_file(model: Model, destination: Path)
 @posix
 def test_the_file_mode_honours_the_umask(model: Model, destination: Path) -> None:
     for mask, mode in [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)]:
+        destination.unlink(missing_ok=True)
         before = os.umask(mask)
         try:
             write(model, destination)
         finally:
             os.umask(before)
         assert stat.S_IMODE(destination.stat().st_mode) == mode
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_a_file_that_is_replaced_keeps_its_permissions(model: Model, destination: Path, mode: int) -> None:
+    destination.write_bytes(b"old")
+    destination.chmod(mode)
+    write(model, destination)
+    assert destination.read_bytes() != b"old"
+    assert stat.S_IMODE(destination.stat().st_mode) == mode
 
 
 @posix

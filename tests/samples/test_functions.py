@@ -14,6 +14,7 @@ from given_samples import EXAMPLE, FIXTURES, ROOT, SCHEMA, load, run, spec
 
 from tflite_cluster import ConfigError, DataError, FidelityError, cluster
 from tflite_cluster.cli import main
+from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 
@@ -176,6 +177,16 @@ def test_a_metric_steers_the_search() -> None:
         assert result.strategy.search.chosen is not None
         chosen.append(result.strategy.search.chosen.bits)
     assert chosen[0] > chosen[1] + 1
+
+
+def test_an_interpreter_that_fails_in_a_metric_is_laid_at_its_door() -> None:
+    """It is no failure of the calibration: the search is not thrown away for it."""
+
+    def fails(_scored: Any) -> float:
+        raise InterpreterFailure("it crashes")
+
+    with pytest.raises(DataError, match=r"metric fails: .* cannot be run: it crashes"):
+        cluster(FIXTURES / "fully_connected_float32.tflite", metric=fails, max_drop=0.1, measure=False, force=True)
 
 
 @pytest.mark.parametrize(

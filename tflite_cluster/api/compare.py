@@ -131,8 +131,8 @@ def _outputs(subgraph: Subgraph) -> dict[tuple[str, int], int]:
     varying = set(subgraph.inputs)
     for operator in subgraph.operators:
         if not varying.isdisjoint(operator.inputs):
-            varying.update(operator.outputs)
-        if operator.outputs and operator.outputs[0] in varying:
+            varying.update(index for index in operator.outputs if index >= 0)
+        if operator.outputs and operator.outputs[0] >= 0 and operator.outputs[0] in varying:
             tensor = subgraph.tensors[operator.outputs[0]]
             if tensor.type in _REAL:
                 found[tensor.name, seen[tensor.name]] = tensor.index

@@ -21,7 +21,7 @@ from ..progress import Progress, no_progress
 from ..run.session import open_session
 from ..run.strategy import fixed_counts, score_drop, silence_in_words, to_store, usable_weights
 from ..search.bench import Bench, calibrate
-from ..search.criterion import criterion
+from ..search.criterion import criterion, usual_criterion
 from ..search.curve import Curve
 from ..search.points import Point
 from ..search.quality import Quality
@@ -120,7 +120,8 @@ def sweep(
                 )  # fmt: skip
                 if bench.judge.is_silent:
                     raise ModelError(f"{model.label}: there is no curve: {silence_in_words(bench)}")
-                found = search(bench, criterion(config, bench, score_drop(bench, session.scorer)))
+                usual = usual_criterion(bench) if config.has_gates else None
+                found = search(bench, criterion(config, bench, score_drop(bench, session.scorer)), usual)
                 zipped = compressed_size(original, "zip9")
                 measured = _measure(bench, found.chosen, found.points[-1], found.prices, points, zipped)
             except InterpreterFailure as failure:

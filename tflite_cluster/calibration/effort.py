@@ -184,7 +184,9 @@ def _slowness(seconds: float, per_run: int) -> int:
 
 def _multiplications(model: Model, weight: Weight) -> int:
     """Of each element by all that one run gives it."""
-    users = [user for user in weight.users if user.operator.name in MATRIX_OPERATORS and user.operator.outputs]
+    users = [
+        user for user in weight.users if user.operator.name in MATRIX_OPERATORS and (*user.operator.outputs, -1)[0] >= 0
+    ]
     return prod(weight.tensor.shape) * sum(_places(model, user) for user in users)
 
 

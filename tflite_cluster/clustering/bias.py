@@ -19,10 +19,10 @@ _SHARE: Final = 1 / 32
 
 
 def rounded(biases: Array, noise: Array, unit: Array) -> Array:
-    """Biases as multiples of a power of two in a unit each; all (rows,), or (1,) for the same in all rows.
+    """Biases as multiples of a step, which is a power of two times the unit; all (rows,), or (1,) for all rows alike.
 
-    noise: the variance in each output that comes of the error of one of its weights. unit: 1, or the real size of an
-    integer's code, which is the least step then.
+    noise: the variance in each output that comes from the error of one of its weights. unit: 1 for floats, whose steps
+    may be smaller, or the real size of an integer's code, whose multiples the caller rounds to.
     """
     most = float(np.mean(biases**2)) * 10 ** (-_LEAST_SQNR / 10)
     wanted = np.sqrt(12 * np.minimum(noise * _SHARE, most)) / unit  # uniform errors of a step s have variance s² / 12

@@ -58,7 +58,8 @@ class Draft(ABC):
 
     @property
     def path(self) -> Path:
-        """Where the file is while it is made."""
+        """Where the file is while it is made, with all that was written so far."""
+        self.flush()
         return self._new.path
 
     @property
@@ -106,5 +107,5 @@ class Draft(ABC):
         self.flush()
         check_place(self._destination, force)
         with self._new.writing():
-            os.utime(self.path)
+            os.utime(self._new.path)
         self._new.commit()

@@ -118,7 +118,8 @@ def find_layers(model: Model, weight: Weight) -> tuple[Layer, ...]:
 
 def _layer(model: Model, weight: Weight, user: User) -> Layer | None:
     build = _BUILDERS.get(user.operator.name)
-    return build(model, weight, user) if build is not None and user.operator.outputs else None
+    is_whole = is_given(user.operator, 0) and bool(user.operator.outputs) and user.operator.outputs[0] >= 0
+    return build(model, weight, user) if build is not None and is_whole else None
 
 
 def _convolution(model: Model, weight: Weight, user: User) -> Layer | None:

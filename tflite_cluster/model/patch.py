@@ -40,6 +40,7 @@ class PatchedCopy(Draft):
         super().__init__(model, destination)
         self._spans: dict[Span, _Written] = {}
         self._version = time.time_ns()
+        self._is_flushed = False
 
     def _fill(self) -> None:
         for start in range(0, self._model.size, CHUNK):
@@ -57,6 +58,7 @@ class PatchedCopy(Draft):
         with self._new.writing():
             self._file.seek(span.start)
             self._file.write(content)
+        self._is_flushed = False
         self._spans[span] = _Written(_digest(content), stored)
 
     @property
@@ -97,10 +99,13 @@ class PatchedCopy(Draft):
 
     def flush(self) -> None:
         """Bring all that was written into the file at `path`, and give the file a time it never had before."""
+        if self._is_flushed:
+            return
         super().flush()
         with self._new.writing():
             self._version += 1  # a clock may be too coarse to tell two versions apart
-            os.utime(self.path, ns=(self._version, self._version))
+            os.utime(self._new.path, ns=(self._version, self._version))
+        self._is_flushed = True
 
     def check(self, spans: Iterable[Span] | None = None) -> None:
         """See that the file differs from the model inside the spans only; raises ModelError if not.

@@ -114,7 +114,7 @@ def _output_line(fidelity: Fidelity, output: OutputFidelity) -> str:
         parts.append("hardly varies")
     if output.sqnr_db is not None:
         place = f" in {output.slice}" if output.slice else ""
-        parts.append(f"SQNR {_with_unit(output.sqnr_db)}{place}{_brackets(fidelity, output)}")
+        parts.append(f"SQNR {decibels(output.sqnr_db, with_unit=True)}{place}{_brackets(fidelity, output)}")
     if output.cosine is not None:
         parts.append(f"cosine {output.cosine:.5f}")
     if output.kl_divergence is not None:
@@ -155,12 +155,10 @@ def _floor_line(fidelity: Fidelity) -> str | None:
     return f"{words}. It is low ({fidelity.low_floor:.1f} dB): devices differ by as much"
 
 
-def _with_unit(value: float) -> str:
-    return decibels(value) + (" dB" if math.isfinite(value) else "")
-
-
-def decibels(value: float | None) -> str:
+def decibels(value: float | None, with_unit: bool = False) -> str:
     """A ratio in words of a table; an infinite one means that nothing differs."""
     if value is None:
         return ""
-    return ("exact" if value > 0 else "none") if math.isinf(value) else f"{value:.1f}"
+    if math.isinf(value):
+        return "exact" if value > 0 else "none"
+    return f"{value:.1f}{' dB' if with_unit else ''}"

@@ -127,7 +127,7 @@ def _keys(result: Result) -> list[tuple[str, str]]:
         keys.append(("Agreement", f"{100 * min(agreements):.2f} %"))
     sqnrs = [output.sqnr_db for output in result.fidelity.outputs if output.sqnr_db is not None]
     if sqnrs:
-        keys.append(("SQNR of the worst output", f"{decibels(min(sqnrs))} dB".replace("exact dB", "exact")))
+        keys.append(("SQNR of the worst output", decibels(min(sqnrs), with_unit=True)))
     return keys
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, TfliteClusterError
+from ..errors import DataError, InterpreterFailure, TfliteClusterError
 from ..fidelity.verdict import Score
 from ..interpreter import worker
 from ..interpreter.interface import ModelInterface, Signature
@@ -91,6 +91,8 @@ class Scorer:
     def _score(self, path: Path) -> float:
         try:
             value = float(self._metric(ScoredModel(path, *self._model)))
+        except InterpreterFailure as failure:
+            raise DataError(f"metric {self.name}: {path.name} cannot be run: {failure.cause}") from failure
         except TfliteClusterError:
             raise
         except (Exception, SystemExit) as error:  # the metric may raise anything

@@ -134,9 +134,12 @@ def _effort(
 def _describe(process: InterpreterProcess, original: Path) -> ModelInterface:
     """What the model takes and gives; under the first kernels that open it."""
     try:
-        return process.call(worker.describe, original)
+        interface = process.call(worker.describe, original)
     except InterpreterFailure:
-        return process.call(worker.describe, original, Kernels.DEFAULT)
+        interface = process.call(worker.describe, original, Kernels.DEFAULT)
+    if not any(signature.outputs for signature in interface.signatures):
+        raise InterpreterFailure("it has no outputs that could be compared")
+    return interface
 
 
 def _refuse_what_needs_labels(config: Config, samples: Iterable[Samples]) -> None:

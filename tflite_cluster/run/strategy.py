@@ -45,7 +45,8 @@ def cluster_model(
     blind = isinstance(session, str) and config.clusters is not None and config.store == "same"
     if config.granularity == "axis" or blind:
         cluster_weights(model, list(usable.values()), copy, config, progress)
-        return Strategy("k-means on the weights alone")
+        cause = f" ({session})" if isinstance(session, str) else ""
+        return Strategy(f"k-means on the weights alone{cause}")
     if not usable:
         return Strategy("no weight that could be clustered")
     cause = session if isinstance(session, str) else ""

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from fixture_models import FOLDER
 from rich.console import Console
-from tflite_cluster.api.cluster.compare import LayerComparison
 
 from tflite_cluster import Comparison, ConfigError, cluster, compare
+from tflite_cluster.api.compare import LayerComparison
 from tflite_cluster.calibration.moments import Probe
 from tflite_cluster.cli import main
 from tflite_cluster.fidelity.gates import Gates
@@ -110,7 +110,7 @@ def test_golden_text(width: int) -> None:
 
 
 def test_layers_that_cannot_be_read_are_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tflite_cluster.api.cluster.compare.probe_of", lambda _: Probe(0, 10_000))
+    monkeypatch.setattr("tflite_cluster.api.compare.probe_of", lambda _: Probe(0, 10_000))
     found = compare(DIGITS, DIGITS)
     assert found.fidelity.status == "checked"
     assert found.layers == ()
@@ -124,7 +124,7 @@ def die(*_: object) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_a_process_that_dies_over_the_layers_is_the_reason_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tflite_cluster.api.cluster.compare.observe", die)
+    monkeypatch.setattr("tflite_cluster.api.compare.observe", die)
     (note,) = compare(DIGITS, DIGITS).notes
     assert "the layers cannot be read: the interpreter's process is killed" in note
 

@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
-from tflite_cluster.api.cluster.inspect import _entropy, _run_lengths
 
 from tflite_cluster import ConfigError, ModelError, check_limits, cluster, inspect
+from tflite_cluster.api.inspect import _entropy, _run_lengths
 from tflite_cluster.cli import main
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select

@@ -13,11 +13,11 @@ from fixture_models import FOLDER
 
 from tflite_cluster import ModelError, Result, cluster
 from tflite_cluster import api as api_module
-from tflite_cluster import proof as proof_module
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model
 from tflite_cluster.model.verify import Span
-from tflite_cluster.search.plan import Plan
+from tflite_cluster.progress import Plan
+from tflite_cluster.run import proof as proof_module
 
 SOURCE = FOLDER / "fully_connected_float32.tflite"
 Damage = Callable[[PatchedCopy, Result], Result | None]

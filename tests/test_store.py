@@ -12,13 +12,13 @@ from fixture_models import FOLDER, MODELS
 
 from tflite_cluster import ModelError, cluster
 from tflite_cluster import api as api_module
-from tflite_cluster import proof as proof_module
 from tflite_cluster.cli import main
 from tflite_cluster.model.draft import Draft
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.storable import storable
+from tflite_cluster.run import proof as proof_module
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.clusterer import SYNTHETIC, Clusterer, make_job
 

@@ -13,9 +13,9 @@ import jsonschema
 import numpy as np
 import pytest
 from fixture_models import FOLDER
-from tflite_cluster.api.cluster.sweep import SweepPoint
 
 from tflite_cluster import ConfigError, ModelError, Sweep, cluster, sweep
+from tflite_cluster.api.sweep import SweepPoint
 from tflite_cluster.cli import main
 from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.report.sweep import print_sweep, sweep_json

@@ -20,7 +20,7 @@ from tflite_cluster.model.layers import Layer, Recurrence, find_layer, real_rows
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
-from tflite_cluster.run.describe import no_progress
+from tflite_cluster.progress import no_progress
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.bench import Bench, calibrate

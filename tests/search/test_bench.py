@@ -20,7 +20,7 @@ from tflite_cluster.model.layers import as_rows, real_bias
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
-from tflite_cluster.run.describe import no_progress
+from tflite_cluster.progress import no_progress
 from tflite_cluster.samples.load import load_samples
 from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
+from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_cluster import ConfigError, sweep
+from tflite_cluster import ConfigError, cluster, sweep
+from tflite_cluster.cli import main
 from tflite_cluster.config import NORMALISATIONS, Config
 from tflite_cluster.rules import Chosen
 
@@ -117,3 +120,13 @@ def test_names_are_known() -> None:
     with pytest.raises(ConfigError, match=r"normalize must be one of 'imagenet', '-1..1', '0..1', not 'tf'"):
         Config(data="x", normalize="tf")  # type: ignore[arg-type]
     assert Config(data="x").numbers("mean") is None
+
+
+@pytest.mark.parametrize("pattern", ["*/memory/*", "<clusters>", "{label}", "--workers"])
+def test_a_message_leaves_what_the_user_wrote_word_for_word(pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of settings become those of options, and nothing else does."""
+    model = str(FOLDER / "conv_2d_int8.tflite")
+    assert main([model, "never.tflite", "--keep", pattern, "--no-run"]) == 2
+    assert f"--keep: {pattern!r} fits no weight of conv_2d_int8.tflite" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=re.escape(f"keep: {pattern!r} fits no weight of conv_2d_int8.tflite")):
+        cluster(model, keep=[pattern], run=False)

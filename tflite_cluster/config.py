@@ -110,79 +110,79 @@ class Config:
 
     def __post_init__(self) -> None:
         if isinstance(self.keep, str):
-            raise ConfigError(f"keep takes several patterns: write [{self.keep!r}]")
+            raise ConfigError("<keep> takes several patterns: write [{pattern!r}]", pattern=self.keep)
         if self.clusters is not None and not 2 <= self.clusters <= 256:
-            raise ConfigError(f"clusters must be between 2 and 256, not {self.clusters}")
+            raise ConfigError(f"<clusters> must be between 2 and 256, not {self.clusters}")
         if self.granularity not in ("tensor", "axis"):
-            raise ConfigError(f"granularity must be 'tensor' or 'axis', not {self.granularity!r}")
+            raise ConfigError("<granularity> must be 'tensor' or 'axis', not {given!r}", given=self.granularity)
         if self.store not in ("same", "int8"):
-            raise ConfigError(f"store must be 'same' or 'int8', not {self.store!r}")
+            raise ConfigError("<store> must be 'same' or 'int8', not {given!r}", given=self.store)
         if self.seed < 0:
-            raise ConfigError(f"seed must not be negative, but is {self.seed}")
+            raise ConfigError(f"<seed> must not be negative, but is {self.seed}")
         if self.workers is not None and not 1 <= self.workers <= _MOST_WORKERS:
-            raise ConfigError(f"workers must be between 1 and {_MOST_WORKERS}, not {self.workers}")
+            raise ConfigError(f"<workers> must be between 1 and {_MOST_WORKERS}, not {self.workers}")
         if self.timeout is not None and self.timeout > _LONGEST:
-            raise ConfigError(f"timeout must be at most {_LONGEST:.0f} seconds, not {self.timeout}")
+            raise ConfigError(f"<timeout> must be at most {_LONGEST:.0f} seconds, not {self.timeout}")
         for name in ("min_sqnr", "max_drop", "timeout"):
             value = getattr(self, name)
             if value is not None and not math.isfinite(value):
-                raise ConfigError(f"{name} must be a finite number, not {value}")
+                raise ConfigError(f"<{name}> must be a finite number, not {value}")
         for name in ("timeout", "memory"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise ConfigError(f"{name} must be positive, not {value}")
+                raise ConfigError(f"<{name}> must be positive, not {value}")
         self._refuse_odd_gates()
         self._refuse_contradictions()
 
     def _refuse_odd_gates(self) -> None:
         if self.min_agreement is not None and not 0 <= self.min_agreement <= 100:
-            raise ConfigError(f"min_agreement is a percentage, not {self.min_agreement}")
+            raise ConfigError(f"<min_agreement> is a percentage, not {self.min_agreement}")
         if self.min_agreement is not None and 0 < self.min_agreement < 1:
-            raise ConfigError(f"min_agreement is a percentage: write 98 for 98 %, and not {self.min_agreement}")
+            raise ConfigError(f"<min_agreement> is a percentage: write 98 for 98 %, and not {self.min_agreement}")
         if self.confidence is not None and not 50 < self.confidence < 100:
-            raise ConfigError(f"confidence is a percentage between 50 and 100, such as 95, not {self.confidence}")
+            raise ConfigError(f"<confidence> is a percentage between 50 and 100, such as 95, not {self.confidence}")
         if self.confidence is not None and (self.max_drop is None or self.metric is not None):
             raise ConfigError(
-                "confidence says how surely max_drop holds on labelled samples: give max_drop, and no metric"
+                "<confidence> says how surely <max_drop> holds on labelled samples: give <max_drop>, and no <metric>"
             )
         if self.max_drop is not None and self.max_drop < 0:
-            raise ConfigError(f"max_drop must not be negative, but is {self.max_drop}")
+            raise ConfigError(f"<max_drop> must not be negative, but is {self.max_drop}")
 
     def _refuse_contradictions(self) -> None:
         if not self.run:
-            self.refuse((*_FOR_RUNNING, *_GATES), "it needs the model to be run; or leave run on")
+            self.refuse((*_FOR_RUNNING, *_GATES), "it needs the model to be run; or <+run>")
         if not self.check:
-            self.refuse(_FOR_CHECK, "it belongs to the comparison in the end; or leave check on")
+            self.refuse(_FOR_CHECK, "it belongs to the comparison in the end; or <+check>")
         if self.xz and not self.measure:
-            raise ConfigError("leave out xz: no sizes are to be measured; or leave measure on")
+            raise ConfigError("leave out <xz>: no sizes are to be measured; or <+measure>")
         if self.labels is not None and self.data is None:
-            raise ConfigError("labels belong to samples: give data too")
+            raise ConfigError("labels belong to samples: give <data> too")
         self._refuse_odd_normalisation()
         if self.granularity == "axis" and self.clusters is None:
-            raise ConfigError("granularity 'axis' needs a number of clusters")
+            raise ConfigError("<granularity> 'axis' needs a number of <clusters>")
         if self.granularity == "axis" and self.store != "same":
-            raise ConfigError("store 'int8' has codes for a whole tensor: leave granularity at 'tensor'")
+            raise ConfigError("<store> 'int8' has codes for a whole tensor: leave <granularity> at 'tensor'")
         if self.chosen is not None and (self.clusters is not None or self.granularity == "axis"):
-            raise ConfigError("a recipe's chosen prices are for a search: leave out clusters and granularity")
+            raise ConfigError("a recipe's chosen prices are for a search: leave out <clusters> and <granularity>")
         if self.max_size is not None and (self.clusters is not None or self.has_gates):
-            raise ConfigError("max_size asks for the best fidelity within a size: leave out clusters and gates")
+            raise ConfigError("<max_size> asks for the best fidelity within a size: leave out <clusters> and gates")
         if self.max_size is not None:
             self.size_limit(1)
 
     def _refuse_odd_normalisation(self) -> None:
         if self.normalize is not None and self.normalize not in NORMALISATIONS:
             known = ", ".join(map(repr, NORMALISATIONS))
-            raise ConfigError(f"normalize must be one of {known}, not {self.normalize!r}")
+            raise ConfigError("<normalize> must be one of {known}, not {given!r}", known=known, given=self.normalize)
         if self.normalize is not None and (self.mean is not None or self.std is not None):
-            raise ConfigError("normalize stands for a mean and a std: leave out mean and std, or normalize")
+            raise ConfigError("<normalize> stands for a mean and a std: leave out <mean> and <std>, or <normalize>")
         mean, std = self.numbers("mean"), self.numbers("std")
         if (mean is None) != (std is None):
-            raise ConfigError("mean and std go together: give both, or none")
+            raise ConfigError("<mean> and <std> go together: give both, or none")
         if mean is not None and self.data is None:
-            names = "mean and std say" if self.normalize is None else "normalize says"
-            raise ConfigError(f"{names} how images are read: give data too")
+            names = "<mean> and <std> say" if self.normalize is None else "<normalize> says"
+            raise ConfigError(f"{names} how images are read: give <data> too")
         if not all(map(math.isfinite, (*(mean or ()), *(std or ())))) or 0 in (std or ()):
-            raise ConfigError("mean and std must be finite numbers, and std not 0")
+            raise ConfigError("<mean> and <std> must be finite numbers, and std not 0")
         if mean is not None and std is not None:
             _refuse_what_is_for_scaled_pixels(mean, std)
 
@@ -191,7 +191,7 @@ class Config:
         for name in names:
             value, default = getattr(self, name), getattr(Config, name)
             if value is not default and (default is None or value != default):  # an array is not to be compared
-                raise ConfigError(f"leave out {name}: {why}")
+                raise ConfigError(f"leave out <{name}>: {why}")
 
     def numbers(self, name: Literal["mean", "std"]) -> tuple[float, ...] | None:
         """The mean or the deviation of pixels, one number or one for each channel; None if neither is set."""
@@ -227,7 +227,7 @@ class Config:
         try:
             return None if self.max_size is None else parse_share(str(self.max_size), zipped)
         except ValueError as error:
-            raise ConfigError(f"max_size: {error}") from None
+            raise ConfigError("<max_size>: {error}", error=error) from None
 
     @property
     def threads(self) -> int:
@@ -242,15 +242,15 @@ def _refuse_what_is_for_scaled_pixels(mean: tuple[float, ...], std: tuple[float,
         return
     if largest_mean > 1:
         raise ConfigError(
-            f"a std of {smallest_std:g} is meant for pixels from 0 to 1, and here they go from 0 to 255: give "
+            f"a <std> of {smallest_std:g} is meant for pixels from 0 to 1, and here they go from 0 to 255: give "
             f"{255 * smallest_std:.6g}"
         )
     scaled = [tuple(255 * value for value in values) for values in (mean, std)]
     words = [",".join(f"{value:.6g}" for value in values) for values in scaled]
     name = next((name for name, pair in NORMALISATIONS.items() if all(map(_is_about, scaled, pair))), None)
     raise ConfigError(
-        "this mean and this std are meant for pixels from 0 to 1, and here they go from 0 to 255: give mean "
-        f"{words[0]} and std {words[1]}" + ("" if name is None else f", or in short normalize {name}")
+        "this <mean> and this <std> are meant for pixels from 0 to 1, and here they go from 0 to 255: give <mean> "
+        f"{words[0]} and <std> {words[1]}" + ("" if name is None else f", or in short <normalize> {name}")
     )
 
 

@@ -13,6 +13,9 @@ TfliteClusterError (1)
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 
 class TfliteClusterError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command line returns for it."""
@@ -20,10 +23,27 @@ class TfliteClusterError(Exception):
     exit_code = 1
 
 
+_SETTING = re.compile(r"<(\+?)(\w+)>")
+
+
 class ConfigError(TfliteClusterError):
-    """A setting is wrong, or settings contradict each other."""
+    """A setting is wrong, or settings contradict each other.
+
+    The message carries the names of settings, so that the command line can write them as options: `<clusters>` is the
+    name of a setting, `<+check>` the advice to leave one on, and `{name}` the place of one of the values.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, /, **values: object) -> None:
+        self._message = message
+        self._values = values
+        super().__init__(self.in_words(str, "leave {} on".format))
+
+    def in_words(self, name: Callable[[str], str], leave_on: Callable[[str], str]) -> str:
+        """The message, with settings and the advice to leave one on in the words that these give."""
+        text = _SETTING.sub(lambda found: (leave_on if found[1] else name)(found[2]), self._message)
+        return text.format(**self._values) if self._values else text
 
 
 class ModelError(TfliteClusterError):
@@ -33,7 +53,10 @@ class ModelError(TfliteClusterError):
 
 
 class RecipeError(ConfigError):
-    """A recipe that cannot be read, or says what no recipe can."""
+    """A recipe that cannot be read, or says what no recipe can; its message is taken word for word."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("{text}", text=message)
 
 
 class DataError(TfliteClusterError):

@@ -32,9 +32,9 @@ def check_limits(
     makes no sense, and ModelError when the model cannot be read or is not safe to read.
     """
     if max_zip is None and max_values is None:
-        raise ConfigError("there is nothing to check: give max_zip or max_values")
+        raise ConfigError("there is nothing to check: give <max_zip> or <max_values>")
     if max_values is not None and max_values < 1:
-        raise ConfigError(f"max_values must be at least 1, not {max_values}")
+        raise ConfigError(f"<max_values> must be at least 1, not {max_values}")
     most_bytes = _bytes(max_zip)
     found = inspect(source, measure=most_bytes is not None)
     violations = [_zip_violation(found, most_bytes), _values_violation(found, max_values)]
@@ -45,7 +45,7 @@ def _bytes(max_zip: str | int | None) -> int | None:
     try:
         return None if max_zip is None else parse_bytes(str(max_zip))
     except ValueError as error:
-        raise ConfigError(f"max_zip: {error}") from None
+        raise ConfigError("<max_zip>: {error}", error=error) from None
 
 
 def _zip_violation(found: Inspection, limit: int | None) -> Violation | None:

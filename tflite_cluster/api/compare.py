@@ -113,7 +113,7 @@ def _refuse_what_is_not_compared(config: Config) -> None:
     config.refuse(_WITHOUT_EFFECT, "a comparison neither clusters nor writes")
     for name in ("check", "run"):
         if not getattr(config, name):
-            raise ConfigError(f"a comparison needs the models to be run: leave {name} on")
+            raise ConfigError(f"a comparison needs the models to be run: <+{name}>")
 
 
 def _subgraph(model: Model, key: str | None) -> Subgraph:

@@ -168,11 +168,11 @@ def _weighed(bench: Bench, point: Point, zipped: int, *, is_default: bool) -> Sw
 
 def _refuse_what_has_no_curve(config: Config, points: int) -> None:
     if not 2 <= points <= _MOST_POINTS:
-        raise ConfigError(f"points must be between 2 and {_MOST_POINTS}, not {points}")
+        raise ConfigError(f"<points> must be between 2 and {_MOST_POINTS}, not {points}")
     for name in ("check", "run"):
         if not getattr(config, name):
-            raise ConfigError(f"a curve compares models that are run: leave {name} on")
+            raise ConfigError(f"a curve compares models that are run: <+{name}>")
     config.refuse(("clusters", "granularity", "chosen", "max_size"), "a curve shows all sizes")
     config.refuse(("force", "measure", "xz", "benchmark"), "a curve is measured, and writes nothing")
     if config.metric is not None and config.max_drop is None:
-        raise ConfigError("the metric of a curve says where its default lies: give max_drop too, or leave out metric")
+        raise ConfigError("a metric says where the default of a curve lies: give <max_drop> too, or leave out <metric>")

@@ -21,11 +21,8 @@ _COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "sweep")
 _COMPLETE = "_TFLITE_CLUSTER_COMPLETE"
 """Variable of the environment by which a shell asks for completion."""
 
-_SETTINGS = (
-    "clusters|granularity|keep|points|max_size|max_zip|max_values|min_agreement|min_sqnr|max_drop"
-    "|normalize|seed|workers|timeout|memory"
-)
-"""Settings whose names in error messages become those of options."""
+_SWITCHED_OFF_BY = {"measure": "--no-sizes"}
+"""Options that switch a setting off, where they are not called by its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,18 +83,18 @@ def _complain(error: TfliteClusterError) -> int:
     """Say what went wrong, in a form that steers no terminal, and return the exit code."""
     from ..report.names import printable
 
-    message = _with_options(str(error)) if type(error) is ConfigError else str(error)
+    message = error.in_words(_option, _leave_on) if isinstance(error, ConfigError) else str(error)
     click.echo(f"tflite-cluster: error: {printable(message)}", err=True)
     system_failed = isinstance(error, OutputError) and isinstance(error.__cause__, OSError)
     return 1 if system_failed else error.exit_code
 
 
-def _with_options(message: str) -> str:
-    """A message about settings with the names of the options that they are here."""
-    message = re.sub(r"\bleave (check|run) on\b", r"leave out --no-\1", message)
-    message = message.replace("leave measure on", "leave out --no-sizes")
-    message = re.sub(r"\bleave out (data|labels|mean|std|metric|benchmark):", r"leave out --\1:", message)
-    return re.sub(rf"\b({_SETTINGS})\b", lambda match: "--" + match[1].replace("_", "-"), message)
+def _option(setting: str) -> str:
+    return "--" + setting.replace("_", "-")
+
+
+def _leave_on(setting: str) -> str:
+    return f"leave out {_SWITCHED_OFF_BY.get(setting, f'--no-{setting}')}"
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -34,7 +34,11 @@ _STYLE: Final[dict[Any, Any]] = {
 def require_plot(path: Path) -> None:
     """Raise ConfigError if a picture of this name cannot be drawn."""
     if path.suffix.lower() not in _FORMATS:
-        raise ConfigError(f"{path}: a picture is drawn as {' or '.join(_FORMATS)}, and its name has to say which")
+        raise ConfigError(
+            "{path}: a picture is drawn as {formats}, and its name has to say which",
+            path=path,
+            formats=" or ".join(_FORMATS),
+        )
     try:
         import matplotlib  # noqa: F401
     except ImportError:

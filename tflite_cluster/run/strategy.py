@@ -140,9 +140,13 @@ def silence_in_words(bench: Bench) -> str:
 def _prices(model: Model, bench: Bench, chosen: Chosen) -> dict[int, float]:
     """The prices of a recipe; raises ConfigError if they are not for this model, or for other weights of it."""
     if hashlib.sha256(model.data).hexdigest() != chosen.model:
-        raise ConfigError(f"{model.label}: the recipe's prices were chosen for another model: leave out its [chosen]")
+        raise ConfigError(
+            "{label}: the recipe's prices were chosen for another model: leave out its [chosen]", label=model.label
+        )
     if chosen.prices.keys() != bench.jobs.keys():
-        raise ConfigError(f"{model.label}: the recipe's prices are not for the same weights: leave out its [chosen]")
+        raise ConfigError(
+            "{label}: the recipe's prices are not for the same weights: leave out its [chosen]", label=model.label
+        )
     return {number: chosen.prices[number] for number in bench.jobs}
 
 
@@ -198,10 +202,19 @@ def usable_weights(model: Model, weights: Sequence[Weight], config: Config) -> d
     for rule in config.rules:
         if not any(rule.fits(weight.tensor.name, weight.operators) for weight in weights):
             what = "operator" if rule.by_operator else "name"
-            raise ConfigError(f"recipe: {what} {rule.pattern!r} fits no weight of {model.label}: inspect lists them")
+            raise ConfigError(
+                "recipe: {what} {pattern!r} fits no weight of {label}: inspect lists them",
+                what=what,
+                pattern=rule.pattern,
+                label=model.label,
+            )
     for pattern in config.keep:
         if not any(fnmatchcase(weight.tensor.name, pattern) for weight in weights):
-            raise ConfigError(f"keep: {pattern!r} fits no weight of {model.label}: inspect lists their names")
+            raise ConfigError(
+                "<keep>: {pattern!r} fits no weight of {label}: inspect lists their names",
+                pattern=pattern,
+                label=model.label,
+            )
     wanted = {
         number: weight
         for number, weight in enumerate(weights)

@@ -37,9 +37,11 @@ def find_function(name: str, setting: str) -> UserFunction:
         for part in attribute.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as error:  # a module may raise anything while it is imported
-        raise ConfigError(f"{setting}: {name} cannot be imported: {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            f"<{setting}>: {{name}} cannot be imported: {{error}}", name=name, error=f"{type(error).__name__}: {error}"
+        ) from error
     if not callable(found):
-        raise ConfigError(f"{setting}: {name} is not a function")
+        raise ConfigError(f"<{setting}>: {{name}} is not a function", name=name)
     function: UserFunction = found
     return function
 

@@ -127,7 +127,10 @@ def test_version(capsys: Captured) -> None:
         ("digits.tflite out.tflite --no-run --data digits.npz", ["leave out --data", "or leave out --no-run"]),
         ("digits.tflite out.tflite --no-run --max-size 4x", ["leave out --max-size", "or leave out --no-run"]),
         ("digits.tflite out.tflite --no-check --benchmark", ["leave out --benchmark", "or leave out --no-check"]),
-        ("digits.tflite out.tflite --data x --mean 0.5 --std 0.5", ["--mean 127.5 and --std 127.5", "--normalize -1..1"]),
+        (
+            "digits.tflite out.tflite --data x --mean 0.5 --std 0.5",
+            ["--mean 127.5 and --std 127.5", "--normalize -1..1"],
+        ),
         ("digits.tflite out.tflite --data x --normalize half", ["--normalize", "'-1..1'"]),
         ("sweep digits.tflite --force", ["--force", "--plot"]),
         ("digits.tflite out.tflite --max-size 4x --clusters 8", ["--max-size asks", "leave out --clusters"]),

@@ -141,7 +141,10 @@ def test_prices_are_for_one_model_and_its_weights(capsys: Captured) -> None:
     assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--keep", "*dense*"]) == 2
     assert "the recipe's prices are not for the same weights" in capsys.readouterr().err
     assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--no-run"]) == 2
-    assert "leave out chosen: it needs the model to be run; or leave out --no-run" in capsys.readouterr().err
+    assert (
+        "leave out the recipe's [chosen]: it needs the model to be run; or leave out --no-run"
+        in capsys.readouterr().err
+    )
 
 
 def test_paths_count_from_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:

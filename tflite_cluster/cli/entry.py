@@ -21,6 +21,9 @@ _COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "sweep")
 _COMPLETE = "_TFLITE_CLUSTER_COMPLETE"
 """Variable of the environment by which a shell asks for completion."""
 
+_ONLY_IN_RECIPES = {"chosen": "the recipe's [chosen]", "rules": "the recipe's rules"}
+"""Settings that no option gives."""
+
 _SWITCHED_OFF_BY = {"measure": "--no-sizes"}
 """Options that switch a setting off, where they are not called by its name."""
 
@@ -90,7 +93,7 @@ def _complain(error: TfliteClusterError) -> int:
 
 
 def _option(setting: str) -> str:
-    return "--" + setting.replace("_", "-")
+    return _ONLY_IN_RECIPES.get(setting, "--" + setting.replace("_", "-"))
 
 
 def _leave_on(setting: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from fixture_models import FOLDER
 
 from tflite_cluster import ModelError, Result, cluster
-from tflite_cluster import api as api_module
+from tflite_cluster.api import cluster as api_module
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model
 from tflite_cluster.model.verify import Span

@@ -11,7 +11,7 @@ import pytest
 from fixture_models import FOLDER, MODELS
 
 from tflite_cluster import ModelError, cluster
-from tflite_cluster import api as api_module
+from tflite_cluster.api import cluster as api_module
 from tflite_cluster.cli import main
 from tflite_cluster.model.draft import Draft
 from tflite_cluster.model.patch import PatchedCopy

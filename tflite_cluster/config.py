@@ -143,7 +143,7 @@ class Config:
             raise ConfigError(f"<confidence> is a percentage between 50 and 100, such as 95, not {self.confidence}")
         if self.confidence is not None and (self.max_drop is None or self.metric is not None):
             raise ConfigError(
-                "<confidence> says how surely <max_drop> holds on labelled samples: give <max_drop>, and no <metric>"
+                "<confidence> needs <max_drop> on labelled samples: give <max_drop>, and leave out <metric>"
             )
         if self.max_drop is not None and self.max_drop < 0:
             raise ConfigError(f"<max_drop> must not be negative, but is {self.max_drop}")
@@ -154,7 +154,7 @@ class Config:
         if not self.check:
             self.refuse(_FOR_CHECK, "it belongs to the comparison in the end; or <+check>")
         if self.xz and not self.measure:
-            raise ConfigError("leave out <xz>: no sizes are to be measured; or <+measure>")
+            raise ConfigError("leave out <xz>: sizes are not measured; or <+measure>")
         if self.labels is not None and self.data is None:
             raise ConfigError("labels belong to samples: give <data> too")
         self._refuse_odd_normalisation()
@@ -242,14 +242,14 @@ def _refuse_what_is_for_scaled_pixels(mean: tuple[float, ...], std: tuple[float,
         return
     if largest_mean > 1:
         raise ConfigError(
-            f"a <std> of {smallest_std:g} is meant for pixels from 0 to 1, and here they go from 0 to 255: give "
+            f"a <std> of {smallest_std:g} is meant for pixels from 0 to 1, but pixels here go from 0 to 255: give "
             f"{255 * smallest_std:.6g}"
         )
     scaled = [tuple(255 * value for value in values) for values in (mean, std)]
     words = [",".join(f"{value:.6g}" for value in values) for values in scaled]
     name = next((name for name, pair in NORMALISATIONS.items() if all(map(_is_about, scaled, pair))), None)
     raise ConfigError(
-        "this <mean> and this <std> are meant for pixels from 0 to 1, and here they go from 0 to 255: give <mean> "
+        "this <mean> and this <std> are meant for pixels from 0 to 1, but pixels here go from 0 to 255: give <mean> "
         f"{words[0]} and <std> {words[1]}" + ("" if name is None else f", or in short <normalize> {name}")
     )
 

@@ -175,4 +175,4 @@ def _refuse_what_has_no_curve(config: Config, points: int) -> None:
     config.refuse(("clusters", "granularity", "chosen", "max_size"), "a curve shows all sizes")
     config.refuse(("force", "measure", "xz", "benchmark"), "a curve is measured, and writes nothing")
     if config.metric is not None and config.max_drop is None:
-        raise ConfigError("a metric says where the default of a curve lies: give <max_drop> too, or leave out <metric>")
+        raise ConfigError("a curve uses <metric> only with <max_drop>: give <max_drop> too, or leave out <metric>")

@@ -30,7 +30,7 @@ _PER_OPERATOR_OPENED: Final = 3_000_000
 """The same where the model is opened anew for every run, as one with resource variables is."""
 
 _WITH_INT16: Final = 30
-"""Multiplications of others that one with int16 activations takes as long as: there are no fast kernels for them."""
+"""How many other multiplications take as long as one with int16 activations, which has no fast kernels."""
 
 _PER_SECOND: Final = 5e10
 _OVERHEAD: Final = 2e-4
@@ -138,15 +138,15 @@ class Effort:
         usual = min(available, _SAMPLES.usual)
         found: list[str] = []
         if self.samples < usual:
-            found.append(f"{self.samples} of {usual} samples to calibrate and search on")
+            found.append(f"only {self.samples} of {usual} samples are used to calibrate and search")
         few = self.sensitivity_samples(weights)
         if few < min(available, _SENSITIVITY_SAMPLES.usual):
-            found.append(f"sensitivities measured on {few} samples")
+            found.append(f"sensitivities are measured on only {few} samples")
         if layers > 1 and not self.pass_samples(layers):
-            found.append("layers not clustered in the order in which they are run")
+            found.append("layers are not clustered in the order in which they run")
         if not found:
             return ()
-        slow = f" (one run takes {self.slowness} times as long as its size lets expect)" if self.slowness > 1 else ""
+        slow = f" (one run takes {self.slowness} times as long as the model size suggests)" if self.slowness > 1 else ""
         return (f"some of the work, to end in about {self._minutes}{slow}: {', '.join(found)}",)
 
     @property

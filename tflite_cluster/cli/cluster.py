@@ -39,8 +39,9 @@ _EPILOG = """
 Other commands (--help explains each): check, compare, diff, inspect, sweep.
 \b
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
-read or is not safe; 98 the output would not zip smaller, or too little for what changes; 99 a
-target is missed or cannot be measured. 0 may mean "not checked" unless a target is set.
+read or is not safe; 98 the output would not zip smaller, or not by enough for how much its
+outputs change; 99 a target is missed or cannot be measured. 0 may mean "not checked" unless a
+target is set.
 """
 
 

@@ -100,7 +100,7 @@ _SAMPLE: Final = (
     click.option(
         "--normalize",
         type=click.Choice(list(NORMALISATIONS)),
-        help="A usual mean and std in short: that of PyTorch's ImageNet models, or pixels scaled to a range.",
+        help="A usual mean and std by name: imagenet for PyTorch models, or the range that pixels are scaled to.",
     ),
 )
 
@@ -133,7 +133,7 @@ confidence_option: Final = click.option(
     "--confidence",
     metavar="PERCENT",
     type=float,
-    help="With --max-drop and labels: fail unless that little is lost with this confidence, such as 95.",
+    help="With --max-drop and labels: the limit must hold with this much confidence, such as 95.",
 )
 
 seed_option: Final = click.option(

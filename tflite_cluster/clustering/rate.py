@@ -41,8 +41,8 @@ class Matrix:
     """A weight as error feedback sees it.
 
     codes: (rows, columns), float32 for floats, else integers. scale: real size of a code in each row, (rows,).
-    zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of what meets the
-    columns, (parts, n) as the feedback's parts. input_power: E[x²], about the mean if that is given, (parts,).
+    zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of the input
+    of each column, (parts, n) as the feedback's parts. input_power: E[x²], about the mean if that is given, (parts,).
     drift: where the inputs have changed since the original, what to do.
     well_packed: rounds to values close by that zip better. least_sqnr: dB that it keeps at any price.
     """

@@ -130,11 +130,11 @@ def _doubt(classes: Classes, labels: Classes, chance: float) -> str | None:
     for shift, remedy in ((1, "add 1 to each label"), (-1, "subtract 1 from each label")):
         shifted = int(np.sum(classes == labels + shift))
         if shifted - hits >= _CLEARLY_BETTER * len(labels) and _tail(shifted, len(labels), chance) < _CLEARLY_LEVEL:
-            return f"{shifted} would be right with other labels: {remedy}"
+            return f"{shifted} would be right if labels were counted from another number: {remedy}"
     if len(np.unique(classes)) == 1:
         return "it gives one class for all samples: they are most likely not preprocessed as the model takes them"
     if len(labels) < 5:
-        return "so few labelled samples cannot be told from guessing: give more"
+        return "with so few labelled samples, a good model looks like one that guesses: give more"
     return (
         "the samples are most likely not preprocessed as the model takes them (--normalize, --mean and --std), or the "
         "labels belong to other classes"

@@ -76,8 +76,8 @@ def _drop_gate(fidelity: Fidelity, limit: float, confidence: float | None) -> Ga
         return GateOutcome("max-drop", limit, drop, drop <= limit + 1e-9, why)
     bound = accuracy.drop_bound(confidence)
     why = (
-        f"top-1 accuracy {change} on {accuracy.samples} samples, so that with {confidence:g} % confidence at most "
-        f"{max(bound, 0):.2f} points are lost, and {limit:g} may be"
+        f"top-1 accuracy {change} on {accuracy.samples} samples; with {confidence:g} % confidence, at most "
+        f"{max(bound, 0):.2f} points are lost, and {limit:g} may be lost"
     )
     return GateOutcome("max-drop", limit, bound, bound <= limit + 1e-9, why)
 

@@ -14,7 +14,7 @@ _GAP: Final = 8.0
 class scores or the elements of an embedding, lie closer together; box coordinates and scores differ by 20 to 1,000."""
 
 _FEW: Final = 3
-"""Indices that a part has at least not to be taken for stragglers of another."""
+"""A part with fewer indices than this may be stragglers of another part."""
 
 _MOST_QUANTITIES: Final = 256
 """Indices that an axis of quantities has at most, unless it is the shortest: longer ones count places or anchors."""

@@ -41,8 +41,8 @@ class OutputFidelity:
     are several; the SQNR is infinite for identical outputs, and minus infinity where values became NaN. `raw_sqnr_db`
     counts the mean as signal. `max_abs_error` and `rmse` in the output's own unit, over all elements of all samples;
     `kl_divergence` in nats per sample; `agreement` the share (0 to 1) of samples with the same top class, or for
-    whole numbers of equal elements; `classified` the samples for which the original names a class, of which that is,
-    and `class_changes` those of them that it does not give its commonest class.
+    whole numbers of equal elements; `classified` the samples for which the original names a class, and which
+    `agreement` is a share of; `class_changes` the classified samples outside the original's commonest class.
     """
 
     signature: str | None

@@ -74,7 +74,7 @@ def _send(answers: BinaryIO, answer: Answer) -> None:
     try:
         content = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
     except MemoryError:
-        content = pickle.dumps(Answer(error=MemoryError("for what it gives")))
+        content = pickle.dumps(Answer(error=MemoryError("the answer does not fit")))
     except Exception as error:
         content = pickle.dumps(Answer(error=TypeError(f"the answer cannot be sent: {error}")))
     pickle.dump(content, answers, pickle.HIGHEST_PROTOCOL)

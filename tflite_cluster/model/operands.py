@@ -90,9 +90,9 @@ def is_adjoint(operator: Operator, operand: int) -> bool:
 def other_role(operator: Operator, operand: int) -> str:
     """What an operand is that is no weight, in words."""
     if operator.is_custom and operator.name in COMPILED:
-        return f"it belongs to what was compiled for {COMPILED[operator.name]}: cluster before compiling"
+        return f"it belongs to a part compiled for {COMPILED[operator.name]}: cluster the model before compiling"
     if operator.is_custom and operator.name not in CUSTOM_WEIGHT_OPERANDS:
-        return f"custom operator {operator.name} reads it, whose operands are not known"
+        return f"custom operator {operator.name} reads it, and that operator's operands are not known"
     if _BIAS_OPERAND.get(operator.name) == operand:
         return f"it is the bias of {operator.name}"
     return f"it is operand {operand} of {operator.name}, which is not a weight"

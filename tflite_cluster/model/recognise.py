@@ -91,8 +91,8 @@ def _c_source(_data: memoryview, beginning: bytes) -> str | None:
     if _C_ARRAY.search(beginning) is None:
         return None
     return (
-        "C source, an array of the model's bytes: make it a file with "
-        "`grep -o '0x[0-9a-fA-F][0-9a-fA-F]*' model.cc | xxd -r -p > model.tflite`, and back with `xxd -i`"
+        "C source, an array of the model's bytes: turn it into a file with "
+        "`grep -o '0x[0-9a-fA-F][0-9a-fA-F]*' model.cc | xxd -r -p > model.tflite`, and back into C with `xxd -i`"
     )
 
 

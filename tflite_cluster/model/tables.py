@@ -21,7 +21,7 @@ _REPEATS: Final = 8
 """How often values come in the mean from which on floats are taken for a grid; learned ones hardly repeat."""
 
 _MOST_SHORT_FLOATS: Final = 1 << 14
-"""Distinct values that learned floats of 16 bits go without repeats for: the type has few more in a usual range."""
+"""Learned floats of 16 bits may repeat beyond this many values, because the type has few more in a usual range."""
 
 _SMOOTH: Final = 0.4
 """Median difference between neighbours, relative to that from the median of all values: smaller ones show a formula.

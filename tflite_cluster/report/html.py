@@ -110,7 +110,7 @@ def _findings(result: Result) -> list[Line]:
 def _outcome(result: Result, written: bool) -> str:
     if not written:
         small = why_not_worth_it(result) or "it would not zip smaller"
-        why = small if result.fidelity.passed else "what is asked for does not hold"
+        why = small if result.fidelity.passed else "a limit is broken or could not be measured"
         return f"No model was written: {why}. The figures are those of the candidate that was refused."
     return "" if result.destination is None else f"Written: {printable(str(result.destination))}"
 

@@ -35,7 +35,7 @@ def require_plot(path: Path) -> None:
     """Raise ConfigError if a picture of this name cannot be drawn."""
     if path.suffix.lower() not in _FORMATS:
         raise ConfigError(
-            "{path}: a picture is drawn as {formats}, and its name has to say which",
+            "{path}: end the name of the picture with {formats}",
             path=path,
             formats=" or ".join(_FORMATS),
         )

@@ -54,7 +54,7 @@ def cluster_model(
         for by_outputs in (False, True):
             try:
                 found = _calibrated(model, usable, original, copy, session, config, progress, by_outputs)
-                causes = (f"layers were not observed, for that failed: {cause}",) if by_outputs else ()
+                causes = (f"the layers are not observed, because the attempt failed: {cause}",) if by_outputs else ()
                 return replace(found, left_out=(*_not_run(session), *causes, *found.left_out))
             except InterpreterFailure as failure:
                 cause = cause or failure.cause

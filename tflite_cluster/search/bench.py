@@ -187,7 +187,7 @@ def calibrate(
     except InterpreterFailure as failure:
         floor, is_known = judge.exact, False
         left_out.append(
-            f"the noise floor is not known, for the model does not run under other kernels: {failure.cause}"
+            f"the noise floor is not known, because the model does not run under other kernels: {failure.cause}"
         )
     clusterer = Clusterer(model, copy, threads)
     _apply_blind(clusterer, blind)
@@ -243,9 +243,9 @@ def _words(sights: Mapping[str | None, Sight]) -> Iterator[str]:
         where = f" of signature '{key}'" if len(sights) > 1 else ""
         cause = f": {sight.cause}" if sight.cause else ""
         if sight.layers is None:
-            yield f"the layers{where} cannot be observed, so that their outputs alone tell what errors do{cause}"
+            yield f"the layers{where} cannot be observed, so errors are judged by the model's outputs alone{cause}"
         elif not sight.keeps:
-            yield f"the layers{where} are observed under other kernels than those that candidates run under{cause}"
+            yield f"the layers{where} are observed under different kernels from those that run the candidates{cause}"
 
 
 def _with_more(jobs: Iterable[Job]) -> list[Job]:

@@ -46,8 +46,8 @@ _WEIGHT_SQNR_SYNTHETIC: Final = 20.0
 _FLOAT_SQNR_CAREFUL: Final = 26.0
 _RESCALED_SQNR_CAREFUL: Final = 28.0
 _INTEGER_SQNR_CAREFUL: Final = 34.0
-"""dB of the weights from which on synthetic samples are believed as real ones are: of floats, of integers that get
-other scales, and of integers that keep theirs, among which many are exact.
+"""Where weights keep so many dB, synthetic samples are trusted like real ones. There is one limit each for floats, for
+integers that get other scales, and for integers that keep their scales, many of which are exact.
 """
 
 _CLEAN_CONTRAST: Final = 30.0

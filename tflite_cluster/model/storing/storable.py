@@ -54,7 +54,7 @@ def _of_user(user: User) -> str | None:
     """LiteRT prepares a constant second factor once, but one that an operator makes in every run."""
     operator = user.operator
     if operator.is_custom:
-        return f"the custom operator {operator.name} may want its weights as they are"
+        return f"the custom operator {operator.name} may need its weights in the type they have"
     if operator.name == "BATCH_MATMUL" and user.operand == 1 and not is_adjoint(operator, 1):
         return "BATCH_MATMUL would transpose it in every run, and be slower"
     return None

@@ -41,7 +41,7 @@ def test_where_layers_take_too_much_memory_outputs_decide() -> None:
     assert search is not None
     assert search.chosen is not None
     assert search.observed == 0
-    assert search.chosen.quality.risk is None, "the scores before the softmax are out of sight"
+    assert search.chosen.quality.expected_loss is None, "the scores before the softmax are out of sight"
     assert any("the layers cannot be observed" in words for words in result.strategy.left_out)
     assert result.fidelity.status == "checked"
 

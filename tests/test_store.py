@@ -190,7 +190,7 @@ def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: b
 
 
 def test_a_float_weight_that_could_be_stored_says_why_not(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tflite_cluster.search.bench._BLIND_SQNR", 75.0)
+    monkeypatch.setattr("tflite_cluster.search.calibrated._BLIND_SQNR", 75.0)
     result = cluster(source, store="int8", run=False, force=True)
     reasons = {tensor.keeps_type for tensor in result.tensors if tensor.clustered and tensor.stored is None}
     assert reasons == {"its values are too far apart for 255 codes"}

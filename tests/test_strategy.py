@@ -203,19 +203,19 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
     observed: list[int] = []
 
     def write_and_die(curve: Any, multiplier: float) -> None:
-        jobs = list(curve.bench.jobs.values())
-        assert curve.bench.copy.read() == path.read_bytes(), "nothing of an earlier attempt is left"
-        curve.bench.clusterer.apply_all(jobs, [price * multiplier for price in curve.prices.values()])
-        observed.append(curve.bench.observed)
-        if curve.bench.observed:
-            assert curve.bench.copy.spans > {job.weight.span for job in jobs}, "biases are shifted with real data"
+        jobs = list(curve.calibrated.jobs.values())
+        assert curve.calibrated.copy.read() == path.read_bytes(), "nothing of an earlier attempt is left"
+        curve.calibrated.clusterer.apply_all(jobs, [price * multiplier for price in curve.prices.values()])
+        observed.append(curve.calibrated.observed)
+        if curve.calibrated.observed:
+            assert curve.calibrated.copy.spans > {job.weight.span for job in jobs}, "biases are shifted with real data"
         raise InterpreterFailure("it crashes")
 
     def look(*arguments: Any, **_: Any) -> None:
         (copy,) = (each for each in arguments if isinstance(each, PatchedCopy))
         before.append(copy.read() == path.read_bytes() and not copy.spans)
 
-    monkeypatch.setattr("tflite_cluster.search.curve.Curve.visit", write_and_die)
+    monkeypatch.setattr("tflite_cluster.search.curve.Curve.evaluate", write_and_die)
     monkeypatch.setattr("tflite_cluster.run.strategy.cluster_blind", look)
     result = digits(measure=False)
     assert before == [True]

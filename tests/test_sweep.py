@@ -64,7 +64,7 @@ def test_the_default_is_what_a_run_chooses_and_the_rest_lies_around_it(gates: di
     assert len(curve.points) == 4
     assert all(one.zip_bytes >= other.zip_bytes for one, other in pairwise(curve.points))
     if not gates:  # a default that a gate allows to be coarse has no point that is much coarser
-        assert curve.points[0].quality.contrast > curve.points[-1].quality.contrast + 3
+        assert curve.points[0].quality.held_out_sqnr > curve.points[-1].quality.held_out_sqnr + 3
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(sweep_json(curve), allow_nan=False)))
 
 

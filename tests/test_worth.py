@@ -31,7 +31,7 @@ def contrast(result: Result) -> float:
     search = result.strategy.search
     assert search is not None
     assert search.chosen is not None
-    return search.chosen.quality.contrast
+    return search.chosen.quality.held_out_sqnr
 
 
 def test_a_small_gain_for_a_change_leaves_the_model_alone() -> None:

@@ -23,7 +23,7 @@ from tflite_cluster.model.select import Weight, select
 from tflite_cluster.progress import no_progress
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import price_at_sqnr
-from tflite_cluster.search.bench import Bench, calibrate
+from tflite_cluster.search.calibrated import CalibratedModel, calibrate
 from tflite_cluster.search.clusterer import Job
 from tflite_cluster.search.curve import Curve
 
@@ -209,7 +209,7 @@ def test_each_sequence_of_a_batch_begins_with_nothing(time: int, backward: bool,
 
 
 @pytest.fixture
-def bench(network: Network, process: InterpreterProcess, tmp_path: Path) -> Iterator[Bench]:
+def calibrated(network: Network, process: InterpreterProcess, tmp_path: Path) -> Iterator[CalibratedModel]:
     path = FOLDER / f"{network.name}.tflite"
     model = open_model(path)
     weights = dict(enumerate(select(model)[0]))
@@ -227,27 +227,31 @@ def without_feedback(job: Job) -> Job:
     return replace(job, matrix=replace(job.matrix, feedback=None))
 
 
-def sqnr(bench: Bench, change: Callable[[Job], Job]) -> float:
+def sqnr(calibrated: CalibratedModel, change: Callable[[Job], Job]) -> float:
     """dB of the outputs on samples that calibration has not seen, in the mean over some numbers of values."""
     found = []
     for count in (4, 8, 16):
-        bench.clusterer.apply_count([replace(change(job), clusters=count) for job in bench.jobs.values()])
-        bench.copy.flush()
-        found.append(bench.judge.measure(bench.copy, bench.split.aside).sqnr)
+        calibrated.clusterer.apply_count([replace(change(job), clusters=count) for job in calibrated.jobs.values()])
+        calibrated.copy.flush()
+        found.append(calibrated.judge.measure(calibrated.copy, calibrated.split.held_out).sqnr)
     return float(np.mean(found))
 
 
-def test_feedback_lowers_the_error_of_the_output(bench: Bench) -> None:
-    assert sqnr(bench, with_feedback) > sqnr(bench, without_feedback) + 0.25
+def test_feedback_lowers_the_error_of_the_output(calibrated: CalibratedModel) -> None:
+    assert sqnr(calibrated, with_feedback) > sqnr(calibrated, without_feedback) + 0.25
 
 
-def test_feedback_lowers_the_error_that_recurrent_matrices_make_in_what_they_meet(bench: Bench) -> None:
-    layers = {number: layer for number, job in bench.jobs.items() if (layer := job.layer) and layer.kind == "steps"}
-    moments = bench.observer.moments({number: [layer] for number, layer in layers.items()}, lambda _done, _total: None)
+def test_feedback_lowers_the_error_that_recurrent_matrices_make_in_what_they_meet(calibrated: CalibratedModel) -> None:
+    layers = {
+        number: layer for number, job in calibrated.jobs.items() if (layer := job.layer) and layer.kind == "steps"
+    }
+    moments = calibrated.observer.moments(
+        {number: [layer] for number, layer in layers.items()}, lambda _done, _total: None
+    )
     assert moments.keys() == layers.keys() != set()
     for number, each in moments.items():
-        job = replace(bench.jobs[number], clusters=8)
-        priced = bench.clusterer.apply_count([with_feedback(job), without_feedback(job)])
+        job = replace(calibrated.jobs[number], clusters=8)
+        priced = calibrated.clusterer.apply_count([with_feedback(job), without_feedback(job)])
         errors = [job.matrix.codes.astype(np.float64) - found.codes for found in priced]
         squares = [np.einsum("rn,nm,rm->", error, each.hessian[0], error) for error in errors]
         assert squares[0] < squares[1]
@@ -264,14 +268,14 @@ class Recorder(Observer):
         return super().drift(copy, layers, most)
 
 
-def test_gates_that_meet_the_same_tensor_follow_its_drift_together(bench: Bench) -> None:
-    recorder = Recorder(**vars(bench.observer))
-    prices = {number: price_at_sqnr(job, 14.0) for number, job in bench.jobs.items()}
-    curve = Curve(replace(bench, observer=recorder), prices)
-    at_once, in_order = curve.visit(1.0), curve.visit_in_order(1.0)
+def test_gates_that_meet_the_same_tensor_follow_its_drift_together(calibrated: CalibratedModel) -> None:
+    recorder = Recorder(**vars(calibrated.observer))
+    prices = {number: price_at_sqnr(job, 14.0) for number, job in calibrated.jobs.items()}
+    curve = Curve(replace(calibrated, observer=recorder), prices)
+    at_once, in_order = curve.evaluate(1.0), curve.evaluate_in_order(1.0)
     assert in_order.quality.sqnr > at_once.quality.sqnr - 0.1
     assert in_order.bits == pytest.approx(at_once.bits, abs=0.1)
-    recurrent = [job.layer for job in bench.jobs.values() if job.layer is not None and job.layer.kind == "steps"]
+    recurrent = [job.layer for job in calibrated.jobs.values() if job.layer is not None and job.layer.kind == "steps"]
     assert sorted(layer.input for layers in recorder.asked for layer in layers) == sorted(
         layer.input for layer in recurrent
     )

@@ -184,7 +184,7 @@ def test_what_was_compiled_is_told_to_be_clustered_before(name: bytes, accelerat
     model = model_of(RANDOM, (CUSTOM, 1), name=name)
     reason = reason_of(model) or ""
     assert accelerator in reason
-    assert "cluster before compiling" in reason
+    assert "cluster the model before compiling" in reason
     with pytest.raises(NotSmallerError, match=f"compiled for .*{accelerator}.*before compiling"):
         cluster(bytes(model.data), check=False)
 

@@ -188,7 +188,7 @@ def test_a_gain_too_small_for_what_changes_is_the_reason() -> None:
     search = RESULTS["searched"].strategy.search
     assert search is not None
     assert search.chosen is not None
-    chosen = replace(search.chosen, quality=replace(search.chosen.quality, risk=0.3, contrast=20.0))
+    chosen = replace(search.chosen, quality=replace(search.chosen.quality, expected_loss=0.3, held_out_sqnr=20.0))
     result = replace(
         RESULTS["searched"],
         config=replace(RESULTS["searched"].config, clusters=None),

@@ -22,14 +22,14 @@ from tflite_cluster.search.quality import Quality
 CAREFUL = 28.0
 
 
-def quality(*, risk: float | None = None, contrast: float = 40.0) -> Quality:
+def quality(*, expected_loss: float | None = None, held_out_sqnr: float = 40.0) -> Quality:
     return Quality(
         distortion=0.01,
-        risk=risk,
-        agreement=None if risk is None else 0.99,
+        expected_loss=expected_loss,
+        agreement=None if expected_loss is None else 0.99,
         sqnr=30.0,
-        contrast=contrast,
-        values_contrast=contrast if risk is None else math.inf,
+        held_out_sqnr=held_out_sqnr,
+        held_out_sqnr_of_values=held_out_sqnr if expected_loss is None else math.inf,
     )
 
 
@@ -39,36 +39,40 @@ def point(*, weight_sqnr: float = 40.0, **measured: Any) -> Point:
 
 @pytest.mark.parametrize("rounding", [0.0, 0.3])
 def test_by_default_little_is_at_risk_beyond_what_rounding_does(rounding: float) -> None:
-    is_good = real_criterion(quality(risk=rounding))
-    assert is_good(point(risk=rounding + 0.29))
-    assert not is_good(point(risk=rounding + 0.31))
+    is_good = real_criterion(quality(expected_loss=rounding))
+    assert is_good(point(expected_loss=rounding + 0.29))
+    assert not is_good(point(expected_loss=rounding + 0.31))
 
 
 @pytest.mark.parametrize("rounding", [0.31, 0.92, 5.0, math.inf])
 def test_rounding_never_explains_more_than_so_much_expected_loss(rounding: float) -> None:
-    is_good = real_criterion(quality(risk=rounding, contrast=12.0))
-    assert is_good(point(risk=0.59, contrast=12.1))
-    assert not is_good(point(risk=0.61, contrast=12.1))
+    is_good = real_criterion(quality(expected_loss=rounding, held_out_sqnr=12.0))
+    assert is_good(point(expected_loss=0.59, held_out_sqnr=12.1))
+    assert not is_good(point(expected_loss=0.61, held_out_sqnr=12.1))
 
 
 def test_expected_loss_of_synthetic_inputs_is_seen_beside_all_of_the_floor() -> None:
-    is_good = synthetic_criterion(quality(risk=0.86, contrast=math.inf), CAREFUL)
-    assert is_good(point(risk=1.15, contrast=12.1, weight_sqnr=CAREFUL + 0.1))
-    assert not is_good(point(risk=1.17, contrast=12.1, weight_sqnr=CAREFUL + 0.1))
+    is_good = synthetic_criterion(quality(expected_loss=0.86, held_out_sqnr=math.inf), CAREFUL)
+    assert is_good(point(expected_loss=1.15, held_out_sqnr=12.1, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(expected_loss=1.17, held_out_sqnr=12.1, weight_sqnr=CAREFUL + 0.1))
 
 
 @given(
-    floor_risk=st.none() | st.floats(0, 100),
-    floor_contrast=st.floats(-20, 150) | st.just(math.inf),
-    risk=st.floats(0, 100),
-    contrast=st.floats(-20, 11.99),
+    floor_loss=st.none() | st.floats(0, 100),
+    floor_sqnr=st.floats(-20, 150) | st.just(math.inf),
+    expected_loss=st.floats(0, 100),
+    held_out_sqnr=st.floats(-20, 11.99),
     weight_sqnr=st.floats(0, 100),
 )
 def test_rounding_never_excuses_outputs_that_are_mostly_noise(
-    floor_risk: float | None, floor_contrast: float, risk: float, contrast: float, weight_sqnr: float
+    floor_loss: float | None, floor_sqnr: float, expected_loss: float, held_out_sqnr: float, weight_sqnr: float
 ) -> None:
-    floor = quality(risk=floor_risk, contrast=floor_contrast)
-    tried = point(risk=None if floor_risk is None else risk, contrast=contrast, weight_sqnr=weight_sqnr)
+    floor = quality(expected_loss=floor_loss, held_out_sqnr=floor_sqnr)
+    tried = point(
+        expected_loss=None if floor_loss is None else expected_loss,
+        held_out_sqnr=held_out_sqnr,
+        weight_sqnr=weight_sqnr,
+    )
     assert not real_criterion(floor)(tried)
     assert not synthetic_criterion(floor, CAREFUL)(tried)
 
@@ -76,11 +80,11 @@ def test_rounding_never_excuses_outputs_that_are_mostly_noise(
 @pytest.mark.parametrize("rounding", [math.inf, 20.0])
 def test_class_scores_of_synthetic_inputs_must_show_small_errors_beside_what_rounding_does(rounding: float) -> None:
     """Then their expected loss does not count."""
-    is_good = synthetic_criterion(quality(risk=5.0, contrast=rounding), CAREFUL)
+    is_good = synthetic_criterion(quality(expected_loss=5.0, held_out_sqnr=rounding), CAREFUL)
     allowed = 10 ** (-20.5 / 10) + 10 ** (-rounding / 10)
 
     def holds(error: float, weight_sqnr: float = 27.0) -> bool:
-        return is_good(point(risk=100.0, contrast=-10 * math.log10(error), weight_sqnr=weight_sqnr))
+        return is_good(point(expected_loss=100.0, held_out_sqnr=-10 * math.log10(error), weight_sqnr=weight_sqnr))
 
     assert holds(0.99 * allowed)
     assert not holds(1.01 * allowed)
@@ -91,17 +95,17 @@ def test_class_scores_of_synthetic_inputs_must_show_small_errors_beside_what_rou
 def test_other_outputs_of_synthetic_inputs_must_show_small_errors_and_weights_close_to_what_they_were(
     rounding: float, least: float
 ) -> None:
-    is_good = synthetic_criterion(quality(contrast=rounding), CAREFUL)
-    assert is_good(point(contrast=least + 0.1, weight_sqnr=CAREFUL + 0.1))
-    assert not is_good(point(contrast=least - 0.1, weight_sqnr=CAREFUL + 0.1))
-    assert not is_good(point(contrast=least + 0.1, weight_sqnr=CAREFUL - 0.1))
+    is_good = synthetic_criterion(quality(held_out_sqnr=rounding), CAREFUL)
+    assert is_good(point(held_out_sqnr=least + 0.1, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(held_out_sqnr=least - 0.1, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(held_out_sqnr=least + 0.1, weight_sqnr=CAREFUL - 0.1))
 
 
 def test_weights_close_to_what_they_were_make_little_expected_loss_enough_on_synthetic_inputs() -> None:
-    is_good = synthetic_criterion(quality(risk=0.1, contrast=math.inf), CAREFUL)
-    assert is_good(point(risk=0.39, contrast=15.0, weight_sqnr=CAREFUL + 0.1))
-    assert not is_good(point(risk=0.41, contrast=15.0, weight_sqnr=CAREFUL + 0.1))
-    assert not is_good(point(risk=0.39, contrast=15.0, weight_sqnr=CAREFUL - 0.1))
+    is_good = synthetic_criterion(quality(expected_loss=0.1, held_out_sqnr=math.inf), CAREFUL)
+    assert is_good(point(expected_loss=0.39, held_out_sqnr=15.0, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(expected_loss=0.41, held_out_sqnr=15.0, weight_sqnr=CAREFUL + 0.1))
+    assert not is_good(point(expected_loss=0.39, held_out_sqnr=15.0, weight_sqnr=CAREFUL - 0.1))
 
 
 def jobs_of(name: str, *, rescaled: bool) -> list[Job]:
@@ -124,11 +128,11 @@ def test_integers_that_keep_their_scales_must_be_closer_to_what_they_were(
 @pytest.mark.parametrize(
     ("measured", "clean"),
     [
-        ({"contrast": 30.1}, True),
-        ({"contrast": 29.9}, False),
-        ({"risk": 0.04, "contrast": 20.0}, True),
-        ({"risk": 0.06, "contrast": 20.0}, False),
-        ({"risk": 0.06, "contrast": 30.1}, True),
+        ({"held_out_sqnr": 30.1}, True),
+        ({"held_out_sqnr": 29.9}, False),
+        ({"expected_loss": 0.04, "held_out_sqnr": 20.0}, True),
+        ({"expected_loss": 0.06, "held_out_sqnr": 20.0}, False),
+        ({"expected_loss": 0.06, "held_out_sqnr": 30.1}, True),
     ],
     ids=str,
 )
@@ -138,8 +142,8 @@ def test_clean_is_next_to_no_change(measured: dict[str, float], clean: bool) -> 
 
 def test_class_scores_do_not_excuse_other_outputs() -> None:
     """A model that gives classes and boxes."""
-    is_good = real_criterion(quality(risk=0.0, contrast=40.0))
-    mixed = replace(quality(risk=0.1, contrast=25.0), values_contrast=25.0)
+    is_good = real_criterion(quality(expected_loss=0.0, held_out_sqnr=40.0))
+    mixed = replace(quality(expected_loss=0.1, held_out_sqnr=25.0), held_out_sqnr_of_values=25.0)
     assert is_good(replace(point(), quality=mixed))
-    assert not is_good(replace(point(), quality=replace(mixed, values_contrast=19.0)))
-    assert not is_clean(replace(mixed, risk=0.01))
+    assert not is_good(replace(point(), quality=replace(mixed, held_out_sqnr_of_values=19.0)))
+    assert not is_clean(replace(mixed, expected_loss=0.01))

@@ -57,7 +57,7 @@ def test_a_shift_of_all_scores_changes_no_probability() -> None:
     before = scores()
     quality = compare(before, before + 7)
     assert quality.distortion == pytest.approx(0, abs=1e-12)
-    assert quality.risk == pytest.approx(0, abs=1e-9)
+    assert quality.expected_loss == pytest.approx(0, abs=1e-9)
     assert quality.agreement == 1
 
 
@@ -65,7 +65,7 @@ def test_huge_scores_do_not_overflow() -> None:
     before = 1e5 * scores()
     quality = compare(before, before + scores(seed=1))
     assert math.isfinite(quality.distortion)
-    assert math.isfinite(quality.risk or 0)
+    assert math.isfinite(quality.expected_loss or 0)
 
 
 def test_agreement_counts_samples() -> None:
@@ -79,7 +79,7 @@ def test_risk_foretells_the_accuracy_lost_to_errors_at_random(error: float) -> N
     """Labels drawn from the original's own scores, noise of the same size drawn anew: many times over."""
     generator = np.random.default_rng(1)
     before = scores(2000)
-    foretold = compare(before, before + error * generator.standard_normal(before.shape)).risk
+    foretold = compare(before, before + error * generator.standard_normal(before.shape)).expected_loss
     truth = softmax(before)
     kept = truth[np.arange(len(before)), before.argmax(1)]
     losses = []
@@ -95,17 +95,17 @@ def test_errors_on_samples_that_were_seen_do_not_hide_the_risk() -> None:
     before, noise = scores(), 0.3 * scores(seed=3)
     unseen = np.arange(len(before)) >= len(before) // 2
     fitted = before + noise * unseen[:, None]
-    everywhere = compare(before, before + noise).risk
-    assert compare(before, fitted, unseen=unseen).risk == pytest.approx(everywhere, rel=0.1)
-    assert (compare(before, fitted).risk or 0) < 0.7 * (everywhere or 0)
+    everywhere = compare(before, before + noise).expected_loss
+    assert compare(before, fitted, unseen=unseen).expected_loss == pytest.approx(everywhere, rel=0.1)
+    assert (compare(before, fitted).expected_loss or 0) < 0.7 * (everywhere or 0)
 
 
-def test_contrast_is_relative_to_how_much_an_output_varies() -> None:
+def test_held_out_sqnr_is_relative_to_how_much_an_output_varies() -> None:
     generator = np.random.default_rng(0)
     before = 100 + generator.standard_normal((500, 20))
     after = before + 0.1 * generator.standard_normal(before.shape)
     quality = compare(before, after, logits=False)
-    assert quality.contrast == pytest.approx(20, abs=0.3)
+    assert quality.held_out_sqnr == pytest.approx(20, abs=0.3)
     assert quality.sqnr == pytest.approx(20, abs=0.3)
     assert quality.distortion == pytest.approx(0.01, rel=0.1)
 
@@ -113,9 +113,9 @@ def test_contrast_is_relative_to_how_much_an_output_varies() -> None:
 def test_an_output_that_never_varies_is_compared_by_its_size() -> None:
     before = np.full((10, 3), 5.0)
     quality = compare(before, before * 1.01, logits=False)
-    assert (quality.contrast, quality.sqnr) == pytest.approx((40, 40), abs=0.1)
+    assert (quality.held_out_sqnr, quality.sqnr) == pytest.approx((40, 40), abs=0.1)
     zero = np.zeros((10, 3))
-    assert compare(zero, zero + 0.1, logits=False).contrast == pytest.approx(20)
+    assert compare(zero, zero + 0.1, logits=False).held_out_sqnr == pytest.approx(20)
     assert compare(zero, zero, logits=False).sqnr == math.inf
 
 
@@ -133,7 +133,7 @@ def test_the_worst_output_counts_and_distortions_are_averaged() -> None:
     single = [compare(before, before + noise * scale) for before, scale in ((good, 1), (bad, 4))]
     both = compare_outputs([outputs(good, good + noise), outputs(bad, bad + 4 * noise)])
     assert both.sqnr == single[1].sqnr
-    assert both.risk == single[1].risk
+    assert both.expected_loss == single[1].expected_loss
     assert both.agreement == single[1].agreement
     assert both.distortion == pytest.approx((single[0].distortion + single[1].distortion) / 2)
 
@@ -147,8 +147,8 @@ def test_the_worst_slice_counts_however_small_its_values() -> None:
     slices = np.repeat([1, 0], [4, 20])
     alone = compare(marks, after[:, 4:], logits=False)
     apart = compare_outputs([outputs(before, after, logits=False, slices=slices)])
-    assert (apart.sqnr, apart.contrast) == pytest.approx((alone.sqnr, alone.contrast))
-    assert apart.values_contrast == apart.contrast
+    assert (apart.sqnr, apart.held_out_sqnr) == pytest.approx((alone.sqnr, alone.held_out_sqnr))
+    assert apart.held_out_sqnr_of_values == apart.held_out_sqnr
     assert compare(before, after, logits=False).sqnr > apart.sqnr + 20
 
 
@@ -161,7 +161,7 @@ def test_outputs_that_are_not_finite_are_the_worst_there_is(bad: float, logits: 
     quality = compare(before, after, logits=logits)
     assert quality.distortion == math.inf
     assert quality.sqnr == -math.inf
-    assert (quality.risk, quality.agreement) == ((math.inf, 0.0) if logits else (None, None))
+    assert (quality.expected_loss, quality.agreement) == ((math.inf, 0.0) if logits else (None, None))
 
 
 def test_labels_tell_what_accuracy_was_really_lost() -> None:
@@ -174,27 +174,27 @@ def test_labels_tell_what_accuracy_was_really_lost() -> None:
 
 def test_a_single_score_is_no_choice_of_classes() -> None:
     quality = compare(scores(classes=1), scores(classes=1, seed=1))
-    assert (quality.risk, quality.agreement) == (None, None)
+    assert (quality.expected_loss, quality.agreement) == (None, None)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 1000])
 def test_any_number_of_classes(classes: int) -> None:
     before = scores(50, classes)
     quality = compare(before, before + 0.01 * scores(50, classes, seed=1))
-    assert quality.risk is not None
-    assert 0 <= quality.risk < 1
+    assert quality.expected_loss is not None
+    assert 0 <= quality.expected_loss < 1
 
 
-def test_contrast_is_that_of_samples_not_seen_without_what_all_classes_share() -> None:
+def test_held_out_sqnr_is_that_of_samples_not_seen_without_what_all_classes_share() -> None:
     before, noise = scores(), 0.1 * scores(seed=3)
     unseen = np.arange(len(before)) % 2 == 1
     fitted = np.where(unseen[:, None], before + noise, before)
-    expected = compare(before[unseen], (before + noise)[unseen]).contrast
+    expected = compare(before[unseen], (before + noise)[unseen]).held_out_sqnr
     assert expected == pytest.approx(20, abs=0.5)
-    assert compare(before, fitted, unseen=unseen).contrast == pytest.approx(expected)
+    assert compare(before, fitted, unseen=unseen).held_out_sqnr == pytest.approx(expected)
     brightness = 50 * scores(classes=1, seed=4)
-    assert compare(before + brightness, fitted + brightness, unseen=unseen).contrast == pytest.approx(expected)
-    assert compare(before + brightness, fitted + brightness, logits=False, unseen=unseen).contrast > 40
+    assert compare(before + brightness, fitted + brightness, unseen=unseen).held_out_sqnr == pytest.approx(expected)
+    assert compare(before + brightness, fitted + brightness, logits=False, unseen=unseen).held_out_sqnr > 40
 
 
 def test_outputs_without_elements_are_perfect() -> None:

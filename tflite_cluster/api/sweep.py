@@ -20,7 +20,7 @@ from ..packing.sizes import compressed_size
 from ..progress import Progress, no_progress
 from ..run.session import open_session
 from ..run.strategy import fixed_counts, score_drop, silence_in_words, to_store, usable_weights
-from ..search.bench import Bench, calibrate
+from ..search.calibrated import CalibratedModel, calibrate
 from ..search.criterion import criterion, usual_criterion
 from ..search.curve import Curve
 from ..search.points import Point
@@ -112,47 +112,47 @@ def sweep(
                 raise ModelError(f"{model.label}: there is no curve without running it: {session}")
             seed, threads = config.seed, config.threads
             try:
-                bench = calibrate(
+                calibrated = calibrate(
                     session.process, session.samples, model, weights, original, copy,
                     seed=seed, threads=threads, progress=progress, stored=to_store(model, weights.values(), config),
                     clusters=fixed_counts(weights.values(), config), kernels=session.kernels,
                     effort=session.effort,
                 )  # fmt: skip
-                if bench.judge.is_silent:
-                    raise ModelError(f"{model.label}: there is no curve: {silence_in_words(bench)}")
-                usual = usual_criterion(bench) if config.has_gates else None
-                found = search(bench, criterion(config, bench, score_drop(bench, session.scorer)), usual)
+                if calibrated.judge.is_silent:
+                    raise ModelError(f"{model.label}: there is no curve: {silence_in_words(calibrated)}")
+                usual = usual_criterion(calibrated) if config.has_gates else None
+                found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
                 zipped = compressed_size(original, "zip9")
-                measured = _measure(bench, found.chosen, found.points[-1], found.prices, points, zipped)
+                measured = _measure(calibrated, found.chosen, found.points[-1], found.prices, points, zipped)
             except InterpreterFailure as failure:
                 raise ModelError(f"{model.label}: it cannot be run: {failure.cause}") from failure
             return Sweep(
                 source=model.label,
                 basis=", ".join(sorted({samples.source for samples in session.samples.values()})),
-                synthetic=bench.synthetic,
+                synthetic=calibrated.synthetic,
                 file_bytes=model.size,
                 zip_bytes=zipped,
                 points=tuple(sorted(measured, key=lambda point: -point.zip_bytes)),
-                floor=bench.known_floor,
+                floor=calibrated.known_floor,
             )
 
 
 def _measure(
-    bench: Bench, chosen: Point | None, last: Point, prices: dict[int, float], points: int, zipped: int
+    calibrated: CalibratedModel, chosen: Point | None, last: Point, prices: dict[int, float], points: int, zipped: int
 ) -> list[SweepPoint]:
     """The chosen point, which the copy holds, and others around it; `prices` are those of the last point."""
     middle = chosen or last
-    measured = [] if chosen is None else [_weighed(bench, chosen, zipped, is_default=True)]
-    curve = Curve(bench, {number: price / middle.multiplier for number, price in prices.items()})
+    measured = [] if chosen is None else [_weighed(calibrated, chosen, zipped, is_default=True)]
+    curve = Curve(calibrated, {number: price / middle.multiplier for number, price in prices.items()})
     for multiplier in middle.multiplier * np.geomspace(_LEAST, _MOST, points):
-        point = curve.visit_in_order(float(multiplier)) if middle.in_order else curve.visit(float(multiplier))
-        measured.append(_weighed(bench, point, zipped, is_default=False))
-        bench.progress("Measuring the curve", len(curve.points), points)
+        point = curve.evaluate_in_order(float(multiplier)) if middle.in_order else curve.evaluate(float(multiplier))
+        measured.append(_weighed(calibrated, point, zipped, is_default=False))
+        calibrated.progress("Measuring the curve", len(curve.points), points)
     return measured
 
 
-def _weighed(bench: Bench, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
-    with finished(bench.copy) as new:
+def _weighed(calibrated: CalibratedModel, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
+    with finished(calibrated.copy) as new:
         size = compressed_size(new.path, "zip9")
     return SweepPoint(
         multiplier=point.multiplier,

@@ -173,7 +173,7 @@ def _curve(search: Search, config: Config, how: str) -> _Section:
             "yes" if point.in_order else "no",
             f"{point.bits:.2f}",
             f"{point.quality.distortion:.3g}",
-            "" if point.quality.risk is None else f"{point.quality.risk:.2f}",
+            "" if point.quality.expected_loss is None else f"{point.quality.expected_loss:.2f}",
             "" if point.quality.agreement is None else f"{100 * point.quality.agreement:.2f}",
             decibels(point.quality.sqnr),
         )
@@ -199,10 +199,10 @@ def _measure(search: Search, config: Config) -> Measure:
     if config.min_agreement is not None:
         shares = (math.nan if quality.agreement is None else 100 * quality.agreement for quality in qualities)
         return Measure("percent of agreement", tuple(shares), config.min_agreement)
-    if config.min_sqnr is not None or any(quality.risk is None for quality in qualities):
+    if config.min_sqnr is not None or any(quality.expected_loss is None for quality in qualities):
         return Measure("SQNR in dB", tuple(quality.sqnr for quality in qualities), config.min_sqnr)
     limit = config.max_drop if config.metric is None else None
-    return Measure("points at risk", tuple(quality.risk or math.nan for quality in qualities), limit, True)
+    return Measure("points at risk", tuple(quality.expected_loss or math.nan for quality in qualities), limit, True)
 
 
 def _layers(weights: Sequence[TensorResult], search: Search | None) -> _Section:

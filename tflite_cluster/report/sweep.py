@@ -79,7 +79,7 @@ def _row(point: SweepPoint) -> dict[str, str]:
         f"{point.ratio:.2f}",
         f"{point.bits:.2f}",
         "" if quality.agreement is None else f"{100 * quality.agreement:.2f}",
-        "" if quality.risk is None else f"{quality.risk:.2f}",
+        "" if quality.expected_loss is None else f"{quality.expected_loss:.2f}",
         "" if quality.accuracy is None else _lost(quality.accuracy),
         decibels(quality.sqnr),
         point.options,

@@ -23,7 +23,7 @@ from ..packing.sizes import compressed_size
 from ..progress import Progress
 from ..result import Strategy
 from ..rules import Chosen
-from ..search.bench import Bench, calibrate, cluster_blind
+from ..search.calibrated import CalibratedModel, calibrate, cluster_blind
 from ..search.criterion import criterion, usual_criterion
 from ..search.run import repeat, search, search_size
 from .describe import cluster_weights
@@ -82,7 +82,7 @@ def _calibrated(
     by_outputs: bool,
 ) -> Strategy:
     """by_outputs: whether to look at nothing but the outputs."""
-    bench = calibrate(
+    calibrated = calibrate(
         session.process,
         session.samples,
         model,
@@ -98,56 +98,56 @@ def _calibrated(
         by_outputs=by_outputs,
         effort=session.effort,
     )
-    found = _search(model, original, copy, bench, session, config)
-    return replace(found, left_out=bench.left_out)
+    found = _search(model, original, copy, calibrated, session, config)
+    return replace(found, left_out=calibrated.left_out)
 
 
 def _search(
-    model: Model, original: Path, copy: PatchedCopy, bench: Bench, session: Session, config: Config
+    model: Model, original: Path, copy: PatchedCopy, calibrated: CalibratedModel, session: Session, config: Config
 ) -> Strategy:
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
-        bench.to_count()
+        calibrated.to_count()
         return Strategy(f"calibrated on {basis}")
-    if not bench.jobs:
+    if not calibrated.jobs:
         return Strategy("every weight at the same signal-to-noise ratio (no signature that runs uses any)")
-    if bench.judge.is_silent and config.chosen is None and config.max_size is None:
-        bench.restore()
-        weights = [job.weight for job in bench.jobs.values()]
-        return _without_running(model, weights, copy, silence_in_words(bench), config, bench.progress)
+    if calibrated.judge.is_silent and config.chosen is None and config.max_size is None:
+        calibrated.restore()
+        weights = [job.weight for job in calibrated.jobs.values()]
+        return _without_running(model, weights, copy, silence_in_words(calibrated), config, calibrated.progress)
     if config.chosen is not None:
-        found = repeat(bench, _prices(model, bench, config.chosen), config.chosen.in_order)
+        found = repeat(calibrated, _prices(model, calibrated, config.chosen), config.chosen.in_order)
         return Strategy(f"as a search on {basis} chose before", found)
     if config.max_size is not None:
         most = config.size_limit(compressed_size(original, "zip9"))
-        found = search_size(bench, lambda: most is not None and _zipped(copy) <= most)
+        found = search_size(calibrated, lambda: most is not None and _zipped(copy) <= most)
     else:
-        usual = usual_criterion(bench) if config.has_gates else None
-        found = search(bench, criterion(config, bench, score_drop(bench, session.scorer)), usual)
+        usual = usual_criterion(calibrated) if config.has_gates else None
+        found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
         if found.chosen is None and not config.has_gates:
-            bench.restore()
+            calibrated.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)
     return Strategy(f"searched on {basis}", found)
 
 
-def silence_in_words(bench: Bench) -> str:
+def silence_in_words(calibrated: CalibratedModel) -> str:
     """Why the outputs do not tell how far a candidate is from the original."""
-    names = ", ".join(bench.judge.silent[:3])
-    remedy = "give --data" if bench.synthetic else "give other samples"
+    names = ", ".join(calibrated.judge.silent[:3])
+    remedy = "give --data" if calibrated.synthetic else "give other samples"
     return f"{names} hardly varies over these samples, so that no candidate can be judged by its outputs: {remedy}"
 
 
-def _prices(model: Model, bench: Bench, chosen: Chosen) -> dict[int, float]:
+def _prices(model: Model, calibrated: CalibratedModel, chosen: Chosen) -> dict[int, float]:
     """The prices of a recipe; raises ConfigError if they are not for this model, or for other weights of it."""
     if hashlib.sha256(model.data).hexdigest() != chosen.model:
         raise ConfigError(
             "{label}: the recipe's prices were chosen for another model: leave out its [chosen]", label=model.label
         )
-    if chosen.prices.keys() != bench.jobs.keys():
+    if chosen.prices.keys() != calibrated.jobs.keys():
         raise ConfigError(
             "{label}: the recipe's prices are not for the same weights: leave out its [chosen]", label=model.label
         )
-    return {number: chosen.prices[number] for number in bench.jobs}
+    return {number: chosen.prices[number] for number in calibrated.jobs}
 
 
 def fixed_counts(weights: Iterable[Weight], config: Config) -> dict[Span, int]:
@@ -173,9 +173,9 @@ def _zipped(copy: PatchedCopy) -> int:
         return compressed_size(new.path, "zip9")
 
 
-def score_drop(bench: Bench, scorer: Scorer | None) -> Callable[[], float] | None:
+def score_drop(calibrated: CalibratedModel, scorer: Scorer | None) -> Callable[[], float] | None:
     """What the candidate in the copy loses of the user's own score, if there is one."""
-    return None if scorer is None else lambda: scorer.compare(bench.copy.path).drop
+    return None if scorer is None else lambda: scorer.compare(calibrated.copy.path).drop
 
 
 def _without_running(

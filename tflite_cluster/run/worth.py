@@ -62,6 +62,6 @@ def _what_changes(result: Result) -> str:
     if search is None or search.chosen is None:
         return "how far its outputs change was not measured"
     quality = search.chosen.quality
-    if quality.risk is not None:
-        return f"it would be expected to lose {quality.risk:.2f} points of accuracy"
-    return f"its outputs would keep only {quality.contrast:.1f} dB"
+    if quality.expected_loss is not None:
+        return f"it would be expected to lose {quality.expected_loss:.2f} points of accuracy"
+    return f"its outputs would keep only {quality.held_out_sqnr:.1f} dB"

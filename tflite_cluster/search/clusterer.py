@@ -37,7 +37,7 @@ from ..model.verify import Span
 
 
 @dataclass(frozen=True)
-class Trust:
+class Shrinkage:
     """How far moments are to be believed: independent observations that a sample counts as, the share of the mean
     diagonal added to Hessians, and whether biases may make up for mean errors.
     """
@@ -51,8 +51,8 @@ class Trust:
         return min(moments.count, samples * self.observations_per_sample)
 
 
-REAL: Final = Trust(observations_per_sample=16, floor=0.01, shifts_biases=True)
-SYNTHETIC: Final = Trust(observations_per_sample=4, floor=0.1, shifts_biases=False)
+REAL: Final = Shrinkage(observations_per_sample=16, floor=0.01, shifts_biases=True)
+SYNTHETIC: Final = Shrinkage(observations_per_sample=4, floor=0.1, shifts_biases=False)
 """Made-up inputs have means of their own, so that a bias fitted to them can ruin a model."""
 
 
@@ -90,7 +90,7 @@ def make_job(
     layers: Sequence[Layer],
     moments: Moments | None,
     samples: int,
-    trust: Trust,
+    shrinkage: Shrinkage,
     *,
     gradients: Moments | None = None,
     gradient_samples: int = 0,
@@ -112,13 +112,13 @@ def make_job(
     if scale is None:  # scales change within a row: then errors cannot be passed on along it
         scale = np.array([float(np.sqrt(np.mean(weight.scale**2)))])
     elif moments is not None:
-        shifts = trust.shifts_biases and layer is not None and layer.bias is not None
+        shifts = shrinkage.shifts_biases and layer is not None and layer.bias is not None
         hessian = moments.covariance if shifts else moments.hessian
         coupling = None
         if gradients is not None:
-            observations = trust.observations(gradients, gradient_samples)
-            coupling = Coupling.of(shrunk(gradients.hessian, observations, trust.floor)[0])
-        feedback = Feedback.of(shrunk(hessian, trust.observations(moments, samples), trust.floor), coupling)
+            observations = shrinkage.observations(gradients, gradient_samples)
+            coupling = Coupling.of(shrunk(gradients.hessian, observations, shrinkage.floor)[0])
+        feedback = Feedback.of(shrunk(hessian, shrinkage.observations(moments, samples), shrinkage.floor), coupling)
         mean = moments.mean if shifts else None
         input_power = np.einsum("pii->p", hessian) / hessian.shape[-1]
     storage = weight.storage
@@ -137,13 +137,13 @@ def _scales(weight: Weight, rows: Groups) -> int:
     return channels.groups if rows == channels or runs else 1
 
 
-def followed(job: Job, moments: DriftedMoments, samples: int, trust: Trust) -> Job:
+def followed(job: Job, moments: DriftedMoments, samples: int, shrinkage: Shrinkage) -> Job:
     """The job in a model whose earlier layers are clustered: it makes up for what they changed as well."""
     matrix = job.matrix
     assert matrix.feedback is not None
     shifts = matrix.mean is not None
-    observations = trust.observations(moments, samples)
-    hessian = shrunk(moments.covariance if shifts else moments.hessian, observations, trust.floor)
+    observations = shrinkage.observations(moments, samples)
+    hessian = shrunk(moments.covariance if shifts else moments.hessian, observations, shrinkage.floor)
     cross = moments.cross_covariance if shifts else moments.cross_moment
     cross *= observations / (observations + cross.shape[-1])
     target = corrected(matrix.codes.astype(np.float64) - matrix.zero, hessian, cross)
@@ -189,10 +189,12 @@ class Clusterer:
         if job.layer is not None and job.layer.bias is not None:
             self._copy.restore(job.layer.bias.span)
 
-    def follow(self, jobs: Iterable[Job], drifts: Iterable[DriftedMoments], samples: int, trust: Trust) -> list[Job]:
+    def follow(
+        self, jobs: Iterable[Job], drifts: Iterable[DriftedMoments], samples: int, shrinkage: Shrinkage
+    ) -> list[Job]:
         """Several jobs in a model whose earlier layers are clustered."""
         with ThreadPoolExecutor(self._threads) as pool:
-            return list(pool.map(lambda job, drift: followed(job, drift, samples, trust), jobs, drifts))
+            return list(pool.map(lambda job, drift: followed(job, drift, samples, shrinkage), jobs, drifts))
 
     def _apply(self, jobs: Sequence[Job], ways: Sequence[Callable[[Job], Priced | OnGrid]]) -> list[Priced]:
         with ThreadPoolExecutor(self._threads) as pool:

@@ -9,12 +9,12 @@ from typing import Final
 import numpy as np
 
 from ..config import Config
-from .bench import Bench
+from .calibrated import CalibratedModel
 from .clusterer import Job
 from .points import Point
 from .quality import Quality
 
-_RISK: Final = 0.3
+_LOSS: Final = 0.3
 """Points of top-1 accuracy that a candidate may be expected to lose by default, beyond what rounding explains."""
 
 _MOST_ROUNDING: Final = 0.3
@@ -25,13 +25,13 @@ ResNet8 -0.2 +- 0.2 (two), MobileNetV2 0.3 +- 0.8; DS-CNN-L on a coarse grid of 
 lost 1.1 +- 0.5 with 1.0 expected, and 0.1 +- 0.3 with 0.65.
 """
 
-_LEAST_CONTRAST: Final = 12.0
+_LEAST_SQNR: Final = 12.0
 """dB that outputs keep by default, whatever rounding alone does to them. Below 10 dB a result counts as degraded; the
 margin is for the final check, which sees other samples as well.
 """
 
-_CONTRAST: Final = 20.0
-_CONTRAST_SYNTHETIC: Final = 26.0
+_SQNR: Final = 20.0
+_SQNR_SYNTHETIC: Final = 26.0
 """dB that outputs which are no class scores keep by default, or as many as they keep under other kernels."""
 
 _SCORES_SYNTHETIC: Final = 20.5
@@ -50,12 +50,14 @@ _INTEGER_SQNR_CAREFUL: Final = 34.0
 integers that get other scales, and for integers that keep their scales, many of which are exact.
 """
 
-_CLEAN_CONTRAST: Final = 30.0
-_CLEAN_RISK: Final = 0.05
+_CLEAN_SQNR: Final = 30.0
+_CLEAN_LOSS: Final = 0.05
 """dB of the outputs, or points of expected loss of class scores, from which on next to nothing changes."""
 
 
-def criterion(config: Config, bench: Bench, score_drop: Callable[[], float] | None) -> Callable[[Point], bool]:
+def criterion(
+    config: Config, calibrated: CalibratedModel, score_drop: Callable[[], float] | None
+) -> Callable[[Point], bool]:
     """What a candidate must keep: the user's gates, or else what it usually must.
 
     score_drop: what the candidate in the copy loses of the user's own score, in its units; None if there is none.
@@ -65,14 +67,14 @@ def criterion(config: Config, bench: Bench, score_drop: Callable[[], float] | No
         return lambda point: _holds_gates(point.quality, config) and score_drop() <= most
     if config.has_gates:
         return lambda point: _holds_gates(point.quality, config)
-    return usual_criterion(bench)
+    return usual_criterion(calibrated)
 
 
-def usual_criterion(bench: Bench) -> Callable[[Point], bool]:
+def usual_criterion(calibrated: CalibratedModel) -> Callable[[Point], bool]:
     """What a candidate must keep by default: little expected loss and small errors."""
-    if bench.synthetic:
-        return synthetic_criterion(bench.floor, careful_sqnr(bench.jobs.values()))
-    return real_criterion(bench.floor)
+    if calibrated.synthetic:
+        return synthetic_criterion(calibrated.floor, careful_sqnr(calibrated.jobs.values()))
+    return real_criterion(calibrated.floor)
 
 
 def real_criterion(floor: Quality) -> Callable[[Point], bool]:
@@ -81,7 +83,7 @@ def real_criterion(floor: Quality) -> Callable[[Point], bool]:
     Integer activations are rounded anew by any change at all. Variances add, and expected loss grows with variance, so
     that what the weights' errors do comes on top of the floor. The floor explains so much, and excuses no more.
     """
-    return _keeps(_RISK + min(floor.risk or 0.0, _MOST_ROUNDING), min(_CONTRAST, floor.contrast))
+    return _keeps(_LOSS + min(floor.expected_loss or 0.0, _MOST_ROUNDING), min(_SQNR, floor.held_out_sqnr))
 
 
 def synthetic_criterion(floor: Quality, careful: float) -> Callable[[Point], bool]:
@@ -92,27 +94,29 @@ def synthetic_criterion(floor: Quality, careful: float) -> Callable[[Point], boo
     because it is as unreliable there as the expected loss beside it: ResNet8 int8 lost 0.2
     points where 1.14 were expected on synthetic samples, 0.86 of them by the floor.
     """
-    is_like_real = _keeps(_RISK + (floor.risk or 0.0), min(_CONTRAST_SYNTHETIC, floor.contrast))
-    rounded = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-floor.contrast / 10))
-    contrast = max(rounded, _LEAST_CONTRAST)
+    is_like_real = _keeps(_LOSS + (floor.expected_loss or 0.0), min(_SQNR_SYNTHETIC, floor.held_out_sqnr))
+    rounded = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-floor.held_out_sqnr / 10))
+    least = max(rounded, _LEAST_SQNR)
 
     def is_good(point: Point) -> bool:
-        scores = point.quality.risk is not None
-        if scores and point.quality.contrast >= contrast and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
+        scores = point.quality.expected_loss is not None
+        if scores and point.quality.held_out_sqnr >= least and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
             return True
         return point.weight_sqnr >= careful and is_like_real(point)
 
     return is_good
 
 
-def _keeps(risk: float, contrast: float) -> Callable[[Point], bool]:
+def _keeps(loss: float, sqnr: float) -> Callable[[Point], bool]:
     """At most so many points of expected loss for class scores, at least so many dB for other outputs."""
 
     def is_good(point: Point) -> bool:
         quality = point.quality
-        if quality.contrast < _LEAST_CONTRAST:
+        if quality.held_out_sqnr < _LEAST_SQNR:
             return False
-        return quality.values_contrast >= contrast and (quality.risk is None or quality.risk <= risk)
+        return quality.held_out_sqnr_of_values >= sqnr and (
+            quality.expected_loss is None or quality.expected_loss <= loss
+        )
 
     return is_good
 
@@ -121,8 +125,8 @@ def is_clean(quality: Quality) -> bool:
     """Whether a candidate changes next to nothing: small errors on samples it was not fitted to, or class scores that
     hardly any accuracy is expected to be lost by.
     """
-    hardly_loses = quality.risk is not None and quality.risk <= _CLEAN_RISK
-    return quality.values_contrast >= _CLEAN_CONTRAST and (hardly_loses or quality.contrast >= _CLEAN_CONTRAST)
+    hardly_loses = quality.expected_loss is not None and quality.expected_loss <= _CLEAN_LOSS
+    return quality.held_out_sqnr_of_values >= _CLEAN_SQNR and (hardly_loses or quality.held_out_sqnr >= _CLEAN_SQNR)
 
 
 def careful_sqnr(jobs: Collection[Job]) -> float:
@@ -145,6 +149,6 @@ def _holds_gates(quality: Quality, config: Config) -> bool:
     drop = quality.drop
     if quality.accuracy is not None and config.confidence is not None:
         drop = quality.accuracy.drop_bound(config.confidence)
-    losses = [loss for loss in (drop, quality.risk) if loss is not None]
+    losses = [loss for loss in (drop, quality.expected_loss) if loss is not None]
     small = config.max_drop is None or config.metric is not None or max(losses, default=math.inf) <= config.max_drop
     return agreement and sqnr and small

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..clustering.rate import Priced
 from ..model.layers import Layer
-from .bench import Bench
+from .calibrated import CalibratedModel
 from .clusterer import Job
 from .points import Point
 
@@ -22,61 +22,63 @@ _EXACT_SQNR: Final = 60.0
 
 @dataclass(frozen=True)
 class Curve:
-    """Candidates of a bench at multiples of its prices (by the number of each weight), and those visited so far."""
+    """Candidates of a calibrated model at multiples of its prices (by the number of each weight), and those evaluated
+    so far.
+    """
 
-    bench: Bench
+    calibrated: CalibratedModel
     prices: Mapping[int, float]
     points: list[Point] = field(default_factory=list)
     expected: int = 0
-    """How many points a search tells of, however many it visits in the end; 0 for one that tells nothing."""
+    """How many points a search reports as its total, however many it evaluates; 0 for one that reports nothing."""
 
-    def visit(self, multiplier: float) -> Point:
+    def evaluate(self, multiplier: float) -> Point:
         """Cluster the copy at that multiple, all layers at once, and judge it."""
         return self._judged(multiplier, self._all_at_once(multiplier), in_order=False)
 
-    def visit_in_order(self, multiplier: float) -> Point:
+    def evaluate_in_order(self, multiplier: float) -> Point:
         """Cluster the copy at that multiple, one layer after the other as they are run, and judge it.
 
         Each layer sees what those before it made of its inputs, and makes up for it.
         """
-        bench, priced = self.bench, self._all_at_once(multiplier)
-        samples = bench.pass_samples
-        for layers in _in_order(bench.jobs):
-            bench.copy.flush()
-            drifts = bench.observer.drift(bench.copy.path, layers, samples)
-            plain = [bench.jobs[number] for number in drifts]
-            jobs = bench.clusterer.follow(plain, drifts.values(), samples, bench.trust)
+        calibrated, priced = self.calibrated, self._all_at_once(multiplier)
+        samples = calibrated.pass_samples
+        for layers in _in_order(calibrated.jobs):
+            calibrated.copy.flush()
+            drifts = calibrated.observer.drift(calibrated.copy.path, layers, samples)
+            plain = [calibrated.jobs[number] for number in drifts]
+            jobs = calibrated.clusterer.follow(plain, drifts.values(), samples, calibrated.shrinkage)
             prices = [self.prices[number] * multiplier for number in drifts]
-            priced.update(zip(drifts, bench.clusterer.apply_all(jobs, prices), strict=True))
+            priced.update(zip(drifts, calibrated.clusterer.apply_all(jobs, prices), strict=True))
         return self._judged(multiplier, priced, in_order=True)
 
-    def come_back(self, multiplier: float) -> Point:
+    def restore(self, multiplier: float) -> Point:
         """The point of that multiple, all layers at once, with the copy as it was there."""
-        (*_, visited) = (point for point in self.points if point.multiplier == multiplier and not point.in_order)
-        if visited is not self.points[-1]:
+        (*_, evaluated) = (point for point in self.points if point.multiplier == multiplier and not point.in_order)
+        if evaluated is not self.points[-1]:
             self._all_at_once(multiplier)
-        return visited
+        return evaluated
 
     def _all_at_once(self, multiplier: float) -> dict[int, Priced]:
-        jobs = self.bench.jobs
-        priced = self.bench.clusterer.apply_all(jobs.values(), [self.prices[n] * multiplier for n in jobs])
+        jobs = self.calibrated.jobs
+        priced = self.calibrated.clusterer.apply_all(jobs.values(), [self.prices[n] * multiplier for n in jobs])
         return dict(zip(jobs, priced, strict=True))
 
     def _judged(self, multiplier: float, priced: Mapping[int, Priced], in_order: bool) -> Point:
-        bench = self.bench
+        calibrated = self.calibrated
         sizes = [each.codes.size for each in priced.values()]
-        sqnrs = [_sqnr(bench.jobs[number], each) for number, each in priced.items()]
+        sqnrs = [_sqnr(calibrated.jobs[number], each) for number, each in priced.items()]
         point = Point(
             multiplier=multiplier,
             in_order=in_order,
             bits=float(np.average([each.entropy for each in priced.values()], weights=sizes)),
             weight_sqnr=float(np.average(sqnrs, weights=sizes)),
-            quality=bench.judge_all(),
+            quality=calibrated.judge_all(),
             gains={number: each.gain for number, each in priced.items() if each.gain is not None},
         )
         self.points.append(point)
         if self.expected:
-            bench.progress("Searching", min(len(self.points), self.expected - 1), self.expected)
+            calibrated.progress("Searching", min(len(self.points), self.expected - 1), self.expected)
         return point
 
 

@@ -24,7 +24,7 @@ from ..model.tape import has_gradient
 from ..samples.samples import Samples
 from .quality import Array, Outputs, Quality, centred, compare_outputs, slice_variances
 
-Chosen = Mapping[str | None, npt.NDArray[np.intp]]
+SampleIndices = Mapping[str | None, npt.NDArray[np.intp]]
 """Indices of samples, by signature."""
 
 
@@ -37,19 +37,19 @@ class Judge:
         model: Model,
         original: Path,
         samples: Mapping[str | None, Samples],
-        chosen: Chosen,
-        unseen: Chosen,
+        chosen: SampleIndices,
+        held_out: SampleIndices,
         threads: int,
         sights: Mapping[str | None, Sight],
     ) -> None:
-        """chosen: all samples that the copy may be judged by. unseen: those of them that it was not fitted to.
+        """chosen: all samples that the copy may be judged by. held_out: those of them that it was not fitted to.
 
         sights: how tensors are read; where no more than the outputs can be, those are compared as they are.
         """
         self._process = process
         self._original = original
         self._samples = samples
-        self._unseen = unseen
+        self._held_out = held_out
         self._threads = threads
         self._sights = sights
         self._outputs = {
@@ -59,12 +59,12 @@ class Judge:
         self._slices = {key: list(map(_slices, self._outputs[key], self._reference[key])) for key in chosen}
         self._row = {key: {int(i): row for row, i in enumerate(indices)} for key, indices in chosen.items()}
 
-    def measure(self, copy: PatchedCopy, chosen: Chosen) -> Quality:
+    def measure(self, copy: PatchedCopy, chosen: SampleIndices) -> Quality:
         """Compare the copy as it stands with the original."""
         copy.flush()
         return self._compare(copy.path, chosen)
 
-    def noise_floor(self, chosen: Chosen) -> Quality:
+    def noise_floor(self, chosen: SampleIndices) -> Quality:
         """Compare the original with itself under other kernels; raises InterpreterFailure where those do not run it."""
         return self._compare(self._original, chosen, Kernels.NO_DELEGATE)
 
@@ -97,11 +97,11 @@ class Judge:
             if has_gradient(output.tensor) and values.size
         ]
 
-    def _compare(self, path: Path, chosen: Chosen, kernels: Kernels | None = None) -> Quality:
+    def _compare(self, path: Path, chosen: SampleIndices, kernels: Kernels | None = None) -> Quality:
         seen = {key: self._observe(path, key, indices, kernels) for key, indices in chosen.items()}
         return self._compared(chosen, seen)
 
-    def _compared(self, chosen: Chosen, seen: Mapping[str | None, list[Array]]) -> Quality:
+    def _compared(self, chosen: SampleIndices, seen: Mapping[str | None, list[Array]]) -> Quality:
         compared: list[Outputs] = []
         for key, indices in chosen.items():
             rows = [self._row[key][int(index)] for index in indices]
@@ -114,7 +114,7 @@ class Judge:
                         after=_rows(after),
                         is_logits=output.is_logits,
                         labels=None if known is None or after.shape[1] != 1 else known[indices],
-                        unseen=np.repeat(np.isin(indices, self._unseen[key]), after.shape[1]),
+                        held_out=np.repeat(np.isin(indices, self._held_out[key]), after.shape[1]),
                         slices=np.zeros(after.shape[2], np.intp) if slices is None else _of_elements(slices),
                     )
                 )

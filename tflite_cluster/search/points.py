@@ -14,7 +14,7 @@ _EQUAL_STRIDES: Final = 2
 """How long the first strides are, and how many are; on a logarithmic scale each later one is twice as long."""
 
 _RANGE: Final = 1e8
-_MOST_VISITS: Final = 14
+_MOST_EVALUATIONS: Final = 14
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,20 @@ class Point:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search did: the points in the order visited, the one chosen (None if none was good), the floor that noise
-    sets (None if that is not known), how many tensors had their inputs observed, and by the number of each weight its
-    sensitivity and its price.
-    """
+    """What a search did."""
 
     points: tuple[Point, ...]
+    """In the order evaluated."""
     chosen: Point | None
+    """None if no candidate was good."""
     floor: Quality | None
+    """The noise floor; None if it is not known."""
     observed: int
+    """How many tensors had their inputs observed."""
     sensitivities: dict[int, float]
+    """By the number of each weight."""
     prices: dict[int, float]
+    """By the number of each weight."""
 
 
 def furthest(is_good: Callable[[float], bool], first: float, close: float) -> float | None:
@@ -53,8 +56,8 @@ def furthest(is_good: Callable[[float], bool], first: float, close: float) -> fl
     Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale.
     """
     good, bad, position, stride = 0.0, math.inf, first, _STRIDE
-    for visits in range(_MOST_VISITS):
-        if visits >= _EQUAL_STRIDES:
+    for evaluations in range(_MOST_EVALUATIONS):
+        if evaluations >= _EQUAL_STRIDES:
             stride *= stride
         if is_good(position):
             good = position

@@ -19,24 +19,23 @@ _RIVALS: Final = 5
 
 @dataclass(frozen=True)
 class Quality:
-    """Means over samples and outputs.
-
-    distortion: KL divergence in nats for class scores, else the squared error relative to the output's variance, in the
-    mean over its slices. risk: points of top-1 accuracy that the error is expected to cost, None without class scores.
-    agreement: share of samples with the same top class, None without class scores. sqnr: dB about the mean in the worst
-    slice of the worst output, as the final check measures it. accuracy: hits and misses, where labels are known.
-    contrast: dB of the worst slice's variance to its error on samples that the candidate was not fitted to; what is
-    common to all samples does not raise it, nor what is common to all class scores, which changes no class.
-    values_contrast: the same of the outputs that are no class scores alone; infinite without any.
-    """
+    """How close a candidate is to the original, as means over samples and outputs."""
 
     distortion: float
-    risk: float | None
+    """KL divergence in nats for class scores, else squared error relative to the variance, the mean over the slices."""
+    expected_loss: float | None
+    """Points of top-1 accuracy that the error is expected to cost; None without class scores."""
     agreement: float | None
+    """Share of samples with the same top class; None without class scores."""
     sqnr: float
+    """dB about the mean in the worst slice of the worst output, as the final check measures it."""
     accuracy: Accuracy | None = None
-    contrast: float = math.inf
-    values_contrast: float = math.inf
+    """Hits and misses; None where labels are not known."""
+    held_out_sqnr: float = math.inf
+    """dB of the worst slice on samples that the candidate was not fitted to. Whatever is common to all samples does not
+    raise it, nor does what is common to all class scores, because that changes no class."""
+    held_out_sqnr_of_values: float = math.inf
+    """The same over the outputs that are not class scores; infinite if all are."""
 
     @property
     def drop(self) -> float | None:
@@ -46,19 +45,18 @@ class Quality:
 
 @dataclass(frozen=True)
 class Outputs:
-    """One output of both models, each (samples, elements) in real values.
-
-    is_logits: whether a softmax makes an output of them. labels: the right class of each sample, (samples,), where
-    known. unseen: which samples the candidate was not fitted to, (samples,); the size of the errors that risk is about
-    comes from them. slices: the slice of each element, (elements,), from 0 on.
-    """
+    """One output of both models in real values, (samples, elements) each."""
 
     before: Array
     after: Array
     is_logits: bool
+    """Whether a softmax makes an output of them."""
     labels: npt.NDArray[np.int64] | None
-    unseen: npt.NDArray[np.bool_]
+    """The right class of each sample, (samples,), where known."""
+    held_out: npt.NDArray[np.bool_]
+    """Which samples the candidate was not fitted to, (samples,). Expected loss takes the size of errors from them."""
     slices: npt.NDArray[np.intp]
+    """The slice of each element, (elements,), from 0 on."""
 
     @property
     def is_scores(self) -> bool:
@@ -81,23 +79,23 @@ def compare_outputs(outputs: Sequence[Outputs]) -> Quality:
             math.inf if has_scores else None,
             0.0 if has_scores else None,
             -math.inf,
-            contrast=-math.inf,
-            values_contrast=-math.inf,
+            held_out_sqnr=-math.inf,
+            held_out_sqnr_of_values=-math.inf,
         )
     scores = [each for each in outputs if each.is_scores]
-    risks = [_expected_loss(each.before, each.after, each.unseen) for each in scores]
+    risks = [_expected_loss(each.before, each.after, each.held_out) for each in scores]
     agreements = [float(np.mean(each.before.argmax(1) == each.after.argmax(1))) for each in scores]
     hits = [_accuracy(each) for each in scores if each.labels is not None]
-    contrasts = [_contrast(each) for each in outputs]
+    held_out = [_held_out_sqnr(each) for each in outputs]
     return Quality(
         distortion=float(np.mean([_distortion(each) for each in outputs])),
-        risk=max(risks, default=None),
+        expected_loss=max(risks, default=None),
         agreement=min(agreements, default=None),
         sqnr=min(map(_sqnr, outputs)),
         accuracy=max(hits, key=lambda each: each.drop_points, default=None),
-        contrast=min(contrasts),
-        values_contrast=min(
-            (found for each, found in zip(outputs, contrasts, strict=True) if not each.is_scores), default=math.inf
+        held_out_sqnr=min(held_out),
+        held_out_sqnr_of_values=min(
+            (found for each, found in zip(outputs, held_out, strict=True) if not each.is_scores), default=math.inf
         ),
     )
 
@@ -114,8 +112,8 @@ def _distortion(outputs: Outputs) -> float:
     return float(np.mean([_relative_error(*part) for part in outputs.parts(outputs.before, outputs.after)]))
 
 
-def _contrast(outputs: Outputs) -> float:
-    before, after = outputs.before[outputs.unseen], outputs.after[outputs.unseen]
+def _held_out_sqnr(outputs: Outputs) -> float:
+    before, after = outputs.before[outputs.held_out], outputs.after[outputs.held_out]
     if outputs.is_scores:
         before, after = centred(before), centred(after)
     return min(_decibels(_relative_error(*part)) for part in outputs.parts(before, after))
@@ -165,7 +163,7 @@ def _divergence(before: Array, after: Array) -> float:
     return float(np.mean(np.sum(np.exp(p) * (p - q), axis=1)))
 
 
-def _expected_loss(before: Array, after: Array, unseen: npt.NDArray[np.bool_]) -> float:
+def _expected_loss(before: Array, after: Array, held_out: npt.NDArray[np.bool_]) -> float:
     """Points of accuracy lost if the original's scores are true and errors of this size fall at random.
 
     The chance that the runner-up overtakes the winner, times what that would cost. Counting the few samples whose
@@ -175,7 +173,7 @@ def _expected_loss(before: Array, after: Array, unseen: npt.NDArray[np.bool_]) -
     nearest = np.argsort(-before, axis=1, kind="stable")[:, : _RIVALS + 1]
     leads = -np.diff(np.take_along_axis(before, nearest, 1), axis=1)
     change = np.take_along_axis(after - before, nearest, 1)
-    spread = math.sqrt(float(np.mean((change[unseen, :1] - change[unseen, 1:]) ** 2)))
+    spread = math.sqrt(float(np.mean((change[held_out, :1] - change[held_out, 1:]) ** 2)))
     if spread == 0:
         return 0.0
     probability = np.exp(np.take_along_axis(_log_softmax(before), nearest[:, :2], 1))

@@ -25,7 +25,7 @@ from tflite_cluster.samples.load import load_samples
 from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
-from tflite_cluster.search.bench import Bench, calibrate, split_samples
+from tflite_cluster.search.calibrated import CalibratedModel, calibrate, split_samples
 from tflite_cluster.search.clusterer import Clusterer, Job
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.points import Point
@@ -51,7 +51,7 @@ def samples_of(process: InterpreterProcess, path: Path, count: int = 30) -> dict
         return load_samples({name: data[name][:count] for name in data}, interface)
 
 
-def bench_of(process: InterpreterProcess, path: Path, copy: PatchedCopy, model: Model) -> Bench:
+def bench_of(process: InterpreterProcess, path: Path, copy: PatchedCopy, model: Model) -> CalibratedModel:
     weights = dict(enumerate(select(model)[0]))
     samples = samples_of(process, path)
     how = {"seed": 0, "threads": 1, "progress": no_progress, "stored": (), "clusters": {}}
@@ -59,76 +59,82 @@ def bench_of(process: InterpreterProcess, path: Path, copy: PatchedCopy, model: 
 
 
 @pytest.fixture(params=[DIGITS, INT8], ids=["digits", "int8"])
-def bench(request: pytest.FixtureRequest, process: InterpreterProcess, tmp_path: Path) -> Iterator[Bench]:
+def calibrated(
+    request: pytest.FixtureRequest, process: InterpreterProcess, tmp_path: Path
+) -> Iterator[CalibratedModel]:
     model = open_model(request.param)
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
         yield bench_of(process, request.param, copy, model)
 
 
-def measure(bench: Bench) -> Quality:
-    return bench.judge.measure(bench.copy, bench.split.everything)
+def measure(calibrated: CalibratedModel) -> Quality:
+    return calibrated.judge.measure(calibrated.copy, calibrated.split.everything)
 
 
-def test_an_identical_copy_has_no_distortion(bench: Bench) -> None:
-    quality = measure(bench)
+def test_an_identical_copy_has_no_distortion(calibrated: CalibratedModel) -> None:
+    quality = measure(calibrated)
     assert quality.distortion == 0
     assert quality.sqnr == math.inf
-    assert (quality.risk or 0) == 0
+    assert (quality.expected_loss or 0) == 0
     assert quality.agreement in (None, 1)
 
 
-def test_the_judge_sees_every_change_to_the_copy(bench: Bench) -> None:
+def test_the_judge_sees_every_change_to_the_copy(calibrated: CalibratedModel) -> None:
     """The interpreter keeps the copy open: a stale one would look like the one before."""
-    jobs = list(bench.jobs.values())
+    jobs = list(calibrated.jobs.values())
     found = []
     for sqnr in (40.0, 20.0, 10.0):
-        bench.clusterer.apply_all(jobs, [price_at_sqnr(job, sqnr) for job in jobs])
-        found.append(measure(bench).sqnr)
+        calibrated.clusterer.apply_all(jobs, [price_at_sqnr(job, sqnr) for job in jobs])
+        found.append(measure(calibrated).sqnr)
     assert found[0] > found[1] > found[2]
     for job in jobs:
-        bench.clusterer.restore(job)
-    assert bench.copy.spans == frozenset()
-    assert measure(bench).distortion == 0
+        calibrated.clusterer.restore(job)
+    assert calibrated.copy.spans == frozenset()
+    assert measure(calibrated).distortion == 0
 
 
-def test_a_price_leaves_about_the_sqnr_it_is_made_for(bench: Bench) -> None:
-    for job in bench.jobs.values():
+def test_a_price_leaves_about_the_sqnr_it_is_made_for(calibrated: CalibratedModel) -> None:
+    for job in calibrated.jobs.values():
         if len(job.matrix.histogram) < 100:
             continue
-        [priced] = bench.clusterer.apply_all([job], [price_at_sqnr(job, 22.0)])
+        [priced] = calibrated.clusterer.apply_all([job], [price_at_sqnr(job, 22.0)])
         assert 10 * math.log10(job.matrix.power / priced.error) == pytest.approx(22, abs=6)
-        bench.clusterer.restore(job)
+        calibrated.clusterer.restore(job)
 
 
-def test_whoever_asks_for_less_than_the_usual_gets_no_larger_file(bench: Bench) -> None:
-    least = 60 if bench.floor.sqnr > 100 else 15  # below, all tensors of the digits are at the floor under their SQNR
+def test_whoever_asks_for_less_than_the_usual_gets_no_larger_file(calibrated: CalibratedModel) -> None:
+    least = (
+        60 if calibrated.floor.sqnr > 100 else 15
+    )  # below, all tensors of the digits are at the floor under their SQNR
 
     def usual(point: Point) -> bool:
         return point.quality.sqnr >= least
 
-    chosen = search(bench, usual).chosen
+    chosen = search(calibrated, usual).chosen
     assert chosen is not None
-    bench.restore()  # sensitivities are measured in the copy
-    scattered = search(bench, lambda point: point.bits == chosen.bits, usual).chosen  # no other is good
+    calibrated.restore()  # sensitivities are measured in the copy
+    scattered = search(calibrated, lambda point: point.bits == chosen.bits, usual).chosen  # no other is good
     assert scattered is not None
     assert (scattered.bits, scattered.quality) == (chosen.bits, chosen.quality)
-    assert measure(bench) == chosen.quality, "the copy holds the point chosen"
-    bench.restore()
-    looser = search(bench, lambda point: point.quality.sqnr >= least / 2, usual).chosen
+    assert measure(calibrated) == chosen.quality, "the copy holds the point chosen"
+    calibrated.restore()
+    looser = search(calibrated, lambda point: point.quality.sqnr >= least / 2, usual).chosen
     assert looser is not None
     assert looser.bits < chosen.bits
-    assert measure(bench) == looser.quality
+    assert measure(calibrated) == looser.quality
 
 
-def test_a_search_ends_on_what_it_chose(bench: Bench) -> None:
-    least = 60 if bench.floor.sqnr > 100 else 15  # below, all tensors of the digits are at the floor under their SQNR
-    found = search(bench, lambda point: point.quality.sqnr >= least)
+def test_a_search_ends_on_what_it_chose(calibrated: CalibratedModel) -> None:
+    least = (
+        60 if calibrated.floor.sqnr > 100 else 15
+    )  # below, all tensors of the digits are at the floor under their SQNR
+    found = search(calibrated, lambda point: point.quality.sqnr >= least)
     assert found.chosen is not None
     assert found.chosen.quality.sqnr >= least
-    assert measure(bench) == found.chosen.quality, "the copy holds the point chosen"
+    assert measure(calibrated) == found.chosen.quality, "the copy holds the point chosen"
     best = max((point for point in found.points if point.quality.sqnr >= least), key=lambda point: point.multiplier)
     assert best.multiplier == pytest.approx(found.chosen.multiplier)
-    assert found.sensitivities.keys() == found.prices.keys() == bench.jobs.keys()
+    assert found.sensitivities.keys() == found.prices.keys() == calibrated.jobs.keys()
     assert all(value > 0 for value in [*found.sensitivities.values(), *found.prices.values()])
     ordered = sorted((point for point in found.points if not point.in_order), key=lambda point: point.multiplier)
     # Near the floor under every tensor's SQNR its price falls in steps of 0.7, which are 0.26 bits.
@@ -136,59 +142,59 @@ def test_a_search_ends_on_what_it_chose(bench: Bench) -> None:
     assert ordered[0].bits > ordered[-1].bits
 
 
-@pytest.mark.parametrize("bench", [INT8], indirect=True, ids=["int8"])
-def test_a_search_for_what_is_impossible_says_so(bench: Bench) -> None:
-    found = search(bench, lambda _: False)
+@pytest.mark.parametrize("calibrated", [INT8], indirect=True, ids=["int8"])
+def test_a_search_for_what_is_impossible_says_so(calibrated: CalibratedModel) -> None:
+    found = search(calibrated, lambda _: False)
     assert found.chosen is None
     assert len(found.points) <= 20
 
 
-@pytest.mark.parametrize("bench", [INT8], indirect=True, ids=["int8"])
-def test_a_search_for_a_size_ends_on_what_fits(bench: Bench) -> None:
+@pytest.mark.parametrize("calibrated", [INT8], indirect=True, ids=["int8"])
+def test_a_search_for_a_size_ends_on_what_fits(calibrated: CalibratedModel) -> None:
     sizes: list[int] = []
 
     def fits() -> bool:
-        sizes.append(len(zlib.compress(bench.copy.read())))
+        sizes.append(len(zlib.compress(calibrated.copy.read())))
         return sizes[-1] <= 1700
 
-    found = search_size(bench, fits)
+    found = search_size(calibrated, fits)
     assert found.chosen is not None
-    assert len(zlib.compress(bench.copy.read())) <= 1700
-    assert measure(bench) == found.chosen.quality
+    assert len(zlib.compress(calibrated.copy.read())) <= 1700
+    assert measure(calibrated) == found.chosen.quality
     assert max(sizes) > 1700
     best = max(point.quality.sqnr for point, size in zip(found.points, sizes, strict=False) if size <= 1700)
     assert found.chosen.quality.sqnr >= best - 0.5
 
 
-@pytest.mark.parametrize("bench", [DIGITS], indirect=True, ids=["digits"])
-def test_layers_clustered_in_order_make_up_for_those_before_them(bench: Bench) -> None:
-    curve = Curve(bench, {number: price_at_sqnr(job, 14.0) for number, job in bench.jobs.items()})
-    at_once = curve.visit(1.0)
-    in_order = curve.visit_in_order(1.0)
+@pytest.mark.parametrize("calibrated", [DIGITS], indirect=True, ids=["digits"])
+def test_layers_clustered_in_order_make_up_for_those_before_them(calibrated: CalibratedModel) -> None:
+    curve = Curve(calibrated, {number: price_at_sqnr(job, 14.0) for number, job in calibrated.jobs.items()})
+    at_once = curve.evaluate(1.0)
+    in_order = curve.evaluate_in_order(1.0)
     assert (at_once.in_order, in_order.in_order) == (False, True)
     assert in_order.bits == pytest.approx(at_once.bits, abs=0.1)
     assert in_order.quality.distortion < 0.9 * at_once.quality.distortion
-    assert measure(bench) == in_order.quality
+    assert measure(calibrated) == in_order.quality
 
 
-@pytest.mark.parametrize("bench", [DIGITS], indirect=True, ids=["digits"])
-def test_what_is_not_good_in_order_is_not_taken(bench: Bench) -> None:
+@pytest.mark.parametrize("calibrated", [DIGITS], indirect=True, ids=["digits"])
+def test_what_is_not_good_in_order_is_not_taken(calibrated: CalibratedModel) -> None:
     """A target that the layers hold at once must not be lost by clustering them in order."""
-    found = search(bench, lambda point: not point.in_order and point.quality.sqnr >= 15)
+    found = search(calibrated, lambda point: not point.in_order and point.quality.sqnr >= 15)
     assert any(point.in_order for point in found.points)
     assert found.chosen is not None
     assert not found.chosen.in_order
-    assert measure(bench) == found.chosen.quality
+    assert measure(calibrated) == found.chosen.quality
 
 
-def test_a_copy_is_put_back_to_what_it_was(bench: Bench) -> None:
-    jobs = list(bench.jobs.values())
-    bench.clusterer.apply_all(jobs[:1], [price_at_sqnr(jobs[0], 20.0)])
-    before, kept = bench.copy.read(), bench.copy.contents()
-    bench.clusterer.apply_all(jobs, [price_at_sqnr(job, 10.0) for job in jobs])
-    assert bench.copy.read() != before
-    bench.copy.put_back(kept)
-    assert bench.copy.read() == before
+def test_a_copy_is_put_back_to_what_it_was(calibrated: CalibratedModel) -> None:
+    jobs = list(calibrated.jobs.values())
+    calibrated.clusterer.apply_all(jobs[:1], [price_at_sqnr(jobs[0], 20.0)])
+    before, kept = calibrated.copy.read(), calibrated.copy.contents()
+    calibrated.clusterer.apply_all(jobs, [price_at_sqnr(job, 10.0) for job in jobs])
+    assert calibrated.copy.read() != before
+    calibrated.copy.put_back(kept)
+    assert calibrated.copy.read() == before
 
 
 def test_sensitive_tensors_cost_more_bits(process: InterpreterProcess, tmp_path: Path) -> None:
@@ -208,7 +214,7 @@ def test_samples_are_shuffled_and_kept_apart(process: InterpreterProcess) -> Non
         assert each.count == 100
         assert len(everything) == len(set(everything)) == 80
         assert not np.array_equal(everything, np.sort(everything))
-        assert sorted([*split.aside[key], *split.calibration[key]]) == sorted(everything)
+        assert sorted([*split.held_out[key], *split.calibration[key]]) == sorted(everything)
         assert len(split.few[key]) == 30
         assert len(split.calibration[key]) >= 40
         np.testing.assert_array_equal(everything, split_samples(samples, 0, 80, 30).everything[key])
@@ -218,7 +224,7 @@ def test_samples_are_shuffled_and_kept_apart(process: InterpreterProcess) -> Non
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_samples_are_enough_to_split(process: InterpreterProcess, count: int) -> None:
     split = split_samples(samples_of(process, INT8, count), 0, 300, 8)
-    for part in (split.calibration, split.aside, split.few, split.everything):
+    for part in (split.calibration, split.held_out, split.few, split.everything):
         assert all(len(indices) for indices in part.values())
 
 
@@ -226,15 +232,15 @@ def test_feedback_helps_weights_that_are_used_several_times(process: Interpreter
     path = FOLDER / "gru_unrolled_float32.tflite"
     model = open_model(path)
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
-        bench = bench_of(process, path, copy, model)
-        shared = [job for job in bench.jobs.values() if len(job.weight.users) > 1]
+        calibrated = bench_of(process, path, copy, model)
+        shared = [job for job in calibrated.jobs.values() if len(job.weight.users) > 1]
         assert len(shared) == 2
         assert all(job.layer is None and job.matrix.feedback is not None for job in shared)
-        contrasts = []
+        sqnrs = []
         for jobs in ([replace(job, matrix=replace(job.matrix, feedback=None)) for job in shared], shared):
-            bench.clusterer.apply_count([replace(job, clusters=8) for job in jobs])
-            contrasts.append(measure(bench).contrast)
-        assert contrasts[1] > contrasts[0] + 0.5
+            calibrated.clusterer.apply_count([replace(job, clusters=8) for job in jobs])
+            sqnrs.append(measure(calibrated).held_out_sqnr)
+        assert sqnrs[1] > sqnrs[0] + 0.5
 
 
 LEAST = {"conv_2d_hybrid_int8": 3}
@@ -249,12 +255,12 @@ def test_other_scales_compute_the_same(name: str, process: InterpreterProcess, t
     path = FOLDER / f"{name}.tflite"
     model = open_model(path)
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
-        bench = bench_of(process, path, copy, model)
-        (job,) = [job for job in bench.jobs.values() if job.vectors is not None]
+        calibrated = bench_of(process, path, copy, model)
+        (job,) = [job for job in calibrated.jobs.values() if job.vectors is not None]
         assert job.vectors is not None
         sqnrs = []
         for sqnr in (60.0, 35.0, 25.0):
-            (priced,) = bench.clusterer.apply_all([job], [price_at_sqnr(job, sqnr)])
+            (priced,) = calibrated.clusterer.apply_all([job], [price_at_sqnr(job, sqnr)])
             scale = np.frombuffer(copy.read_span(job.vectors.weight), "<f4")
             codes = np.frombuffer(copy.read_span(job.weight.span), np.int8)
             real = as_rows(codes, job.rows) * scale[:, None]
@@ -267,11 +273,11 @@ def test_other_scales_compute_the_same(name: str, process: InterpreterProcess, t
                 np.testing.assert_allclose(units, scale * np.float32(job.vectors.input_scale), rtol=1e-6)
                 error = after * units.astype(float) - real_bias(model, job.layer.bias)
                 assert np.all(np.abs(error) <= units / 2 + np.sqrt(np.mean(real_bias(model, job.layer.bias) ** 2)) / 15)
-            sqnrs.append(measure(bench).sqnr)
+            sqnrs.append(measure(calibrated).sqnr)
         assert len(np.unique(scale)) < len(scale) / 2
         assert sqnrs[0] > sqnrs[1] > sqnrs[2] > LEAST.get(name, 12)
         assert sqnrs[0] > 30
-        bench.restore()
+        calibrated.restore()
         assert not copy.spans
         assert copy.read() == path.read_bytes()
 
@@ -290,24 +296,24 @@ def test_scales_and_bias_come_back_together_where_inputs_were_not_seen(
         assert copy.read() == INT8.read_bytes()
 
 
-def test_outputs_that_are_not_finite_leave_weights_next_to_what_they_are(bench: Bench) -> None:
-    jobs = list(bench.jobs.values())
+def test_outputs_that_are_not_finite_leave_weights_next_to_what_they_are(calibrated: CalibratedModel) -> None:
+    jobs = list(calibrated.jobs.values())
     for value in (math.nan, math.inf):
         prices = base_prices(jobs, np.full(len(jobs), value))
         assert np.all(prices > 0)
-        bench.clusterer.apply_all(jobs, prices.tolist())
-        assert measure(bench).sqnr > 80
+        calibrated.clusterer.apply_all(jobs, prices.tolist())
+        assert measure(calibrated).sqnr > 80
 
 
-def test_tensors_that_show_no_effect_keep_30_db(bench: Bench) -> None:
-    jobs = list(bench.jobs.values())
-    found = bench.clusterer.apply_all(jobs, base_prices(jobs, np.zeros(len(jobs))).tolist())
+def test_tensors_that_show_no_effect_keep_30_db(calibrated: CalibratedModel) -> None:
+    jobs = list(calibrated.jobs.values())
+    found = calibrated.clusterer.apply_all(jobs, base_prices(jobs, np.zeros(len(jobs))).tolist())
     for job, priced in zip(jobs, found, strict=True):
         assert priced.error == 0 or 10 * math.log10(job.matrix.power / priced.error) > 25
 
 
-def test_the_floor_is_how_other_kernels_differ(bench: Bench) -> None:
-    assert bench.floor.sqnr > 20
+def test_the_floor_is_how_other_kernels_differ(calibrated: CalibratedModel) -> None:
+    assert calibrated.floor.sqnr > 20
 
 
 def test_a_model_without_inputs_can_be_searched(process: InterpreterProcess, tmp_path: Path) -> None:
@@ -315,26 +321,26 @@ def test_a_model_without_inputs_can_be_searched(process: InterpreterProcess, tmp
     path.write_bytes(dense_of_a_constant())
     model = open_model(path)
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
-        bench = bench_of(process, path, copy, model)
-        found = search(bench, lambda point: point.quality.sqnr > 20)
-    assert bench.observer.count == 1
+        calibrated = bench_of(process, path, copy, model)
+        found = search(calibrated, lambda point: point.quality.sqnr > 20)
+    assert calibrated.observer.count == 1
     assert found.chosen is not None
 
 
 def test_feedback_between_rows_lowers_the_error_of_the_output(process: InterpreterProcess, tmp_path: Path) -> None:
     model = open_model(DIGITS)
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
-        bench = bench_of(process, DIGITS, copy, model)
-        feedbacks = [job.matrix.feedback for job in bench.jobs.values()]
+        calibrated = bench_of(process, DIGITS, copy, model)
+        feedbacks = [job.matrix.feedback for job in calibrated.jobs.values()]
         assert any(feedback is not None and feedback.coupling is not None for feedback in feedbacks)
         errors = []
         for uncoupled in (False, True):
-            jobs = [_uncoupled(job) if uncoupled else job for job in bench.jobs.values()]
+            jobs = [_uncoupled(job) if uncoupled else job for job in calibrated.jobs.values()]
             total = 0.0
             for count in (6, 8, 12, 16):
-                bench.clusterer.apply_count([replace(job, clusters=count) for job in jobs])
-                quality = bench.judge.measure(bench.copy, bench.split.aside)
-                total += 10 ** (-quality.contrast / 10)
+                calibrated.clusterer.apply_count([replace(job, clusters=count) for job in jobs])
+                quality = calibrated.judge.measure(calibrated.copy, calibrated.split.held_out)
+                total += 10 ** (-quality.held_out_sqnr / 10)
             errors.append(total)
     assert errors[0] < 0.9 * errors[1]
 

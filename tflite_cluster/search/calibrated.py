@@ -26,13 +26,13 @@ from ..model.verify import Span
 from ..progress import Progress
 from ..samples.samples import Samples
 from .allocation import price_at_sqnr
-from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Trust, make_job
-from .judge import Chosen, Judge
+from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Shrinkage, make_job
+from .judge import Judge, SampleIndices
 from .plan import MOST_IN_ORDER, plan
 from .quality import Quality
 
-_KEPT_ASIDE: Final = 0.2
-_LEAST_KEPT_ASIDE: Final = 40
+_HELD_OUT: Final = 0.2
+_LEAST_HELD_OUT: Final = 40
 _BLIND_SQNR: Final = 30.0
 """dB that each tensor keeps where the model cannot be run."""
 
@@ -43,14 +43,14 @@ class Split:
     on, and all.
     """
 
-    calibration: Chosen
-    aside: Chosen
-    few: Chosen
-    everything: Chosen
+    calibration: SampleIndices
+    held_out: SampleIndices
+    few: SampleIndices
+    everything: SampleIndices
 
 
 @dataclass(frozen=True)
-class Bench:
+class CalibratedModel:
     """A model ready to be clustered at any price; jobs by the number of their weight."""
 
     clusterer: Clusterer
@@ -61,7 +61,7 @@ class Bench:
     split: Split
     floor: Quality
     """The original under other kernels, or beside itself where those do not run it."""
-    trust: Trust
+    shrinkage: Shrinkage
     effort: Effort
     progress: Progress
     floor_is_known: bool = True
@@ -73,7 +73,7 @@ class Bench:
     @property
     def synthetic(self) -> bool:
         """Whether all samples are made up."""
-        return self.trust is SYNTHETIC
+        return self.shrinkage is SYNTHETIC
 
     @property
     def known_floor(self) -> Quality | None:
@@ -124,7 +124,7 @@ def calibrate(
     kernels: Kernels = Kernels.DEFAULT,
     by_outputs: bool = False,
     effort: Effort | None = None,
-) -> Bench:
+) -> CalibratedModel:
     """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
 
     samples: of the signatures that run. stored: the places of the weights that are to be stored as int8 codes.
@@ -155,8 +155,8 @@ def calibrate(
     few = min(effort.sensitivity_samples(len(weights)), most)
     is_fixed = all(weight.span in clusters for weight in weights.values())
     progress(plan(min(effort.samples, most), few, len(weights), passes, is_fixed), 1, 1)
-    trust = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
-    judge = Judge(process, model, original, samples, split.everything, split.aside, threads, sights)
+    shrinkage = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
+    judge = Judge(process, model, original, samples, split.everything, split.held_out, threads, sights)
     observer = Observer(process, model, original, samples, split.calibration, threads, sights)
     moments = observer.moments(uses, lambda done, total: progress("Calibrating", done, total))
     ends = {key: judge.ends(key) for key in samples}
@@ -169,7 +169,7 @@ def calibrate(
                 uses[number],
                 moments.pop(number, None),
                 observer.count,
-                trust,
+                shrinkage,
                 gradients=gradients.pop(number, None),
                 gradient_samples=min(observer.count, effort.gradient_samples),
                 stored=weights[number].span in stored,
@@ -191,8 +191,8 @@ def calibrate(
         )
     clusterer = Clusterer(model, copy, threads)
     _apply_blind(clusterer, blind)
-    return Bench(
-        clusterer, judge, observer, copy, jobs, split, floor, trust, effort, progress, is_known, tuple(blind),
+    return CalibratedModel(
+        clusterer, judge, observer, copy, jobs, split, floor, shrinkage, effort, progress, is_known, tuple(blind),
         tuple(left_out),
     )  # fmt: skip
 
@@ -256,17 +256,17 @@ def _with_more(jobs: Iterable[Job]) -> list[Job]:
 def split_samples(samples: Mapping[str | None, Samples], seed: int, most: int, few: int) -> Split:
     """Shuffle the samples of each signature, take so many, and keep a fifth of them from calibration.
 
-    few: how many sensitivities are measured on, first of all those kept aside.
+    few: how many samples sensitivities are measured on; those held out come first held out.
     """
     order = {key: np.random.default_rng(seed).permutation(each.count)[:most] for key, each in samples.items()}
-    apart = {key: _aside(len(indices)) for key, indices in order.items()}
+    apart = {key: _held_out(len(indices)) for key, indices in order.items()}
     return Split(
         calibration={key: indices[apart[key] :] if len(indices) > 1 else indices for key, indices in order.items()},
-        aside={key: indices[: apart[key]] for key, indices in order.items()},
+        held_out={key: indices[: apart[key]] for key, indices in order.items()},
         few={key: indices[:few] for key, indices in order.items()},
         everything=order,
     )
 
 
-def _aside(count: int) -> int:
-    return max(int(_KEPT_ASIDE * count), min(_LEAST_KEPT_ASIDE, count // 2), 1)
+def _held_out(count: int) -> int:
+    return max(int(_HELD_OUT * count), min(_LEAST_HELD_OUT, count // 2), 1)

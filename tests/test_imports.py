@@ -27,17 +27,18 @@ STAGES: dict[str, set[str]] = {
     "calibration": {"interpreter", "model", "samples"},
     "search": {"calibration", "clustering", "config", "fidelity", "interpreter", "model", "samples"},
     "result": {"config", "fidelity", "search"},
+    "targets": {"model", "search"},
     "recipe": {"config", "result", "rules"},
     "run": {
         *("calibration", "clustering", "config", "fidelity", "interpreter", "model", "packing"),
-        *("result", "rules", "samples", "search"),
+        *("result", "rules", "samples", "search", "targets"),
     },
     "api": {
         *("calibration", "config", "fidelity", "interpreter", "model", "packing"),
-        *("result", "run", "samples", "search"),
+        *("result", "run", "samples", "search", "targets"),
     },
     "report": {"__init__", "api", "config", "fidelity", "model", "result", "run", "search"},
-    "cli": {"__init__", "api", "config", "recipe", "report", "result"},
+    "cli": {"__init__", "api", "config", "recipe", "report", "result", "targets"},
 }
 """Part of the package -> the earlier parts that it may use besides itself and the basics."""
 

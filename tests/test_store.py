@@ -11,16 +11,16 @@ import pytest
 from fixture_models import FOLDER, MODELS
 
 from tflite_cluster import ModelError, cluster
-from tflite_cluster.api import cluster as api_module
 from tflite_cluster.cli import main
 from tflite_cluster.model.draft import Draft
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.storable import storable
-from tflite_cluster.run import proof as proof_module
 from tflite_cluster.search.allocation import price_at_sqnr
-from tflite_cluster.search.clusterer import SYNTHETIC, Clusterer, make_job
+from tflite_cluster.search.clusterer import Clusterer
+from tflite_cluster.search.job import make_job
+from tflite_cluster.targets.int8 import Int8File
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits.tflite"
 
@@ -143,12 +143,13 @@ DAMAGES = [flip_a_code, change_a_scale, rename_an_output, change_another_constan
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=[damage.__name__ for damage in DAMAGES])
 def test_damage_to_the_new_file_is_seen(damage, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    def prove_stored(copy: PatchedCopy, new: Draft) -> None:
+    def prove(target: Int8File, copy: PatchedCopy, new: Draft) -> None:
         new.flush()
         damage(new, copy)
-        proof_module.prove_stored(copy, new)
+        real(target, copy, new)
 
-    monkeypatch.setattr(api_module, "prove_stored", prove_stored)
+    real = Int8File.prove
+    monkeypatch.setattr(Int8File, "prove", prove)
     destination = source.with_name("out.tflite")
     with pytest.raises(ModelError, match=r"in\.tflite: .*; nothing was written"):
         cluster(source, destination, clusters=8, run=False, measure=False, store="int8")
@@ -183,7 +184,7 @@ def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: b
     """Where 255 steps from the largest to the smallest are too coarse for what a bit may cost."""
     model = open_model(source)
     weight = max(select(model)[0], key=lambda weight: weight.span.size)
-    job = make_job(model, weight, (), None, 0, SYNTHETIC, stored=True)
+    job = make_job(model, weight, Int8File().encode(model, [weight]))
     with PatchedCopy(model, source.with_name("out.tflite")) as copy:
         Clusterer(model, copy, threads=1).apply_all([job], [price_at_sqnr(job, sqnr)])
         assert (weight.span in copy.stored) is as_codes

@@ -13,9 +13,9 @@ from fixture_models import FOLDER
 from tflite_cluster import Result, cluster
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
-from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import Weight, select
+from tflite_cluster.search.task import Task
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -211,9 +211,8 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
             assert curve.calibrated.copy.spans > {job.weight.span for job in jobs}, "biases are shifted with real data"
         raise InterpreterFailure("it crashes")
 
-    def look(*arguments: Any, **_: Any) -> None:
-        (copy,) = (each for each in arguments if isinstance(each, PatchedCopy))
-        before.append(copy.read() == path.read_bytes() and not copy.spans)
+    def look(task: Task) -> None:
+        before.append(task.copy.read() == path.read_bytes() and not task.copy.spans)
 
     monkeypatch.setattr("tflite_cluster.search.curve.Curve.evaluate", write_and_die)
     monkeypatch.setattr("tflite_cluster.run.strategy.cluster_blind", look)

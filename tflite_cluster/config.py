@@ -19,7 +19,6 @@ from .rules import Chosen, Rule, find_rule
 from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
-Store = Literal["same", "int8"]
 Normalize = Literal["imagenet", "-1..1", "0..1"]
 Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Callable[[], Iterable[Any]]"
 
@@ -50,7 +49,7 @@ class Config:
     """Most distinct values in a codebook, 2 to 256; None to find the smallest zip at a fidelity."""
     granularity: Granularity = "tensor"
     """One codebook for each tensor, or one for each output channel ("axis", by plain k-means), which hardly zips."""
-    store: Store = "same"
+    store: str = "same"
     """Weights keep the type that they are stored in ("same"), or float ones become int8 codes and a scale, which the
     model unpacks by itself: the file is then shorter, and zips smaller still."""
     keep: Sequence[str] = ()
@@ -115,8 +114,6 @@ class Config:
             raise ConfigError(f"<clusters> must be between 2 and 256, not {self.clusters}")
         if self.granularity not in ("tensor", "axis"):
             raise ConfigError("<granularity> must be 'tensor' or 'axis', not {given!r}", given=self.granularity)
-        if self.store not in ("same", "int8"):
-            raise ConfigError("<store> must be 'same' or 'int8', not {given!r}", given=self.store)
         if self.seed < 0:
             raise ConfigError(f"<seed> must not be negative, but is {self.seed}")
         if self.workers is not None and not 1 <= self.workers <= _MOST_WORKERS:
@@ -265,7 +262,7 @@ class Settings(TypedDict, total=False):
 
     clusters: int | None
     granularity: Granularity
-    store: Store
+    store: str
     keep: Sequence[str]
     rules: Sequence[Rule]
     chosen: Chosen | None

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 from fixture_models import FOLDER
+from tasks import task_of
 
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Probe, collect, observations
@@ -20,12 +21,11 @@ from tflite_cluster.model.layers import Layer, Recurrence, find_layer, real_rows
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
-from tflite_cluster.progress import no_progress
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.calibrated import CalibratedModel, calibrate
-from tflite_cluster.search.clusterer import Job
 from tflite_cluster.search.curve import Curve
+from tflite_cluster.search.job import Job
 
 Floats: TypeAlias = np.ndarray
 Matrices: TypeAlias = dict[int, Floats]
@@ -212,11 +212,9 @@ def test_each_sequence_of_a_batch_begins_with_nothing(time: int, backward: bool,
 def calibrated(network: Network, process: InterpreterProcess, tmp_path: Path) -> Iterator[CalibratedModel]:
     path = FOLDER / f"{network.name}.tflite"
     model = open_model(path)
-    weights = dict(enumerate(select(model)[0]))
     samples = gather_samples(process.call(describe, path), None, {}, 150, 0)
-    how = {"seed": 0, "threads": 1, "progress": no_progress, "stored": (), "clusters": {}}
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
-        yield calibrate(process, samples, model, weights, path, copy, **how)  # type: ignore[arg-type]
+        yield calibrate(task_of(model, path, copy), process, samples)
 
 
 def with_feedback(job: Job) -> Job:

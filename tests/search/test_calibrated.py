@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 from fixture_models import FOLDER
 from operators import convolution, dense_of_a_constant
+from tasks import task_of
 
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.layers import as_rows, real_bias
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import select
-from tflite_cluster.progress import no_progress
 from tflite_cluster.samples.load import load_samples
 from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.calibrated import CalibratedModel, calibrate, split_samples
-from tflite_cluster.search.clusterer import Clusterer, Job
+from tflite_cluster.search.clusterer import Clusterer
 from tflite_cluster.search.curve import Curve
+from tflite_cluster.search.encodings import RescaledCodes
+from tflite_cluster.search.job import Job
 from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search, search_size
@@ -52,10 +53,8 @@ def samples_of(process: InterpreterProcess, path: Path, count: int = 30) -> dict
 
 
 def bench_of(process: InterpreterProcess, path: Path, copy: PatchedCopy, model: Model) -> CalibratedModel:
-    weights = dict(enumerate(select(model)[0]))
     samples = samples_of(process, path)
-    how = {"seed": 0, "threads": 1, "progress": no_progress, "stored": (), "clusters": {}}
-    return calibrate(process, samples, model, weights, path, copy, **how)  # type: ignore[arg-type]
+    return calibrate(task_of(model, path, copy), process, samples)
 
 
 @pytest.fixture(params=[DIGITS, INT8], ids=["digits", "int8"])
@@ -256,21 +255,22 @@ def test_other_scales_compute_the_same(name: str, process: InterpreterProcess, t
     model = open_model(path)
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
         calibrated = bench_of(process, path, copy, model)
-        (job,) = [job for job in calibrated.jobs.values() if job.vectors is not None]
-        assert job.vectors is not None
+        (job,) = [job for job in calibrated.jobs.values() if isinstance(job.encoding, RescaledCodes)]
+        assert isinstance(job.encoding, RescaledCodes)
+        vectors, rows = job.encoding.vectors, job.encoding.place.rows
         sqnrs = []
         for sqnr in (60.0, 35.0, 25.0):
             (priced,) = calibrated.clusterer.apply_all([job], [price_at_sqnr(job, sqnr)])
-            scale = np.frombuffer(copy.read_span(job.vectors.weight), "<f4")
+            scale = np.frombuffer(copy.read_span(vectors.weight), "<f4")
             codes = np.frombuffer(copy.read_span(job.weight.span), np.int8)
-            real = as_rows(codes, job.rows) * scale[:, None]
+            real = as_rows(codes, rows) * scale[:, None]
             np.testing.assert_allclose(priced.codes, real, rtol=1e-6)
-            if job.vectors.bias is not None:
+            if vectors.bias is not None:
                 assert job.layer is not None
                 assert job.layer.bias is not None
                 after = job.layer.bias.codes(memoryview(copy.read_span(job.layer.bias.span)))
-                units = np.frombuffer(copy.read_span(job.vectors.bias), "<f4")
-                np.testing.assert_allclose(units, scale * np.float32(job.vectors.input_scale), rtol=1e-6)
+                units = np.frombuffer(copy.read_span(vectors.bias), "<f4")
+                np.testing.assert_allclose(units, scale * np.float32(vectors.input_scale), rtol=1e-6)
                 error = after * units.astype(float) - real_bias(model, job.layer.bias)
                 assert np.all(np.abs(error) <= units / 2 + np.sqrt(np.mean(real_bias(model, job.layer.bias) ** 2)) / 15)
             sqnrs.append(measure(calibrated).sqnr)
@@ -291,7 +291,7 @@ def test_scales_and_bias_come_back_together_where_inputs_were_not_seen(
         unseen = replace(job, matrix=replace(job.matrix, feedback=None, mean=None, input_power=None))
         clusterer = Clusterer(model, copy, threads=1)
         clusterer.apply_all([unseen], [price_at_sqnr(job, 20)])
-        assert len(copy.spans) == 2 + len(job.vectors.spans if job.vectors else ())
+        assert len(copy.spans) == 2 + len(job.encoding.spans)
         clusterer.apply_all([unseen], [price_at_sqnr(job, 120)])
         assert copy.read() == INT8.read_bytes()
 

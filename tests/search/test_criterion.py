@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.scales import find_scale_vectors
-from tflite_cluster.model.select import select
-from tflite_cluster.search.clusterer import SYNTHETIC, Job, make_job
+from tflite_cluster.model.select import Groups, Weight, select
 from tflite_cluster.search.criterion import careful_sqnr, is_clean, real_criterion, synthetic_criterion
+from tflite_cluster.search.encodings import Encoding, Place, RescaledCodes, SameCodes
+from tflite_cluster.search.job import Job, make_job
 from tflite_cluster.search.points import Point
 from tflite_cluster.search.quality import Quality
 
@@ -112,7 +113,12 @@ def jobs_of(name: str, *, rescaled: bool) -> list[Job]:
     model = open_model(FOLDER / f"{name}.tflite")
     weights = select(model)[0]
     vectors = find_scale_vectors(model, weights) if rescaled else {}
-    return [make_job(model, weight, (), None, 0, SYNTHETIC, vectors=vectors.get(weight.span)) for weight in weights]
+
+    def encode(weight: Weight, rows: Groups) -> Encoding:
+        place = Place(weight, rows)
+        return RescaledCodes(place, vectors[weight.span]) if weight.span in vectors else SameCodes(place)
+
+    return [make_job(model, weight, encode) for weight in weights]
 
 
 @pytest.mark.parametrize(

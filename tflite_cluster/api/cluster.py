@@ -19,17 +19,17 @@ from ..model.operands import compiled_for
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
 from ..model.select import select
-from ..model.storing.copy import finished
 from ..packing.sizes import Scales
 from ..progress import Progress, no_progress
 from ..result import FidelityError, Result, SizePair, Sizes
 from ..run.benchmark import benchmark
 from ..run.describe import describe_constants, describe_weights
 from ..run.final_check import check
-from ..run.proof import prove, prove_stored
+from ..run.proof import prove
 from ..run.session import open_session
 from ..run.strategy import cluster_model
 from ..run.worth import refuse_what_is_not_worth_it
+from ..targets import find_target
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -53,6 +53,7 @@ def cluster(
     is not safe to read), DataError (the samples do not fit), OutputError, NotSmallerError or FidelityError.
     """
     config = Config(**settings)
+    output = find_target(config.store)
     with _files(source, destination, config.force) as (original, target):
         model = open_model(source if isinstance(source, bytes) else original, scratch=target.parent)
         weights, others = select(model)
@@ -64,7 +65,7 @@ def cluster(
         ):
             before = scales.weigh(original, _formats(config))
             strategy = cluster_model(model, weights, original, copy, session, config, progress)
-            with finished(copy) as new:
+            with output.finished(copy) as new:
                 after = scales.weigh(new.path, _formats(config))
                 tensors = describe_weights(model, weights, copy, config, progress)
                 fidelity = check(model, session, original, new.path, config, progress)  # while the file is weighed
@@ -83,7 +84,7 @@ def cluster(
                     ),
                 )
                 prove(model, None if isinstance(source, bytes) else original, copy, result)
-                prove_stored(copy, new)
+                output.prove(copy, new)
                 _refuse_failed_gates(result)
                 refuse_what_is_not_worth_it(result)
                 if destination is None:

@@ -15,17 +15,18 @@ from ..files import as_file, temporary_folder
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
 from ..model.select import select
-from ..model.storing.copy import finished
 from ..packing.sizes import compressed_size
 from ..progress import Progress, no_progress
 from ..run.session import open_session
-from ..run.strategy import fixed_counts, score_drop, silence_in_words, to_store, usable_weights
+from ..run.strategy import make_task, score_drop, silence_in_words, usable_weights
 from ..search.calibrated import CalibratedModel, calibrate
 from ..search.criterion import criterion, usual_criterion
 from ..search.curve import Curve
-from ..search.points import Point
+from ..search.points import Point, Search
 from ..search.quality import Quality
 from ..search.run import search
+from ..targets import find_target
+from ..targets.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -110,20 +111,15 @@ def sweep(
         ):
             if isinstance(session, str):
                 raise ModelError(f"{model.label}: there is no curve without running it: {session}")
-            seed, threads = config.seed, config.threads
             try:
-                calibrated = calibrate(
-                    session.process, session.samples, model, weights, original, copy,
-                    seed=seed, threads=threads, progress=progress, stored=to_store(model, weights.values(), config),
-                    clusters=fixed_counts(weights.values(), config), kernels=session.kernels,
-                    effort=session.effort,
-                )  # fmt: skip
+                task = make_task(model, weights, original, copy, config, progress)
+                calibrated = calibrate(task, session.process, session.samples, session.kernels, session.effort)
                 if calibrated.judge.is_silent:
                     raise ModelError(f"{model.label}: there is no curve: {silence_in_words(calibrated)}")
                 usual = usual_criterion(calibrated) if config.has_gates else None
                 found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
                 zipped = compressed_size(original, "zip9")
-                measured = _measure(calibrated, found.chosen, found.points[-1], found.prices, points, zipped)
+                measured = _measure(calibrated, find_target(config.store), found, points, zipped)
             except InterpreterFailure as failure:
                 raise ModelError(f"{model.label}: it cannot be run: {failure.cause}") from failure
             return Sweep(
@@ -137,22 +133,20 @@ def sweep(
             )
 
 
-def _measure(
-    calibrated: CalibratedModel, chosen: Point | None, last: Point, prices: dict[int, float], points: int, zipped: int
-) -> list[SweepPoint]:
-    """The chosen point, which the copy holds, and others around it; `prices` are those of the last point."""
-    middle = chosen or last
-    measured = [] if chosen is None else [_weighed(calibrated, chosen, zipped, is_default=True)]
-    curve = Curve(calibrated, {number: price / middle.multiplier for number, price in prices.items()})
+def _measure(calibrated: CalibratedModel, target: Target, found: Search, points: int, zipped: int) -> list[SweepPoint]:
+    """The chosen point, which the copy holds, and others around it."""
+    chosen, middle = found.chosen, found.chosen or found.points[-1]
+    measured = [] if chosen is None else [_weighed(calibrated, target, chosen, zipped, is_default=True)]
+    curve = Curve(calibrated, {number: price / middle.multiplier for number, price in found.prices.items()})
     for multiplier in middle.multiplier * np.geomspace(_LEAST, _MOST, points):
         point = curve.evaluate_in_order(float(multiplier)) if middle.in_order else curve.evaluate(float(multiplier))
-        measured.append(_weighed(calibrated, point, zipped, is_default=False))
+        measured.append(_weighed(calibrated, target, point, zipped, is_default=False))
         calibrated.progress("Measuring the curve", len(curve.points), points)
     return measured
 
 
-def _weighed(calibrated: CalibratedModel, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
-    with finished(calibrated.copy) as new:
+def _weighed(calibrated: CalibratedModel, target: Target, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
+    with target.finished(calibrated.copy) as new:
         size = compressed_size(new.path, "zip9")
     return SweepPoint(
         multiplier=point.multiplier,

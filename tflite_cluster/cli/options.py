@@ -14,6 +14,7 @@ import click
 from ..config import NORMALISATIONS, Config
 from ..errors import OutputError
 from ..files import check_place
+from ..targets import NAMES
 from ..units import parse_bytes
 
 Command: TypeAlias = Callable[..., Any]
@@ -142,7 +143,7 @@ seed_option: Final = click.option(
 
 store_option: Final = click.option(
     "--store",
-    type=click.Choice(["same", "int8"]),
+    type=click.Choice(NAMES),
     default=Config.store,
     show_default=True,
     help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still.",

@@ -26,6 +26,7 @@ from ..model.verify import Span
 from ..packing.sizes import deflated_bits
 from ..progress import Progress
 from ..result import CodesWritten, Role, SpanWritten, TensorResult
+from ..targets import find_target
 
 T = TypeVar("T")
 
@@ -167,7 +168,7 @@ def _describe(
 def _with_storing(model: Model, weight: Weight, content: bytes, tensor: TensorResult, config: Config) -> TensorResult:
     """What storing a float weight as codes would give, or why it was not done."""
     keeps = storable(model, weight)
-    if config.store == "int8":
+    if not find_target(config.store).keeps_types:
         return replace(tensor, keeps_type=keeps or _TOO_FAR_APART)
     if keeps is not None or not config.measure or (tensor.values_after or 0) > _CODES:
         return tensor

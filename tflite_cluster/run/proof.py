@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ModelError
-from ..model.draft import Draft
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight, used_as_weights
 from ..model.source import is_still
-from ..model.storing.copy import StoredCopy
-from ..model.storing.same import find_difference
 from ..model.verify import Span
 from ..result import Result
 from .describe import distinct_values
@@ -51,21 +48,6 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
                 f"{new.label}: tensor '{stored.name}' holds more codes than the {most} that are asked for; "
                 "nothing was written"
             )
-
-
-def prove_stored(copy: PatchedCopy, new: Draft) -> None:
-    """See that a file with codes differs from the copy that it was made of in those codes only.
-
-    Nothing to do where there are none. Else, as the new file is read again: every other buffer holds the same bytes;
-    each weight's codes, scales, type and shape are those that were found, and DEQUANTIZE makes of them the tensor that
-    was there; all other tensors, operators with their options, inputs, outputs and signatures are the same. Raises
-    ModelError if not.
-    """
-    if not isinstance(new, StoredCopy):
-        return
-    difference = find_difference(copy.reopen(), new.reopen(), new.stored)
-    if difference is not None:
-        raise ModelError(f"the new {copy.model.label}: {difference}; nothing was written")
 
 
 def _check_values(new: Model, weight: Weight, reported: int, most: int | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,9 +15,6 @@ from ..errors import ConfigError, InterpreterFailure
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight
-from ..model.storing.copy import finished
-from ..model.storing.storable import storable
-from ..model.storing.store import require_movable
 from ..model.verify import Span
 from ..packing.sizes import compressed_size
 from ..progress import Progress
@@ -26,6 +23,8 @@ from ..rules import Chosen
 from ..search.calibrated import CalibratedModel, calibrate, cluster_blind
 from ..search.criterion import criterion, usual_criterion
 from ..search.run import repeat, search, search_size
+from ..search.task import Task
+from ..targets import find_target
 from .describe import cluster_weights
 from .scoring import Scorer
 from .session import Session
@@ -42,18 +41,20 @@ def cluster_model(
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
     usable = usable_weights(model, weights, config)
-    blind = isinstance(session, str) and config.clusters is not None and config.store == "same"
+    target = find_target(config.store)
+    blind = isinstance(session, str) and config.clusters is not None and target.keeps_types
     if config.granularity == "axis" or blind:
         cluster_weights(model, list(usable.values()), copy, config, progress)
         cause = f" ({session})" if isinstance(session, str) else ""
         return Strategy(f"k-means on the weights alone{cause}")
     if not usable:
         return Strategy("no weight that could be clustered")
+    task = make_task(model, usable, original, copy, config, progress)
     cause = session if isinstance(session, str) else ""
     if isinstance(session, Session):
         for by_outputs in (False, True):
             try:
-                found = _calibrated(model, usable, original, copy, session, config, progress, by_outputs)
+                found = _with_running(task, session, config, by_outputs)
                 causes = (f"the layers are not observed, because the attempt failed: {cause}",) if by_outputs else ()
                 return replace(found, left_out=(*_not_run(session), *causes, *found.left_out))
             except InterpreterFailure as failure:
@@ -61,7 +62,32 @@ def cluster_model(
                 for span in copy.spans:  # also those of biases
                     copy.restore(span)
         cause = f"calibration failed: {cause}"
-    return _without_running(model, list(usable.values()), copy, cause, config, progress)
+    return _without_running(task, cause, config)
+
+
+def make_task(
+    model: Model,
+    weights: Mapping[int, Weight],
+    original: Path,
+    copy: PatchedCopy,
+    config: Config,
+    progress: Progress,
+) -> Task:
+    """What the settings ask to be done with the numbered weights.
+
+    Raises ModelError, before any work is done, if the target's file could not be written in the end.
+    """
+    return Task(
+        model=model,
+        original=original,
+        copy=copy,
+        weights=weights,
+        encode=find_target(config.store).encode(model, weights.values()),
+        clusters=_fixed_counts(weights.values(), config),
+        seed=config.seed,
+        threads=config.threads,
+        progress=progress,
+    )
 
 
 def _not_run(session: Session) -> tuple[str, ...]:
@@ -71,40 +97,16 @@ def _not_run(session: Session) -> tuple[str, ...]:
     )
 
 
-def _calibrated(
-    model: Model,
-    weights: dict[int, Weight],
-    original: Path,
-    copy: PatchedCopy,
-    session: Session,
-    config: Config,
-    progress: Progress,
-    by_outputs: bool,
-) -> Strategy:
-    """by_outputs: whether to look at nothing but the outputs."""
+def _with_running(task: Task, session: Session, config: Config, by_outputs: bool) -> Strategy:
+    """by_outputs: observe nothing but the outputs."""
     calibrated = calibrate(
-        session.process,
-        session.samples,
-        model,
-        weights,
-        original,
-        copy,
-        seed=config.seed,
-        threads=config.threads,
-        progress=progress,
-        stored=to_store(model, weights.values(), config),
-        clusters=fixed_counts(weights.values(), config),
-        kernels=session.kernels,
-        by_outputs=by_outputs,
-        effort=session.effort,
+        task, session.process, session.samples, session.kernels, session.effort, by_outputs=by_outputs
     )
-    found = _search(model, original, copy, calibrated, session, config)
+    found = _search(task, calibrated, session, config)
     return replace(found, left_out=calibrated.left_out)
 
 
-def _search(
-    model: Model, original: Path, copy: PatchedCopy, calibrated: CalibratedModel, session: Session, config: Config
-) -> Strategy:
+def _search(task: Task, calibrated: CalibratedModel, session: Session, config: Config) -> Strategy:
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
         calibrated.to_count()
@@ -113,14 +115,14 @@ def _search(
         return Strategy("every weight at the same signal-to-noise ratio (no signature that runs uses any)")
     if calibrated.judge.is_silent and config.chosen is None and config.max_size is None:
         calibrated.restore()
-        weights = [job.weight for job in calibrated.jobs.values()]
-        return _without_running(model, weights, copy, silence_in_words(calibrated), config, calibrated.progress)
+        reached = replace(task, weights={number: task.weights[number] for number in calibrated.jobs})
+        return _without_running(reached, silence_in_words(calibrated), config)
     if config.chosen is not None:
-        found = repeat(calibrated, _prices(model, calibrated, config.chosen), config.chosen.in_order)
+        found = repeat(calibrated, _prices(task.model, calibrated, config.chosen), config.chosen.in_order)
         return Strategy(f"as a search on {basis} chose before", found)
     if config.max_size is not None:
-        most = config.size_limit(compressed_size(original, "zip9"))
-        found = search_size(calibrated, lambda: most is not None and _zipped(copy) <= most)
+        most = config.size_limit(compressed_size(task.original, "zip9"))
+        found = search_size(calibrated, lambda: most is not None and _zipped(task.copy, config) <= most)
     else:
         usual = usual_criterion(calibrated) if config.has_gates else None
         found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
@@ -150,26 +152,14 @@ def _prices(model: Model, calibrated: CalibratedModel, chosen: Chosen) -> dict[i
     return {number: chosen.prices[number] for number in calibrated.jobs}
 
 
-def fixed_counts(weights: Iterable[Weight], config: Config) -> dict[Span, int]:
-    """Most distinct values of the weights of which that is fixed, by place."""
+def _fixed_counts(weights: Iterable[Weight], config: Config) -> dict[Span, int]:
+    """Most distinct values of the weights for which that is fixed, by place."""
     counts = ((weight.span, config.most_values(weight.tensor.name, weight.operators)) for weight in weights)
     return {span: count for span, count in counts if count is not None}
 
 
-def to_store(model: Model, weights: Iterable[Weight], config: Config) -> frozenset[Span]:
-    """The places of the weights that are to become int8 codes.
-
-    Raises ModelError, before any work is done, if the model's parts could not be moved in the end.
-    """
-    if config.store == "same":
-        return frozenset()
-    chosen = [weight for weight in weights if storable(model, weight) is None]
-    require_movable(model, chosen)
-    return frozenset(weight.span for weight in chosen)
-
-
-def _zipped(copy: PatchedCopy) -> int:
-    with finished(copy) as new:
+def _zipped(copy: PatchedCopy, config: Config) -> int:
+    with find_target(config.store).finished(copy) as new:
         return compressed_size(new.path, "zip9")
 
 
@@ -178,20 +168,11 @@ def score_drop(calibrated: CalibratedModel, scorer: Scorer | None) -> Callable[[
     return None if scorer is None else lambda: scorer.compare(calibrated.copy.path).drop
 
 
-def _without_running(
-    model: Model, weights: Sequence[Weight], copy: PatchedCopy, cause: str, config: Config, progress: Progress
-) -> Strategy:
-    if config.clusters is not None and config.store == "same":
-        cluster_weights(model, weights, copy, config, progress)
+def _without_running(task: Task, cause: str, config: Config) -> Strategy:
+    if config.clusters is not None and find_target(config.store).keeps_types:
+        cluster_weights(task.model, list(task.weights.values()), task.copy, config, task.progress)
     else:
-        cluster_blind(
-            model,
-            weights,
-            copy,
-            config.threads,
-            stored=to_store(model, weights, config),
-            clusters=fixed_counts(weights, config),
-        )
+        cluster_blind(task)
     if config.clusters is not None:
         return Strategy(f"k-means on the weights alone ({cause})")
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")

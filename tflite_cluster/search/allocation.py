@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .clusterer import Clusterer, Job
+from .clusterer import Clusterer
+from .job import Job
 from .quality import Quality
 
 _FIRST_SQNR: Final = 22.0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,20 +15,23 @@ from ..calibration.sight import Sight, find_sight
 from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
-from ..model.layers import find_layers
+from ..model.layers import Layer, find_layers
 from ..model.outputs import subgraph_of
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.scales import find_scale_vectors
-from ..model.select import Weight
-from ..model.verify import Span
-from ..progress import Progress
+from ..model.select import Groups, Weight
+from ..progress import Plan, Progress
 from ..samples.samples import Samples
 from .allocation import price_at_sqnr
-from .clusterer import REAL, SYNTHETIC, Clusterer, Job, Shrinkage, make_job
+from .clusterer import Clusterer
+from .encodings import Encoding, Place, RescaledCodes
+from .job import Job, make_job
 from .judge import Judge, SampleIndices
 from .plan import MOST_IN_ORDER, plan
 from .quality import Quality
+from .statistics import REAL, SYNTHETIC, Shrinkage, Statistics
+from .task import Task
 
 _HELD_OUT: Final = 0.2
 _LEAST_HELD_OUT: Final = 40
@@ -97,7 +99,7 @@ class CalibratedModel:
 
     def to_count(self) -> None:
         """Cluster all tensors to their fixed number of values in the copy."""
-        self.clusterer.apply_count(_with_more(self.jobs.values()))
+        self.clusterer.apply_count(self.jobs.values())
 
     def judge_few(self) -> Quality:
         """How far the copy is from the original, on the samples for sensitivities."""
@@ -109,79 +111,43 @@ class CalibratedModel:
 
 
 def calibrate(
+    task: Task,
     process: InterpreterProcess,
     samples: Mapping[str | None, Samples],
-    model: Model,
-    weights: Mapping[int, Weight],
-    original: Path,
-    copy: PatchedCopy,
-    *,
-    seed: int,
-    threads: int,
-    progress: Progress,
-    stored: Container[Span],
-    clusters: Mapping[Span, int],
     kernels: Kernels = Kernels.DEFAULT,
-    by_outputs: bool = False,
     effort: Effort | None = None,
+    *,
+    by_outputs: bool = False,
 ) -> CalibratedModel:
-    """Observe what meets each of the numbered weights, and get ready to cluster into the copy.
+    """Observe the inputs of the layers of each weight, and get ready to cluster into the copy.
 
-    samples: of the signatures that run. stored: the places of the weights that are to be stored as int8 codes.
-    clusters: most distinct values of those of which that is fixed, by place. kernels: those that run the model.
-    by_outputs: not to look at anything but the outputs. effort: what the model is worth, by default from a count of
-    its multiplications alone. Raises InterpreterFailure if the original cannot be run on the
-    samples.
+    samples: of the signatures that run. kernels: those that run the model. effort: what the model is worth, by default
+    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. Raises
+    InterpreterFailure if the original cannot be run on the samples.
     """
-    copy.flush()
+    model, threads = task.model, task.threads
+    task.copy.flush()
     sights = {
         key: Sight(kernels, False, None)
         if by_outputs
-        else find_sight(process, (original, copy.path), key, each.batch(0, 1), kernels, threads)
+        else find_sight(process, (task.original, task.copy.path), key, each.batch(0, 1), kernels, threads)
         for key, each in samples.items()
     }
-    reached = {number: weight for number, weight in weights.items() if _is_reached(model, weight, samples)}
-    blind = _blind_jobs(
-        model, [weight for number, weight in weights.items() if number not in reached], stored, clusters
-    )
-    weights = reached
+    weights = {number: weight for number, weight in task.weights.items() if _is_reached(model, weight, samples)}
+    blind = _blind_jobs(task, [weight for number, weight in task.weights.items() if number not in weights])
     uses = {number: find_layers(model, weight) for number, weight in weights.items()}
     layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
-    vectors = {place: each for place, each in find_scale_vectors(model, weights.values()).items() if each.can_grow}
     effort = effort or Effort.of(model, weights.values())
-    split = split_samples(samples, seed, effort.samples, effort.sensitivity_samples(len(weights)))
-    passes = MOST_IN_ORDER if len(layers) > 1 and effort.pass_samples(len(layers)) else 0
+    split = split_samples(samples, task.seed, effort.samples, effort.sensitivity_samples(len(weights)))
     most = max(each.count for each in samples.values())
-    few = min(effort.sensitivity_samples(len(weights)), most)
-    is_fixed = all(weight.span in clusters for weight in weights.values())
-    progress(plan(min(effort.samples, most), few, len(weights), passes, is_fixed), 1, 1)
+    task.progress(_plan(task, effort, most, len(weights), len(layers)), 1, 1)
     shrinkage = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
-    judge = Judge(process, model, original, samples, split.everything, split.held_out, threads, sights)
-    observer = Observer(process, model, original, samples, split.calibration, threads, sights)
-    moments = observer.moments(uses, lambda done, total: progress("Calibrating", done, total))
-    ends = {key: judge.ends(key) for key in samples}
-    gradients = observer.gradients(layers, ends, effort.gradient_samples)
-    with ThreadPoolExecutor(threads) as pool:
-        made = pool.map(
-            lambda number: make_job(
-                model,
-                weights[number],
-                uses[number],
-                moments.pop(number, None),
-                observer.count,
-                shrinkage,
-                gradients=gradients.pop(number, None),
-                gradient_samples=min(observer.count, effort.gradient_samples),
-                stored=weights[number].span in stored,
-                clusters=clusters.get(weights[number].span),
-                vectors=None if weights[number].span in clusters else vectors.get(weights[number].span),
-            ),
-            weights,
-        )
-        jobs = dict(zip(weights, made, strict=True))
+    judge = Judge(process, model, task.original, samples, split.everything, split.held_out, threads, sights)
+    observer = Observer(process, model, task.original, samples, split.calibration, threads, sights)
+    statistics = _observed(task, observer, judge, uses, layers, effort, shrinkage)
+    jobs = _jobs(task, weights, uses, statistics)
     layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
-    left_out = list(_words(sights))
-    left_out += effort.left_out(max(each.count for each in samples.values()), len(weights), layers_observed)
+    left_out = [*_words(sights), *effort.left_out(most, len(weights), layers_observed)]
     try:
         floor, is_known = judge.noise_floor(split.few), True
     except InterpreterFailure as failure:
@@ -189,43 +155,76 @@ def calibrate(
         left_out.append(
             f"the noise floor is not known, because the model does not run under other kernels: {failure.cause}"
         )
-    clusterer = Clusterer(model, copy, threads)
+    clusterer = Clusterer(model, task.copy, threads)
     _apply_blind(clusterer, blind)
     return CalibratedModel(
-        clusterer, judge, observer, copy, jobs, split, floor, shrinkage, effort, progress, is_known, tuple(blind),
-        tuple(left_out),
+        clusterer, judge, observer, task.copy, jobs, split, floor, shrinkage, effort, task.progress, is_known,
+        tuple(blind), tuple(left_out),
     )  # fmt: skip
 
 
-def cluster_blind(
-    model: Model,
-    weights: Sequence[Weight],
-    copy: PatchedCopy,
-    threads: int,
-    stored: Container[Span],
-    clusters: Mapping[Span, int],
-) -> None:
-    """Cluster without running the model: to a number of values, or so that all keep the same ratio of signal to noise.
+def _plan(task: Task, effort: Effort, most: int, weights: int, layers: int) -> Plan:
+    """What is going to be done. most: samples of the signature that has the most."""
+    passes = MOST_IN_ORDER if layers > 1 and effort.pass_samples(layers) else 0
+    few = min(effort.sensitivity_samples(weights), most)
+    is_fixed = all(weight.span in task.clusters for weight in task.weights.values())
+    return plan(min(effort.samples, most), few, weights, passes, is_fixed)
 
-    stored, clusters: as for `calibrate`.
+
+def _observed(
+    task: Task,
+    observer: Observer,
+    judge: Judge,
+    uses: Mapping[int, Sequence[Layer]],
+    layers: Mapping[int, Layer],
+    effort: Effort,
+    shrinkage: Shrinkage,
+) -> list[Statistics]:
+    """The statistics of each weight, in order.
+
+    uses: all layers of each weight, by its number. layers: the layers of those that have only one.
     """
-    _apply_blind(Clusterer(model, copy, threads), _blind_jobs(model, weights, stored, clusters))
+    moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
+    ends = {key: judge.ends(key) for key in observer.samples}
+    gradients = observer.gradients(layers, ends, effort.gradient_samples)
+    samples = observer.count
+    few = min(samples, effort.gradient_samples)
+    return [Statistics(moments.get(each), samples, gradients.get(each), few, shrinkage) for each in uses]
 
 
-def _blind_jobs(
-    model: Model, weights: Iterable[Weight], stored: Container[Span], clusters: Mapping[Span, int]
-) -> list[Job]:
-    return [
-        make_job(
-            model, weight, (), None, 0, SYNTHETIC, stored=weight.span in stored, clusters=clusters.get(weight.span)
-        )
-        for weight in weights
-    ]
+def _jobs(
+    task: Task,
+    weights: Mapping[int, Weight],
+    uses: Mapping[int, Sequence[Layer]],
+    statistics: Iterable[Statistics],
+) -> dict[int, Job]:
+    vectors = {place: each for place, each in find_scale_vectors(task.model, weights.values()).items() if each.can_grow}
+
+    def encode(weight: Weight, rows: Groups) -> Encoding:
+        if weight.span in vectors and weight.span not in task.clusters:
+            return RescaledCodes(Place(weight, rows), vectors[weight.span])
+        return task.encode(weight, rows)
+
+    def made(number: int, observed: Statistics) -> Job:
+        weight = weights[number]
+        return make_job(task.model, weight, encode, uses[number], observed, task.clusters.get(weight.span))
+
+    with ThreadPoolExecutor(task.threads) as pool:
+        return dict(zip(weights, pool.map(made, weights, statistics), strict=True))
+
+
+def cluster_blind(task: Task) -> None:
+    """Cluster without running the model: to a number of values, or all to the same signal-to-noise ratio."""
+    _apply_blind(Clusterer(task.model, task.copy, task.threads), _blind_jobs(task, task.weights.values()))
+
+
+def _blind_jobs(task: Task, weights: Iterable[Weight]) -> list[Job]:
+    return [make_job(task.model, weight, task.encode, clusters=task.clusters.get(weight.span)) for weight in weights]
 
 
 def _apply_blind(clusterer: Clusterer, jobs: Iterable[Job]) -> None:
     jobs = list(jobs)
-    clusterer.apply_count(_with_more(job for job in jobs if job.clusters is not None))
+    clusterer.apply_count(job for job in jobs if job.clusters is not None)
     free = [job for job in jobs if job.clusters is None]
     clusterer.apply_all(free, [price_at_sqnr(job, _BLIND_SQNR) for job in free])
 
@@ -246,11 +245,6 @@ def _words(sights: Mapping[str | None, Sight]) -> Iterator[str]:
             yield f"the layers{where} cannot be observed, so errors are judged by the model's outputs alone{cause}"
         elif not sight.keeps:
             yield f"the layers{where} are observed under different kernels from those that run the candidates{cause}"
-
-
-def _with_more(jobs: Iterable[Job]) -> list[Job]:
-    """Those with more values than asked for, and those that become codes whatever they hold."""
-    return [job for job in jobs if job.channels is not None or len(job.matrix.histogram) > (job.clusters or 0)]
 
 
 def split_samples(samples: Mapping[str | None, Samples], seed: int, most: int, few: int) -> Split:

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..config import Config
 from .calibrated import CalibratedModel
-from .clusterer import Job
+from .encodings import RescaledCodes
+from .job import Job
 from .points import Point
 from .quality import Quality
 
@@ -139,7 +140,7 @@ def careful_sqnr(jobs: Collection[Job]) -> float:
 def _careful(job: Job) -> float:
     if job.matrix.is_float:
         return _FLOAT_SQNR_CAREFUL
-    return _INTEGER_SQNR_CAREFUL if job.vectors is None else _RESCALED_SQNR_CAREFUL
+    return _RESCALED_SQNR_CAREFUL if isinstance(job.encoding, RescaledCodes) else _INTEGER_SQNR_CAREFUL
 
 
 def _holds_gates(quality: Quality, config: Config) -> bool:

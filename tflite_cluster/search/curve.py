@@ -13,7 +13,7 @@ import numpy as np
 from ..clustering.rate import Priced
 from ..model.layers import Layer
 from .calibrated import CalibratedModel
-from .clusterer import Job
+from .job import Job
 from .points import Point
 
 _EXACT_SQNR: Final = 60.0

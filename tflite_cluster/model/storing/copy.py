@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 from ..draft import Draft
@@ -26,15 +24,3 @@ class StoredCopy(Draft):
         weights = [weight for weight in select(model)[0] if weight.span in self._copy.stored]
         self.stored = exact_biases(model, weights) | self._copy.stored
         write_stored(model, list(self.stored.values()), cast(io.BufferedIOBase, self._file))
-
-
-@contextmanager
-def finished(copy: PatchedCopy) -> Iterator[Draft]:
-    """The file that a patched copy is to become: the copy itself, unless codes are to be stored."""
-    copy.flush()
-    if not copy.stored:
-        yield copy
-        return
-    with StoredCopy(copy) as new:
-        new.flush()
-        yield new

@@ -1,0 +1,33 @@
+"""What is to be clustered, and how: handed along from a run to its search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.patch import PatchedCopy
+from ..model.read import Model
+from ..model.select import Weight
+from ..model.verify import Span
+from ..progress import Progress
+from .encodings import Encode
+
+
+@dataclass(frozen=True)
+class Task:
+    """The weights to cluster into a copy of the model."""
+
+    model: Model
+    original: Path
+    """The model's file."""
+    copy: PatchedCopy
+    weights: Mapping[int, Weight]
+    """By their number in the model."""
+    encode: Encode
+    """How each is to be written."""
+    clusters: Mapping[Span, int]
+    """Most distinct values of the weights for which that is fixed, by place."""
+    seed: int
+    threads: int
+    progress: Progress

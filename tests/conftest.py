@@ -1,4 +1,4 @@
-"""Its place puts this folder on the path, for the modules that tests share; what holds for all Hypothesis tests."""
+"""What holds for all Hypothesis tests."""
 
 from hypothesis import HealthCheck, settings
 

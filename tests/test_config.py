@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fixture_models import FOLDER
 
 from tflite_cluster import ConfigError, cluster, sweep
 from tflite_cluster.cli import main

@@ -36,7 +36,7 @@ with atheris.instrument_imports(include=["tflite_cluster.model", "tflite_cluster
     from tflite_cluster.model.storing.store import require_movable
     from tflite_cluster.samples.hints import input_hints
 
-from mutations import MUTATIONS  # noqa: E402
+from support.mutations import MUTATIONS  # noqa: E402
 
 LONGEST = 1 << 16
 SECONDS_EACH = 5

@@ -18,7 +18,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from crafting import craft  # noqa: E402
+from support.crafting import craft  # noqa: E402
 
 from tflite_cluster.units import parse_bytes  # noqa: E402
 

@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fixture_models import MANIFEST, MODELS  # noqa: E402
+from support.fixture_models import MANIFEST, MODELS  # noqa: E402
 
 from tflite_cluster import cluster  # noqa: E402
 from tflite_cluster.model.read import open_model  # noqa: E402

@@ -43,7 +43,9 @@ class Ending(NamedTuple):
 def run_here(first: int, stop: int) -> None:
     """Run the mutants in this process, a line of JSON for each."""
     sys.path[:0] = [str(TESTS), str(TESTS.parent)]
-    from mutations import outcome  # not at the top: a child starts with the peak of its parent, which is to stay small
+    from support.mutations import (
+        outcome,  # not at the top: a child starts with the peak of its parent, which is to stay small
+    )
 
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     for number in range(first, stop):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
-from operators import after_dense
+from support.fixture_models import FOLDER
+from support.operators import after_dense
 
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.gradients import End, collect_gradients

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from operators import convolution
+from support.operators import convolution
 
 from tflite_cluster import cluster
 from tflite_cluster.calibration.looks import Look

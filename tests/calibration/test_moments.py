@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
-from operators import batch_matmul, convolution, dense, depthwise
+from support.fixture_models import FOLDER
+from support.operators import batch_matmul, convolution, dense, depthwise
 
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Moments, Probe, collect, observations, observe

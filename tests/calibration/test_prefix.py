@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER, MODELS
+from support.fixture_models import FOLDER, MODELS
 
 from tflite_cluster.calibration.gather import probe_of
 from tflite_cluster.calibration.moments import observe

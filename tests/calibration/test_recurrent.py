@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
-from tasks import task_of
+from support.fixture_models import FOLDER
+from support.tasks import task_of
 
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Probe, collect, observations

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
-from operators import after_dense
+from support.fixture_models import FOLDER
+from support.operators import after_dense
 
 from tflite_cluster import cluster, compare
 from tflite_cluster.calibration.variation import varies, with_varying_outputs

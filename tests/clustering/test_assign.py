@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from problems import clustered, floats, integers
+from support.problems import clustered, floats, integers
 
 from tflite_cluster.clustering.assign import compare
 from tflite_cluster.model.storage import STORAGES

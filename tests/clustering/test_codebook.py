@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from oracles import brute_force_error, least_error
-from problems import clustered, integers
+from support.oracles import brute_force_error, least_error
+from support.problems import clustered, integers
 
 from tflite_cluster.clustering.codebook import nearest, optimal_codebook
 from tflite_cluster.clustering.histogram import Histogram

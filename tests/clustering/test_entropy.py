@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import least_cost
-from problems import to_codes, to_float32
+from support.oracles import least_cost
+from support.problems import to_codes, to_float32
 
 from tflite_cluster.clustering.entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
 from tflite_cluster.clustering.histogram import Histogram, value_histogram

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_rate import COLUMNS, ROWS, floats, hessians, integers
+from support.matrices import COLUMNS, ROWS, floats, hessians, integers
 
 from tflite_cluster.clustering.coupling import Coupling
 from tflite_cluster.clustering.feedback import Feedback

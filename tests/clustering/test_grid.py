@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from test_rate import COLUMNS, LEAST_SQNR, ROWS, entropy, floats, hessians
+from support.matrices import COLUMNS, LEAST_SQNR, ROWS, entropy, floats, hessians
 
 from tflite_cluster.clustering.grid import OnGrid, grid_at_price
 from tflite_cluster.clustering.rate import Matrix, cluster_at_price

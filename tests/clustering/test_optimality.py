@@ -9,8 +9,8 @@ from pathlib import Path
 import kmeans1d
 import numpy as np
 import pytest
-from oracles import least_error, squared_error
-from problems import clustered, floats, integers, to_float32
+from support.oracles import least_error, squared_error
+from support.problems import clustered, floats, integers, to_float32
 
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select

@@ -7,43 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from problems import to_codes, to_float32
+from support.matrices import COLUMNS, LEAST_SQNR, ROWS, Floats, entropy, floats, integers
+from support.problems import to_codes
 
-from tflite_cluster.clustering.feedback import Feedback, shrunk
 from tflite_cluster.clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count, output_noise
-
-ROWS, COLUMNS = 24, 60
-LEAST_SQNR = 8.0
-
-Floats = np.ndarray
-
-
-def hessians(parts: int, n: int) -> Floats:
-    mixing = np.random.default_rng(parts).standard_normal((parts, n, n)) + 1
-    return shrunk(mixing @ mixing.transpose(0, 2, 1), 1e3, 0.01)
-
-
-def floats(values: Floats | None = None, parts: tuple[int, int] | None = None) -> Matrix:
-    """A matrix of float32; parts is the shape (parts, n) of what meets the columns, observed unless None."""
-    if values is None:
-        values = np.random.default_rng(0).laplace(0, 0.1, (ROWS, COLUMNS))
-    feedback = None if parts is None else Feedback.of(hessians(*parts))
-    mean = None if parts is None else np.random.default_rng(2).standard_normal(parts)
-    codes = np.asarray(values, np.float32)
-    return Matrix(codes, True, np.ones(len(codes)), 0, to_float32, feedback, mean, None)
-
-
-def integers(zero: int = 0, kind: type = np.int8, parts: tuple[int, int] | None = None) -> Matrix:
-    """Codes of rows with scales of their own, of which some hold the zero."""
-    limits = np.iinfo(kind)
-    spread = (limits.max - limits.min) / 8
-    values = np.random.default_rng(1).normal(zero, spread, (ROWS, COLUMNS))
-    codes = np.clip(np.round(values), limits.min, limits.max).astype(kind)
-    codes[::3, ::5] = zero
-    feedback = None if parts is None else Feedback.of(hessians(*parts))
-    mean = None if parts is None else np.random.default_rng(2).standard_normal(parts)
-    scale = np.geomspace(0.01, 0.05, ROWS)
-    return Matrix(codes, False, scale, zero, to_codes(limits.min, limits.max), feedback, mean, None)
 
 
 def real(matrix: Matrix, codes: Floats) -> Floats:
@@ -53,11 +20,6 @@ def real(matrix: Matrix, codes: Floats) -> Floats:
 def sqnr(matrix: Matrix, priced: Priced) -> float:
     before, after = real(matrix, matrix.codes), real(matrix, priced.codes)
     return 10 * float(np.log10(np.sum(before**2) / np.sum((after - before) ** 2)))
-
-
-def entropy(codes: Floats) -> float:
-    shares = np.unique(codes, return_counts=True)[1] / codes.size
-    return float(-shares @ np.log2(shares))
 
 
 HEAVY_TAILED = np.random.default_rng(3).standard_t(1.5, (ROWS, COLUMNS))

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, LINUX_ONLY, PROGRAM, Captured, contents
-from fixture_models import FOLDER
+from support.command_line import COMMAND, LINUX_ONLY, PROGRAM, Captured, contents
+from support.fixture_models import FOLDER
 
 from tflite_cluster import ModelError, OutputError, cluster
 from tflite_cluster.cli import main

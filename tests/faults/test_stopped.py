@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import COMMAND, LINUX_ONLY, Captured, contents
-from fixture_models import FOLDER
+from support.command_line import COMMAND, LINUX_ONLY, Captured, contents
+from support.fixture_models import FOLDER
 
 from tflite_cluster import cluster
 from tflite_cluster.cli import main

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from command_line import COMMAND, LINUX_ONLY, PROGRAM, contents
+from support.command_line import COMMAND, LINUX_ONLY, PROGRAM, contents
 
 from tflite_cluster import cluster
 from tflite_cluster.cli import main

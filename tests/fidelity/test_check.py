@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tflite
-from fixture_models import MANIFEST, MODELS
+from support.fixture_models import MANIFEST, MODELS
 
 from tflite_cluster.fidelity.check import check_fidelity
 from tflite_cluster.fidelity.gates import Gates

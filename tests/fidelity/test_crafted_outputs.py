@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from operators import LOGISTIC, RELU, SOFTMAX, two_dense
+from support.operators import LOGISTIC, RELU, SOFTMAX, two_dense
 
 from tflite_cluster import FidelityError, cluster
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from operators import dense
+from support.operators import dense
 
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.interface import Sequences

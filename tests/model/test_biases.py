@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from support.fixture_models import FOLDER
 
 from tflite_cluster import cluster
 from tflite_cluster.model.fields import target_at

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crafting import Table, craft
-from fixture_models import FOLDER, MODELS
-from operators import batch_matmul, convolution, dense, depthwise
+from support.crafting import Table, craft
+from support.fixture_models import FOLDER, MODELS
+from support.operators import batch_matmul, convolution, dense, depthwise
 
 from tflite_cluster.model.layers import (
     Layer,

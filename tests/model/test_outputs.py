@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from operators import after_dense
+from support.operators import after_dense
 
 from tflite_cluster.model.outputs import Output, outputs_of
 from tflite_cluster.model.read import Model, Operator, Subgraph, Tensor, open_model

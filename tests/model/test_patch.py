@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fixture_models import FOLDER
+from support.fixture_models import FOLDER
 
 from tflite_cluster.errors import ModelError, OutputError
 from tflite_cluster.model.draft import check_destination

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crafting import Table, craft
-from fixture_models import FOLDER
+from support.crafting import Table, craft
+from support.fixture_models import FOLDER
 
 from tflite_cluster.errors import ModelError
 from tflite_cluster.model.read import Model, Tensor, open_model

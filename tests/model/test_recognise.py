@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fixture_models import FOLDER
 
 from tflite_cluster.errors import ModelError
 from tflite_cluster.model.read import open_model

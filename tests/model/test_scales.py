@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from crafting import craft
-from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
+from support.crafting import craft
+from support.fixture_models import FOLDER
 
 from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.read import Model, open_model

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crafting import Table, craft
-from fixture_models import FOLDER, MANIFEST, MODELS
+from support.crafting import Table, craft
+from support.fixture_models import FOLDER, MANIFEST, MODELS
 
 from tflite_cluster.errors import ModelError
 from tflite_cluster.model.read import Model, open_model

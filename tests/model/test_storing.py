@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tflite
-from crafting import craft
-from fixture_models import FOLDER, MODELS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import mutant
-from storing_cases import expected_dump, finely, patched_model, storable_weights, stored_model, unpacked
+from support.crafting import craft
+from support.fixture_models import FOLDER, MODELS
+from support.mutations import mutant
+from support.storing_cases import expected_dump, finely, patched_model, storable_weights, stored_model, unpacked
 
 from tflite_cluster.errors import ModelError
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
@@ -31,7 +31,7 @@ from tflite_cluster.model.storing.storable import storable
 from tflite_cluster.model.storing.store import Stored, require_movable, write_stored
 
 pytest.importorskip("ai_edge_litert", reason="the dump reads models by LiteRT's own schema")
-from dump import digest, dump, lines
+from support.dump import digest, dump, lines
 
 FLOATS = [path for path in MODELS if storable_weights(open_model(path))]
 ZOO = Path(os.environ.get("TFLITE_CLUSTER_ZOO") or "no-zoo")

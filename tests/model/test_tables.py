@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from crafting import Table, craft
-from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
+from support.crafting import Table, craft
+from support.fixture_models import FOLDER
 
 from tflite_cluster import NotSmallerError, cluster
 from tflite_cluster.model.layers import find_layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fixture_models import FOLDER, MODELS
+from support.fixture_models import FOLDER, MODELS
 
 from tflite_cluster.model.layers import Layer, find_layer
 from tflite_cluster.model.outputs import outputs_of

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tflite
-from crafting import craft
-from fixture_models import FOLDER, MODELS
+from support.crafting import craft
+from support.fixture_models import FOLDER, MODELS
 
 from tflite_cluster.errors import ModelError
 from tflite_cluster.model.layout import TABLES, UNIONS, Field

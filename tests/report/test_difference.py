@@ -9,9 +9,9 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from fixture_models import FOLDER, MODELS
-from test_json import objects
-from test_text import compare
+from support.fixture_models import FOLDER, MODELS
+from support.golden import compare
+from support.schemas import objects
 
 from tflite_cluster import ModelError, cluster, diff
 from tflite_cluster.cli import main

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from results import CLUSTERED, POINTS, RESULTS, SEARCH, SIZES, WRITTEN
+from support.results import CLUSTERED, POINTS, RESULTS, SEARCH, SIZES, WRITTEN
 
 from tflite_cluster.cli import main
 from tflite_cluster.config import Config

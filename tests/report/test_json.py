@@ -9,7 +9,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from results import DONE, LEFT_ALONE, RESULTS, WRITTEN
+from support.results import DONE, LEFT_ALONE, RESULTS, WRITTEN
+from support.schemas import objects
 
 from tflite_cluster.api.cluster import cluster
 from tflite_cluster.config import Config, Settings
@@ -29,16 +30,6 @@ def check(report: dict[str, Any]) -> dict[str, Any]:
     assert again == report
     jsonschema.Draft202012Validator(SCHEMA).validate(again)
     return again
-
-
-def objects(schema: Any) -> list[dict[str, Any]]:
-    """All schemas of objects with properties of their own, at any depth."""
-    if isinstance(schema, list):
-        return [found for item in schema for found in objects(item)]
-    if not isinstance(schema, dict):
-        return []
-    here = [schema] if schema.get("type") == "object" and "properties" in schema else []
-    return here + [found for item in schema.values() for found in objects(item)]
 
 
 def test_schema_is_one_and_says_what_everything_is() -> None:

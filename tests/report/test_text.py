@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from results import CLUSTERED, DONE, LEFT_ALONE, RESULTS, WRITTEN
 from rich.console import Console
+from support.golden import compare
+from support.results import CLUSTERED, DONE, LEFT_ALONE, RESULTS, WRITTEN
 
 from tflite_cluster.fidelity.verdict import NoiseFloor
 from tflite_cluster.report.names import printable, shortened
 from tflite_cluster.report.text import print_result, render
 from tflite_cluster.result import Result, TensorResult
 
-GOLDEN = Path(__file__).with_name("golden")
 LONG = tuple(
     replace(tensor, name=f"functional_1/batch_normalization_{number}_1/batchnorm/mul_long_name_{number}")
     for number, tensor in enumerate(CLUSTERED)
 )
 WIDE = replace(DONE, tensors=LONG + LEFT_ALONE)
-
-
-def compare(text: str, name: str) -> None:
-    path = GOLDEN / f"{name}.txt"
-    text = "".join(line.rstrip() + "\n" for line in text.splitlines())
-    if os.environ.get("TFLITE_CLUSTER_GOLDEN") == "write":
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
 
 
 def shown(result: Result, width: int = 100_000, terminal: bool = False) -> str:

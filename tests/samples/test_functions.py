@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from given_samples import EXAMPLE, FIXTURES, ROOT, SCHEMA, load, run, spec
+from support.given_samples import EXAMPLE, FIXTURES, ROOT, SCHEMA, load, run, spec
 
 from tflite_cluster import ConfigError, DataError, FidelityError, cluster
 from tflite_cluster.cli import main

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crafting import Table, craft
-from fixture_models import FOLDER, MODELS
+from support.crafting import Table, craft
+from support.fixture_models import FOLDER, MODELS
 
 from tflite_cluster.model.read import open_model
 from tflite_cluster.samples.hints import input_hints

@@ -10,10 +10,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from given_samples import COUNT, EXAMPLE, ROOT, SCHEMA, batch, load, save, spec
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.given_samples import COUNT, EXAMPLE, ROOT, SCHEMA, batch, load, save, spec
 
 from tflite_cluster import DataError
 from tflite_cluster.cli import main

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from given_samples import EXAMPLE, FIXTURES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.given_samples import EXAMPLE, FIXTURES
 
 from tflite_cluster import DataError
 from tflite_cluster.model.label_file import class_names

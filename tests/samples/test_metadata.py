@@ -8,9 +8,9 @@ from pathlib import Path
 import flatbuffers
 import numpy as np
 import pytest
-from given_samples import EXAMPLE, batch, load, save, spec
 from hypothesis import given
 from hypothesis import strategies as st
+from support.given_samples import EXAMPLE, batch, load, save, spec
 
 from tflite_cluster.model.metadata import Normalisation, normalisations
 from tflite_cluster.model.read import Model, open_model

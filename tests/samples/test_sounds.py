@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from given_samples import batch, load, save, spec
 from hypothesis import given
 from hypothesis import strategies as st
+from support.given_samples import batch, load, save, spec
 
 from tflite_cluster import DataError
 from tflite_cluster.samples import audio

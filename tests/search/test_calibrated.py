@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
-from operators import convolution, dense_of_a_constant
-from tasks import task_of
+from support.fixture_models import FOLDER
+from support.operators import convolution, dense_of_a_constant
+from support.tasks import task_of
 
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe

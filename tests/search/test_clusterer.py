@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
+from support.fixture_models import FOLDER
 
 from tflite_cluster.model.layers import Bias, find_layer
 from tflite_cluster.model.read import Model, open_model

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fixture_models import FOLDER
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fixture_models import FOLDER
 
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.scales import find_scale_vectors

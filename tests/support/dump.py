@@ -1,6 +1,6 @@
 """What a .tflite file says, field by field, through the schema that LiteRT itself carries and without our own reader.
 
-python tests/dump.py model.tflite          # one line for each field that is set
+python tests/support/dump.py model.tflite          # one line for each field that is set
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import yaml
 
 from tflite_cluster.cli import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits.tflite"
 PAGE = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
 PROGRAM = (

@@ -8,12 +8,13 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
-from dump import ALIGNMENT, content_of, dump
 
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
 from tflite_cluster.model.storing.storable import storable
 from tflite_cluster.model.storing.store import Stored, write_stored
+
+from .dump import ALIGNMENT, content_of, dump
 
 DEQUANTIZE, INT8 = 6, 9
 RUNTIMES = {2: "1.14.0", 5: "2.7.0"}

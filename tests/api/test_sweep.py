@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import jsonschema
 import numpy as np
 import pytest
-from fixture_models import FOLDER
+from support.fixture_models import FOLDER
 
 from tflite_cluster import ConfigError, ModelError, Sweep, cluster, sweep
 from tflite_cluster.api.sweep import SweepPoint
@@ -22,7 +22,7 @@ from tflite_cluster.report.sweep import print_sweep, sweep_json
 from tflite_cluster.report.sweep_plot import write_plot
 from tflite_cluster.search.quality import Quality
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "schema" / "sweep.schema.json").read_text(encoding="utf-8"))
 DIGITS = ROOT / "examples" / "digits.tflite"
 INT8 = FOLDER / "conv_2d_int8.tflite"

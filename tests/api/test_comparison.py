@@ -15,8 +15,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from fixture_models import FOLDER
 from rich.console import Console
+from support.fixture_models import FOLDER
 
 from tflite_cluster import Comparison, ConfigError, cluster, compare
 from tflite_cluster.api.compare import LayerComparison
@@ -27,10 +27,10 @@ from tflite_cluster.fidelity.judge import judge
 from tflite_cluster.fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity
 from tflite_cluster.report.comparison import comparison_json, render_comparison
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "schema" / "comparison.schema.json").read_text(encoding="utf-8"))
 REPORT: dict[str, Any] = json.loads((ROOT / "schema" / "report.schema.json").read_text(encoding="utf-8"))
-GOLDEN = Path(__file__).parent / "report" / "golden"
+GOLDEN = Path(__file__).parents[1] / "report" / "golden"
 OUTPUT = OutputFidelity(
     signature="encode",
     name="output_0",

@@ -19,7 +19,7 @@ from tflite_cluster import __version__
 from tflite_cluster.cli.entry import _COMMANDS, main
 from tflite_cluster.cli.options import byte_count
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
 Captured = pytest.CaptureFixture[str]
 

@@ -7,11 +7,11 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from crafting import craft
-from fixture_models import MODELS
-
 from tflite_cluster import TfliteClusterError, cluster
 from tflite_cluster.config import Granularity
+
+from .crafting import craft
+from .fixture_models import MODELS
 
 WORDS: Final = (0, 1, 2, 3, 4, 8, 16, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFC0, 0xFFFFFFFC, 0xFFFFFFFF)
 

@@ -6,8 +6,9 @@ import struct
 from typing import Any
 
 import numpy as np
-from crafting import Table, craft
-from operators import CONV_2D, DENSE, SAME
+
+from .crafting import Table, craft
+from .operators import CONV_2D, DENSE, SAME
 
 CUSTOM, NEG, SOFTMAX = 32, 59, 25
 RELU = 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER, MODELS
+from support.fixture_models import FOLDER, MODELS
 
 from tflite_cluster import ModelError, cluster
 from tflite_cluster.cli import main
@@ -22,7 +22,7 @@ from tflite_cluster.search.clusterer import Clusterer
 from tflite_cluster.search.job import make_job
 from tflite_cluster.targets.int8 import Int8File
 
-DIGITS = Path(__file__).parents[1] / "examples" / "digits.tflite"
+DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
 
 
 def operators(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from tflite_cluster import ConfigError, cluster
 from tflite_cluster.cli import main
 
-DIGITS = Path(__file__).parents[1] / "examples" / "digits.tflite"
+DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
 
 
 @pytest.mark.parametrize("check", [True, False])

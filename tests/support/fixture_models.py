@@ -6,6 +6,6 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-FOLDER: Final = Path(__file__).with_name("fixtures")
+FOLDER: Final = Path(__file__).parents[1] / "fixtures"
 MODELS: Final = sorted(FOLDER.glob("*.tflite"))
 MANIFEST: Final[dict[str, dict[str, Any]]] = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))

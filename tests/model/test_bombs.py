@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
+from support.fixture_models import FOLDER
 
 from tflite_cluster import DataError, ModelError, cluster
 from tflite_cluster.model.label_file import class_names

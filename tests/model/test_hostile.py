@@ -4,7 +4,7 @@ import time
 from collections import Counter
 
 import pytest
-from mutations import outcome
+from support.mutations import outcome
 
 BATCH = 50
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crafting import craft
 from PIL import Image
+from support.crafting import craft
 
 import tflite_cluster
 from tflite_cluster.cli import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
 DOCUMENTS = {name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in NAMES}
 COMMANDS = [

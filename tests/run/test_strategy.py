@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER
+from support.fixture_models import FOLDER
 
 from tflite_cluster import Result, cluster
 from tflite_cluster.errors import InterpreterFailure
@@ -17,7 +17,7 @@ from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import Weight, select
 from tflite_cluster.search.task import Task
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SEARCHED = {
     "batch_matmul_float32": 0,

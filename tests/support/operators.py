@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from crafting import Table, craft
+
+from .crafting import Table, craft
 
 CONV_2D, DEPTHWISE, DENSE, TRANSPOSE_CONV, BATCH_MATMUL = 3, 4, 9, 67, 126
 LOGISTIC, RELU, SOFTMAX, TANH = 14, 19, 25, 28

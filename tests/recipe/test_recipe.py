@@ -24,7 +24,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "examples" / "digits.tflite"
 SCHEMA = json.loads((ROOT / "schema" / "recipe.schema.json").read_text(encoding="utf-8"))
 Captured = pytest.CaptureFixture[str]

@@ -28,9 +28,9 @@ from tflite_cluster.model.select import select
 from tflite_cluster.report.inspection_json import to_json
 from tflite_cluster.report.inspection_text import render
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
-GOLDEN = Path(__file__).parent / "report" / "golden"
+GOLDEN = Path(__file__).parents[1] / "report" / "golden"
 EXAMPLE = ROOT / "examples" / "digits.tflite"
 SCHEMA = json.loads((ROOT / "schema" / "inspection.schema.json").read_text(encoding="utf-8"))
 MODELS = sorted(FIXTURES.glob("*.tflite"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from partly_runnable import deep, lone_signature, two_signatures, upsampling
+from support.partly_runnable import deep, lone_signature, two_signatures, upsampling
 
 from tflite_cluster import cluster, compare
 from tflite_cluster.calibration.sight import Sight, find_kernels, find_sight

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixture_models import FOLDER, MANIFEST, MODELS
+from support.fixture_models import FOLDER, MANIFEST, MODELS
 
 import tflite_cluster
 from tflite_cluster import (
@@ -31,9 +31,9 @@ from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.progress import Plan
 from tflite_cluster.samples.load import load_samples
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 DIGITS = EXAMPLES / "digits.tflite"
-FIXTURES = Path(__file__).with_name("fixtures")
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 CONV = FIXTURES / "conv_2d_float32.tflite"
 
 

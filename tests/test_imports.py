@@ -28,7 +28,7 @@ STAGES: dict[str, set[str]] = {
     "search": {"calibration", "clustering", "config", "fidelity", "interpreter", "model", "samples"},
     "result": {"config", "fidelity", "search"},
     "targets": {"model", "search"},
-    "recipe": {"config", "result", "rules"},
+    "recipe": {"config", "fidelity", "result", "rules"},
     "run": {
         *("calibration", "clustering", "config", "fidelity", "interpreter", "model", "packing"),
         *("result", "rules", "samples", "search", "targets"),
@@ -38,7 +38,7 @@ STAGES: dict[str, set[str]] = {
         *("result", "run", "samples", "search", "targets"),
     },
     "report": {"__init__", "api", "config", "fidelity", "model", "result", "run", "search"},
-    "cli": {"__init__", "api", "config", "recipe", "report", "result", "targets"},
+    "cli": {"__init__", "api", "config", "fidelity", "recipe", "report", "result", "targets"},
 }
 """Part of the package -> the earlier parts that it may use besides itself and the basics."""
 

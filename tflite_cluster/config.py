@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 from .errors import ConfigError
-from .fidelity.gates import Gates
+from .fidelity.gates import GATES, Gates
 from .rules import Chosen, Rule, find_rule
 from .units import parse_share
 
@@ -30,7 +30,7 @@ NORMALISATIONS: Final[dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = 
 }
 """Mean and deviation of pixels from 0 to 255."""
 
-_GATES: Final = ("min_agreement", "min_sqnr", "max_drop")
+_GATES: Final = tuple(gate.setting for gate in GATES)
 _FOR_RUNNING: Final = ("data", "labels", "mean", "std", "normalize", "metric", "benchmark", "chosen", "max_size")
 """Settings that have no effect, or cannot be met, unless the model is run."""
 
@@ -120,10 +120,8 @@ class Config:
             raise ConfigError(f"<workers> must be between 1 and {_MOST_WORKERS}, not {self.workers}")
         if self.timeout is not None and self.timeout > _LONGEST:
             raise ConfigError(f"<timeout> must be at most {_LONGEST:.0f} seconds, not {self.timeout}")
-        for name in ("min_sqnr", "max_drop", "timeout"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise ConfigError(f"<{name}> must be a finite number, not {value}")
+        if self.timeout is not None and not math.isfinite(self.timeout):
+            raise ConfigError(f"<timeout> must be a finite number, not {self.timeout}")
         for name in ("timeout", "memory"):
             value = getattr(self, name)
             if value is not None and value <= 0:
@@ -132,18 +130,15 @@ class Config:
         self._refuse_contradictions()
 
     def _refuse_odd_gates(self) -> None:
-        if self.min_agreement is not None and not 0 <= self.min_agreement <= 100:
-            raise ConfigError(f"<min_agreement> is a percentage, not {self.min_agreement}")
-        if self.min_agreement is not None and 0 < self.min_agreement < 1:
-            raise ConfigError(f"<min_agreement> is a percentage: write 98 for 98 %, and not {self.min_agreement}")
+        for gate, limit in self.gates:
+            if why := gate.refusal(limit):
+                raise ConfigError(f"<{gate.setting}> {why}")
         if self.confidence is not None and not 50 < self.confidence < 100:
             raise ConfigError(f"<confidence> is a percentage between 50 and 100, such as 95, not {self.confidence}")
-        if self.confidence is not None and (self.max_drop is None or self.metric is not None):
+        if self.confidence is not None and (self.gates.by_metric is None or self.metric is not None):
             raise ConfigError(
                 "<confidence> needs <max_drop> on labelled samples: give <max_drop>, and leave out <metric>"
             )
-        if self.max_drop is not None and self.max_drop < 0:
-            raise ConfigError(f"<max_drop> must not be negative, but is {self.max_drop}")
 
     def _refuse_contradictions(self) -> None:
         if not self.run:
@@ -217,7 +212,7 @@ class Config:
     @property
     def gates(self) -> Gates:
         """The limits that fidelity must keep."""
-        return Gates(self.min_agreement, self.min_sqnr, self.max_drop, self.confidence)
+        return Gates(self.confidence, **{setting: getattr(self, setting) for setting in _GATES})
 
     def size_limit(self, zipped: int) -> int | None:
         """Bytes that max_size allows, if the original takes `zipped`; None without max_size."""

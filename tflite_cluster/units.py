@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Sizes and ratios as people write them."""
 
 from __future__ import annotations
 
@@ -20,6 +20,15 @@ def parse_bytes(text: str) -> int:
     if count <= 0:
         raise ValueError(f"{text!r} is not a size: write it like 500MB or 4GB")
     return count
+
+
+def decibels(value: float | None, with_unit: bool = False) -> str:
+    """A ratio in words of a table; an infinite one means that nothing differs."""
+    if value is None:
+        return ""
+    if math.isinf(value):
+        return "exact" if value > 0 else "none"
+    return f"{value:.1f}{' dB' if with_unit else ''}"
 
 
 _LEAST_SIZE: Final = 100

@@ -11,10 +11,11 @@ from click.core import ParameterSource
 from .. import __version__
 from ..config import Config
 from ..errors import TfliteClusterError
+from ..fidelity.gates import GATES
 from .options import (
     FILE,
     check_written,
-    confidence_option,
+    gate_options,
     keep_option,
     limit_options,
     metric_option,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ..result import FidelityError, NotSmallerError, Result
 
 
-_TARGETS: Final = {"clusters", "granularity", "max_size", "min_agreement", "min_sqnr", "max_drop"}
+_TARGETS: Final = {"clusters", "granularity", "max_size", *(gate.setting for gate in GATES)}
 
 _NORMALISATION: Final = ({"mean", "std"}, {"normalize"})
 """Two ways to say the same."""
@@ -80,20 +81,7 @@ target is set.
     help="Do not run any model, neither to calibrate nor to compare: weights are clustered by themselves.",
 )
 @click.option("--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.")
-@click.option(
-    "--min-agreement",
-    metavar="PERCENT",
-    type=float,
-    help="Seek the smallest zip that keeps this share of equal top-1 classes, or fail.",
-)
-@click.option("--min-sqnr", metavar="DB", type=float, help="Likewise, that keeps this in every output.")
-@click.option(
-    "--max-drop",
-    metavar="POINTS",
-    type=float,
-    help="Likewise, that loses no more top-1 accuracy (needs labels), or no more of the score of --metric.",
-)
-@confidence_option
+@gate_options(lambda gate: gate.seeks)
 @click.option(
     "--force",
     is_flag=True,

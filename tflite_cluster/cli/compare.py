@@ -10,7 +10,7 @@ import click
 
 from .options import (
     FILE,
-    confidence_option,
+    gate_options,
     limit_options,
     metric_option,
     sample_options,
@@ -26,15 +26,7 @@ _MISSED = 99
 @click.argument("second", metavar="B.tflite", type=FILE)
 @sample_options
 @metric_option
-@click.option("--min-agreement", metavar="PERCENT", type=float, help="Least share of equal top-1 classes.")
-@click.option("--min-sqnr", metavar="DB", type=float, help="Least SQNR of every output.")
-@click.option(
-    "--max-drop",
-    metavar="POINTS",
-    type=float,
-    help="Most top-1 accuracy that may be lost (needs labels), or of the score of --metric.",
-)
-@confidence_option
+@gate_options(lambda gate: gate.limits)
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON instead.")
 @seed_option
 @limit_options

@@ -13,6 +13,8 @@ import click
 
 from ..config import NORMALISATIONS, Config
 from ..errors import OutputError
+from ..fidelity.gate import Gate
+from ..fidelity.gates import GATES
 from ..files import check_place
 from ..targets import NAMES
 from ..units import parse_bytes
@@ -122,19 +124,25 @@ def limit_options(function: Command) -> Command:
     return _with(_LIMIT, function)
 
 
+def gate_options(words: Callable[[Gate], str]) -> Callable[[Command], Command]:
+    """One option for each gate, with the help that `words` gives it, and the confidence at which they must hold."""
+    options = [click.option(gate.option, metavar=gate.metavar, type=float, help=words(gate)) for gate in GATES]
+    by_labels = " or ".join(gate.option for gate in GATES if gate.by_metric)
+    confidence = click.option(
+        "--confidence",
+        metavar="PERCENT",
+        type=float,
+        help=f"With {by_labels} and labels: the limit must hold with this much confidence, such as 95.",
+    )
+    return lambda function: _with((*options, confidence), function)
+
+
 keep_option: Final = click.option(
     "--keep", metavar="PATTERN", multiple=True, help="Leave weights of such names alone, like '*/logits/*'; repeatable."
 )
 
 metric_option: Final = click.option(
     "--metric", metavar="MODULE:FUNCTION", help="Score both models by a Python function; higher is better."
-)
-
-confidence_option: Final = click.option(
-    "--confidence",
-    metavar="PERCENT",
-    type=float,
-    help="With --max-drop and labels: the limit must hold with this much confidence, such as 95.",
 )
 
 seed_option: Final = click.option(

@@ -81,6 +81,25 @@ class Accuracy:
         return paired_error_points(self.lost, self.gained, self.samples)
 
     @property
+    def change_in_words(self) -> str:
+        """The change with its standard error; a minus is a loss, and one that rounds to nothing has no sign."""
+        points, is_seen = self.change_points, abs(self.change_points) >= 0.005
+        if not (self.lost or self.gained) or self.samples < 2:
+            words = f"{points:+.2f} points" if is_seen else "no change"
+            return words + (", within chance" if self.lost or self.gained else "")
+        error = f"{self.standard_error_points:.2f}"
+        words = f"{points:+.2f} ± {error} points" if is_seen else f"no change ± {error}"
+        return words + (", within chance" if self.is_within_chance else "")
+
+    @property
+    def doubt_in_words(self) -> str:
+        """Why the accuracy of the original says nothing, if there is a doubt."""
+        return (
+            f"the original classifies {self.right_before} of {self.samples} samples rightly, as guessing would "
+            f"({100 * self.chance:.1f} %): {self.doubt}"
+        )
+
+    @property
     def is_within_chance(self) -> bool:
         """Whether the change is no larger than two standard errors."""
         return abs(self.drop_points) <= 2 * self.standard_error_points + 1e-9

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from .accuracy import Accuracy
+from .gate import GateOutcome
+from .gates import GATES
 
 Status = Literal["checked", "not checked", "broken", "skipped"]
 
@@ -15,14 +17,7 @@ Verdict = Literal["verified", "close", "plausible", "unknown", "degraded"]
 which the outputs vary. unknown: not compared, or the outputs say nothing. degraded: below what was asked for, or below
 what no model may fall to unasked."""
 
-LEAST_SQNR: Final = 10.0
-"""dB about the mean below which a model counts as another one, whatever its other figures: an error with a third of the
-signal's amplitude."""
-
-_MOST_POINTS: Final = 1.0
-"""Points of accuracy beyond which a loss that is more than chance counts, unless it was asked for."""
-
-_FIDELITY_GATES: Final = frozenset({"min-agreement", "min-sqnr", "max-drop"})
+_NAMES: Final = frozenset(gate.name for gate in GATES)
 
 _LOW_FLOOR: Final = 20.0
 """dB of a noise floor below which the comparison itself is coarse."""
@@ -100,17 +95,6 @@ class NoiseFloor:
 
 
 @dataclass(frozen=True)
-class GateOutcome:
-    """What became of one gate; `limit` and `measured` in the gate's unit: percent, dB or percentage points."""
-
-    gate: str
-    limit: float | None
-    measured: float | None
-    passed: bool
-    why: str
-
-
-@dataclass(frozen=True)
 class Fidelity:
     """The result of a fidelity check.
 
@@ -139,7 +123,7 @@ class Fidelity:
     @property
     def verdict(self) -> Verdict:
         """The finding in one word."""
-        gates = [gate for gate in self.gates if gate.gate in _FIDELITY_GATES]
+        gates = [gate for gate in self.gates if gate.gate in _NAMES]
         if self.status == "broken" or any(not gate.passed and gate.measured is not None for gate in gates):
             return "degraded"
         if not gates and self.below_limits:
@@ -167,30 +151,18 @@ class Fidelity:
         if max(output.samples for output in silent) < 2:
             return f"one sample shows no difference between outputs of {names}: give several with --data"
         verb = "varies" if len(silent) == 1 else "vary"
-        remedy = "give --data" if self.synthetic else "give other samples"
-        return f"{names} hardly {verb} over the samples, so that agreement says nothing: {remedy}"
+        return f"{names} hardly {verb} over the samples, so that agreement says nothing: {self.remedy}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the samples say nothing."""
+        return "give --data" if self.synthetic else "give other samples"
 
     @property
     def below_limits(self) -> tuple[GateOutcome, ...]:
         """The limits that hold where the user has set none, as far as they are broken."""
-        failed: list[GateOutcome] = []
-        worst = self.worst_sqnr
-        if worst is not None and worst[0] < LEAST_SQNR:
-            why = (
-                f"the SQNR of {worst[1]} is {worst[0]:.2f} dB, and a model below {LEAST_SQNR:g} dB is only written "
-                "where --min-sqnr sets another limit"
-            )
-            failed.append(GateOutcome("min-sqnr", LEAST_SQNR, worst[0], False, why))
-        accuracy = self.accuracy
-        if accuracy is None or accuracy.doubt is not None or self.score is not None:
-            return tuple(failed)
-        if accuracy.drop_points > _MOST_POINTS and not accuracy.is_within_chance:
-            why = (
-                f"{accuracy.drop_points:.2f} ± {accuracy.standard_error_points:.2f} points of top-1 accuracy are lost, "
-                f"more than {_MOST_POINTS:g} and more than chance; --max-drop sets another limit"
-            )
-            failed.append(GateOutcome("max-drop", _MOST_POINTS, accuracy.drop_points, False, why))
-        return tuple(failed)
+        broken = (gate.unasked(gate, self) for gate in GATES)
+        return tuple(outcome for outcome in broken if outcome is not None)
 
     @property
     def low_floor(self) -> float | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..fidelity.gates import GATES
+
 NUMBER: Final = (int, float)
 SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "clusters": (int,),
@@ -19,9 +21,7 @@ SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "check": (bool,),
     "run": (bool,),
     "max-size": (str, int),
-    "min-agreement": NUMBER,
-    "min-sqnr": NUMBER,
-    "max-drop": NUMBER,
+    **{gate.name: NUMBER for gate in GATES},
     "confidence": NUMBER,
     "seed": (int,),
 }

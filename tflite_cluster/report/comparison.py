@@ -11,7 +11,8 @@ from rich.text import Text
 
 from .. import __version__
 from ..api.compare import Comparison, LayerComparison
-from .findings import decibels, fidelity_lines
+from ..units import decibels
+from .findings import fidelity_lines
 from .json import fidelity_json, plain
 from .names import printable
 from .tables import PIPE_WIDTH, fitted_table, hanging, print_parts

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from .. import __version__
 from ..api.diff import Difference, TensorDifference
-from .findings import decibels
+from ..units import decibels
 from .json import plain
 from .names import printable
 from .tables import PIPE_WIDTH, fitted_table, hanging, print_parts, table

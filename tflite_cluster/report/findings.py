@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from ..fidelity.judge import doubt_in_words
+from ..units import decibels
 from .names import printable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _findings(fidelity: Fidelity) -> list[Line]:
     if fidelity.accuracy is not None:
         lines.append((f"  {_accuracy_line(fidelity.accuracy)}", ""))
         if fidelity.accuracy.doubt is not None:
-            lines.append((f"  {printable(doubt_in_words(fidelity.accuracy))}", "bold yellow"))
+            lines.append((f"  {printable(fidelity.accuracy.doubt_in_words)}", "bold yellow"))
     if fidelity.score is not None:
         score = fidelity.score
         change = f"{score.before:.6g} → {score.after:.6g} ({-score.drop:+.3g})"
@@ -86,24 +86,7 @@ def _accuracy_line(accuracy: Accuracy) -> str:
     if accuracy.samples < _MANY:
         counts = f"{accuracy.right_before} → {accuracy.right_after} of {accuracy.samples}, "
     shares = f"{100 * accuracy.before:.2f} % → {100 * accuracy.after:.2f} %"
-    return f"top-1 accuracy {shares} ({counts}{accuracy_change(accuracy)})"
-
-
-def accuracy_change(accuracy: Accuracy) -> str:
-    """A change of accuracy with its standard error; a minus is a loss."""
-    words = change_in_words(accuracy.change_points)
-    if not (accuracy.lost or accuracy.gained):
-        return words
-    if accuracy.samples < 2:
-        return f"{words}, within chance"
-    error = f"{words.removesuffix(' points')} ± {accuracy.standard_error_points:.2f}"
-    points = " points" if words.endswith(" points") else ""
-    return f"{error}{points}{', within chance' if accuracy.is_within_chance else ''}"
-
-
-def change_in_words(points: float) -> str:
-    """A change of accuracy; one that rounds to nothing has no sign."""
-    return "no change" if abs(points) < 0.005 else f"{points:+.2f} points"
+    return f"top-1 accuracy {shares} ({counts}{accuracy.change_in_words})"
 
 
 def _output_line(fidelity: Fidelity, output: OutputFidelity) -> str:
@@ -153,12 +136,3 @@ def _floor_line(fidelity: Fidelity) -> str | None:
     if fidelity.low_floor is None:
         return words
     return f"{words}. It is low ({fidelity.low_floor:.1f} dB): devices differ by as much"
-
-
-def decibels(value: float | None, with_unit: bool = False) -> str:
-    """A ratio in words of a table; an infinite one means that nothing differs."""
-    if value is None:
-        return ""
-    if math.isinf(value):
-        return "exact" if value > 0 else "none"
-    return f"{value:.1f}{' dB' if with_unit else ''}"

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Final
 from .. import __version__
 from ..config import Config
 from ..errors import ConfigError
+from ..fidelity.gates import GATES, MAX_DROP, MIN_SQNR
 from ..files import write_text
 from ..result import Result, SizePair, Sizes, TensorResult
 from ..run.worth import why_not_worth_it
 from ..search.points import Search
-from .findings import Line, accuracy_change, decibels, fidelity_lines
+from ..units import decibels
+from .findings import Line, fidelity_lines
 from .histograms import Histogram
 from .json import to_json
 from .names import printable
@@ -120,15 +122,8 @@ def _keys(result: Result) -> list[tuple[str, str]]:
     if result.sizes is not None:
         zip9 = result.sizes.zip9
         keys.append(("zip -9", f"{zip9.ratio:.2f} times smaller" if zip9.after < zip9.before else "no smaller"))
-    if result.fidelity.accuracy is not None:
-        keys.append(("Change of top-1 accuracy", accuracy_change(result.fidelity.accuracy)))
-    agreements = [output.agreement for output in result.fidelity.outputs if output.agreement is not None]
-    if agreements:
-        keys.append(("Agreement", f"{100 * min(agreements):.2f} %"))
-    sqnrs = [output.sqnr_db for output in result.fidelity.outputs if output.sqnr_db is not None]
-    if sqnrs:
-        keys.append(("SQNR of the worst output", decibels(min(sqnrs), with_unit=True)))
-    return keys
+    found = [(gate.title, gate.found(result.fidelity)) for gate in GATES]
+    return keys + [(title, words) for title, words in found if words is not None]
 
 
 def _sections(result: Result, histograms: Sequence[Histogram], written: bool) -> list[_Section]:
@@ -192,17 +187,17 @@ def _curve(search: Search, config: Config, how: str) -> _Section:
 
 
 def _measure(search: Search, config: Config) -> Measure:
-    """What the candidates are judged by: the first of the gates, else accuracy at risk where classes are named."""
+    """What the candidates are judged by: the first of the gates, else points at risk where classes are named."""
     from .figures import Measure
 
     qualities = [point.quality for point in search.points]
-    if config.min_agreement is not None:
-        shares = (math.nan if quality.agreement is None else 100 * quality.agreement for quality in qualities)
-        return Measure("percent of agreement", tuple(shares), config.min_agreement)
-    if config.min_sqnr is not None or any(quality.expected_loss is None for quality in qualities):
-        return Measure("SQNR in dB", tuple(quality.sqnr for quality in qualities), config.min_sqnr)
-    limit = config.max_drop if config.metric is None else None
-    return Measure("points at risk", tuple(quality.expected_loss or math.nan for quality in qualities), limit, True)
+    limits = {gate: limit for gate, limit in config.gates if not (gate.by_metric and config.metric is not None)}
+    usual = MIN_SQNR if any(quality.expected_loss is None for quality in qualities) else MAX_DROP
+    gate = next((gate for gate in limits if all(gate.axis.value(each) is not None for each in qualities)), usual)
+    axis = gate.axis
+    values = (axis.value(quality) for quality in qualities)
+    drawn = tuple(math.nan if value is None or (axis.logarithmic and not value) else value for value in values)
+    return Measure(axis.label, drawn, limits.get(gate), axis.logarithmic)
 
 
 def _layers(weights: Sequence[TensorResult], search: Search | None) -> _Section:

@@ -10,7 +10,7 @@ from rich.text import Text
 from .. import __version__
 from ..api.sweep import Sweep, SweepPoint
 from ..fidelity.accuracy import Accuracy
-from .findings import decibels
+from ..units import decibels
 from .json import plain, quality_json
 from .names import printable
 from .tables import PIPE_WIDTH, fitting, hanging, print_parts, table

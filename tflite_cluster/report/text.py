@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..result import Result, SizePair, Strategy, TensorResult
-from .findings import decibels, fidelity_lines
+from ..units import decibels
+from .findings import fidelity_lines
 from .names import printable
 from .storing import benchmark_line, estimate_line, type_words
 from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table

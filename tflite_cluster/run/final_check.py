@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..config import Config
 from ..fidelity.check import check_fidelity
+from ..fidelity.gate import GateOutcome
 from ..fidelity.judge import judge
-from ..fidelity.verdict import Fidelity, GateOutcome
+from ..fidelity.verdict import Fidelity
 from ..model.outputs import chosen_outputs
 from ..model.read import Model
 from ..packing.sizes import compressed_size
@@ -32,7 +33,7 @@ def check(
             session.interface,
             session.samples,
             threads=config.threads,
-            classes=config.min_agreement is not None,
+            classes=config.gates.compare_classes,
             chosen={key: chosen_outputs(model, key) for key in session.samples},
             progress=progress,
             kernels=session.kernels,
@@ -41,13 +42,18 @@ def check(
         fidelity = replace(fidelity, score=session.scorer.compare(clustered))
     fidelity = judge(fidelity, config.gates)
     if isinstance(session, Session) and session.not_run:
-        fidelity = replace(fidelity, gates=tuple(_unproven(gate, session) for gate in fidelity.gates))
+        by_score = config.gates.by_metric if session.scorer is not None else None
+        known = None if by_score is None else by_score.name
+        fidelity = replace(fidelity, gates=tuple(_unproven(gate, session, known) for gate in fidelity.gates))
     return replace(fidelity, gates=(*fidelity.gates, *_size_gates(original, clustered, config)))
 
 
-def _unproven(gate: GateOutcome, session: Session) -> GateOutcome:
-    """A gate that holds on some signatures where others cannot be run; a score of the user's own knows what it runs."""
-    if not gate.passed or (gate.gate == "max-drop" and session.scorer is not None):
+def _unproven(gate: GateOutcome, session: Session, known: str | None) -> GateOutcome:
+    """A gate that holds on some signatures where others cannot be run.
+
+    known: the gate that a score of the user's own decides, which knows what it runs.
+    """
+    if not gate.passed or gate.gate == known:
         return gate
     key, cause = next(iter(session.not_run.items()))
     return replace(gate, passed=False, why=f"it cannot be measured: signature '{key}' cannot be run: {cause}")

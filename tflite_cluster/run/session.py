@@ -144,8 +144,11 @@ def _describe(process: InterpreterProcess, original: Path) -> ModelInterface:
 
 def _refuse_what_needs_labels(config: Config, samples: Iterable[Samples]) -> None:
     """Before the search, which could end only with a gate that cannot be measured."""
-    if config.max_drop is not None and config.metric is None and all(each.labels is None for each in samples):
-        raise ConfigError("<max_drop> needs samples with the class of each: give <data> with labels, or a <metric>")
+    gate = config.gates.by_metric
+    if gate is not None and config.metric is None and all(each.labels is None for each in samples):
+        raise ConfigError(
+            f"<{gate.setting}> needs samples with the class of each: give <data> with labels, or a <metric>"
+        )
 
 
 def _reading(config: Config) -> Reading:

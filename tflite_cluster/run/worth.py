@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..config import Config
+from ..fidelity.gates import GATES
 from ..result import NotSmallerError, Result
 from ..search.criterion import is_clean
 
@@ -20,7 +21,8 @@ def refuse_what_is_not_worth_it(result: Result) -> None:
     if why is not None and not result.config.force:
         remedy = "use --force to write it all the same"
         if _is_smaller(result):
-            remedy += ", or say what is enough: --max-size, --min-sqnr, --min-agreement or --max-drop"
+            *options, last = ["--max-size", *(gate.option for gate in GATES)]
+            remedy += f", or say what is enough: {', '.join(options)} or {last}"
         raise NotSmallerError(f"{result.source}: {why}; no model was written ({remedy})", result)
 
 

@@ -63,11 +63,9 @@ def criterion(
 
     score_drop: what the candidate in the copy loses of the user's own score, in its units; None if there is none.
     """
-    if score_drop is not None and config.max_drop is not None:
-        most = config.max_drop
-        return lambda point: _holds_gates(point.quality, config) and score_drop() <= most
     if config.has_gates:
-        return lambda point: _holds_gates(point.quality, config)
+        gates = config.gates
+        return lambda point: gates.hold_for(point.quality, score_drop)
     return usual_criterion(calibrated)
 
 
@@ -141,15 +139,3 @@ def _careful(job: Job) -> float:
     if job.matrix.is_float:
         return _FLOAT_SQNR_CAREFUL
     return _RESCALED_SQNR_CAREFUL if isinstance(job.encoding, RescaledCodes) else _INTEGER_SQNR_CAREFUL
-
-
-def _holds_gates(quality: Quality, config: Config) -> bool:
-    """Whether the samples seen hold all gates; labels that are missing leave max_drop to the expected loss."""
-    agreement = config.min_agreement is None or (quality.agreement or 0.0) * 100 >= config.min_agreement
-    sqnr = config.min_sqnr is None or quality.sqnr >= config.min_sqnr
-    drop = quality.drop
-    if quality.accuracy is not None and config.confidence is not None:
-        drop = quality.accuracy.drop_bound(config.confidence)
-    losses = [loss for loss in (drop, quality.expected_loss) if loss is not None]
-    small = config.max_drop is None or config.metric is not None or max(losses, default=math.inf) <= config.max_drop
-    return agreement and sqnr and small

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fixture_models import FOLDER
 
-from tflite_cluster import ConfigError, cluster, sweep
+from tflite_cluster import ConfigError, cluster, compare, sweep
 from tflite_cluster.cli import main
 from tflite_cluster.config import NORMALISATIONS, Config
 from tflite_cluster.rules import Chosen
@@ -130,3 +130,18 @@ def test_a_message_leaves_what_the_user_wrote_word_for_word(pattern: str, capsys
     assert f"--keep: {pattern!r} fits no weight of conv_2d_int8.tflite" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=re.escape(f"keep: {pattern!r} fits no weight of conv_2d_int8.tflite")):
         cluster(model, keep=[pattern], run=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cluster", "no setting is called 'cluster': did you mean clusters?"),
+        ("min_sqrn", "no setting is called 'min_sqrn': did you mean min_sqnr?"),
+        ("qqq", "no setting is called 'qqq': there are clusters, granularity, "),
+        ("{a}<b>", "no setting is called '{a}<b>': there are clusters, granularity, "),
+    ],
+)
+@pytest.mark.parametrize("verb", [cluster, sweep, lambda model, **settings: compare(model, model, **settings)])
+def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(verb: Any, name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        verb(FOLDER / "conv_2d_int8.tflite", **{name: 3})

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
@@ -106,6 +107,17 @@ class Config:
     """Seconds after which a hanging interpreter is given up; by default long, and longer for large models."""
     memory: int | None = None
     """Bytes that the interpreter may allocate; by default 4 GB and eight times the file."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Config:
+        """The settings that a caller gives; also raises ConfigError for one that does not exist."""
+        known = [field.name for field in fields(cls)]
+        for name in settings:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                meant = f"did you mean <{near[0]}>?" if near else f"there are {', '.join(known)}"
+                raise ConfigError("no setting is called {name!r}: " + meant, name=name)
+        return cls(**settings)
 
     def __post_init__(self) -> None:
         if isinstance(self.keep, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import typing
 from dataclasses import fields
 from pathlib import Path
@@ -89,6 +90,37 @@ def check_search(result: Result, least_ratio: float) -> None:
     assert result.sizes.zip9.ratio >= least_ratio
     assert result.sizes.file.ratio == 1
     assert result.spans
+
+
+def test_file_objects_in_and_out(tmp_path: Path) -> None:
+    expected = cluster(CONV, clusters=16, run=False).model
+    given, taken = io.BytesIO(CONV.read_bytes()), io.BytesIO()
+    result = cluster(given, taken, clusters=16, run=False)
+    assert (taken.getvalue(), result.model, result.destination) == (expected, None, None)
+    assert result.source == "the given bytes"
+    with CONV.open("rb") as source, (tmp_path / "out.tflite").open("wb") as new:
+        cluster(source, new, clusters=16, run=False)
+    assert (tmp_path / "out.tflite").read_bytes() == expected
+    with CONV.open("rb") as source:
+        cluster(source, tmp_path / "other.tflite", clusters=16, run=False)
+    assert (tmp_path / "other.tflite").read_bytes() == expected
+
+
+def test_file_objects_that_do_not_do(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no model")
+    with text.open() as words, pytest.raises(ModelError, match="open it in binary mode"):
+        cluster(words, clusters=16, run=False)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="file object cannot be read"):
+        cluster(words, clusters=16, run=False)  # type: ignore[arg-type]
+    with text.open("rb") as reading, pytest.raises(OutputError, match="file object cannot be written"):
+        cluster(CONV, reading, clusters=16, run=False)
+    with text.open("w") as words, pytest.raises(OutputError, match="file object cannot be written"):
+        cluster(CONV, words, clusters=16, run=False)  # type: ignore[arg-type]
+    kept = io.BytesIO()
+    with pytest.raises(NotSmallerError):
+        cluster(FIXTURES / "four_values_float32.tflite", kept, clusters=16, run=False)
+    assert kept.getvalue() == b""
 
 
 def test_by_default_the_smallest_zip_that_keeps_the_accuracy() -> None:

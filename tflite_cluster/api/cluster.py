@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from threadpoolctl import threadpool_limits
 
 from ..config import Config, Settings
+from ..errors import ModelError, OutputError
 from ..fidelity.verdict import Fidelity
 from ..files import temporary_folder
 from ..model.draft import check_destination
@@ -36,24 +38,31 @@ if TYPE_CHECKING:
 
 
 def cluster(
-    source: str | Path | bytes,
-    destination: str | Path | None = None,
+    source: str | Path | bytes | BinaryIO,
+    destination: str | Path | BinaryIO | None = None,
     *,
     progress: Progress = no_progress,
     **settings: Unpack[Settings],
 ) -> Result:
     """Cluster the weights of a model, check that it still computes the same thing, and write it.
 
-    source: a .tflite file, or its content.
-    destination: where to write the new model; without it, the result's `model` holds its bytes.
+    source: a .tflite file, its content, or a binary file object that is read to its end.
+    destination: where to write the new model, or a binary file object to write it to; without it, the result's `model`
+    holds its bytes.
     progress: called as progress(stage, done, total) while the work goes on.
     settings: the fields of Config.
 
     Nothing is written, and what was at the destination stays, when this raises: ConfigError, ModelError (the input
     is not safe to read), DataError (the samples do not fit), OutputError, NotSmallerError or FidelityError.
     """
-    config = Config(**settings)
+    config = Config.of(settings)
     output = find_target(config.store)
+    if not isinstance(source, str | bytes | PathLike):
+        source = _content(source)
+    if destination is not None and not isinstance(destination, str | PathLike):
+        result = cluster(source, progress=progress, **settings)
+        _write(destination, result)
+        return replace(result, model=None)
     with _files(source, destination, config.force) as (original, target):
         model = open_model(source if isinstance(source, bytes) else original, scratch=target.parent)
         weights, others = select(model)
@@ -91,6 +100,28 @@ def cluster(
                     return replace(result, model=new.read())
                 new.commit(config.force)
     return result
+
+
+def _content(source: BinaryIO) -> bytes:
+    """What a file object holds; raises ModelError if that cannot be read, or is text."""
+    try:
+        content = source.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed, or holds text that cannot be decoded
+        raise ModelError(f"the given file object cannot be read: {error}") from error
+    if not isinstance(content, bytes):
+        raise ModelError("the given file object does not hold bytes: open it in binary mode")
+    return content
+
+
+def _write(destination: BinaryIO, result: Result) -> None:
+    """Raises OutputError if a file object does not take all of the new model."""
+    assert result.model is not None
+    try:
+        written = destination.write(result.model)
+    except (OSError, ValueError, TypeError) as error:  # ValueError: it is closed or for reading; TypeError: for text
+        raise OutputError(f"the given file object cannot be written: {error}") from error
+    if written not in (None, len(result.model)):
+        raise OutputError(f"the given file object took only {written} of {len(result.model)} bytes")
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def compare(
     what must hold, and how much the work may take; gates are judged, in `fidelity`. Layers are compared where both
     models have an output of the same name. Raises ConfigError, ModelError and DataError.
     """
-    config = Config(**settings)
+    config = Config.of(settings)
     _refuse_what_is_not_compared(config)
     with as_file(first) as one, as_file(second) as other:
         model = open_model(first if isinstance(first, bytes) else one)

@@ -96,7 +96,7 @@ def sweep(
     Raises ConfigError, ModelError (the model is not safe to read, cannot be run, or has nothing to cluster) and
     DataError.
     """
-    config = Config(**settings)
+    config = Config.of(settings)
     _refuse_what_has_no_curve(config, points)
     with as_file(source) as original:
         model = open_model(source if isinstance(source, bytes) else original)

@@ -14,8 +14,8 @@ Status = Literal["checked", "not checked", "broken", "skipped"]
 
 Verdict = Literal["verified", "close", "plausible", "unknown", "degraded"]
 """verified: on labelled samples of the user's. close: on samples of the user's. plausible: on synthetic inputs over
-which the outputs vary. unknown: not compared, or the outputs say nothing. degraded: below what was asked for, or below
-what no model may fall to unasked."""
+which the outputs vary. unknown: not compared, or the outputs say nothing. degraded: a limit does not hold, be it one
+that was asked for or one that holds unasked, or the clustered model cannot be run."""
 
 _NAMES: Final = frozenset(gate.name for gate in GATES)
 

@@ -35,14 +35,15 @@ _MEANINGS: Final = {
     "close": "compared on samples without labels",
     "plausible": "compared on synthetic inputs; give --data to be sure",
     "unknown": "nothing was proven",
-    "degraded": "below what is asked for",
+    "degraded": "a limit does not hold",
 }
 
 
 def fidelity_lines(fidelity: Fidelity) -> list[Line]:
     """The verdict in one word, then line by line."""
     verdict = fidelity.verdict
-    lines = [(f"Verdict: {verdict} ({_MEANINGS[verdict]})", _STYLES[verdict]), *_findings(fidelity)]
+    meaning = "it cannot be run" if fidelity.status == "broken" else _MEANINGS[verdict]
+    lines = [(f"Verdict: {verdict} ({meaning})", _STYLES[verdict]), *_findings(fidelity)]
     for gate in fidelity.gates:
         if gate.gate == "runs":
             continue  # that the model is broken is the finding itself

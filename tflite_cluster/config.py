@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, get_args
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,6 +21,7 @@ from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
 Normalize = Literal["imagenet", "-1..1", "0..1"]
+EffortName = Literal["fast", "normal", "thorough"]
 Data: TypeAlias = "str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Callable[[], Iterable[Any]]"
 
 
@@ -32,7 +33,18 @@ NORMALISATIONS: Final[dict[str, tuple[tuple[float, ...], tuple[float, ...]]]] = 
 """Mean and deviation of pixels from 0 to 255."""
 
 _GATES: Final = tuple(gate.setting for gate in GATES)
-_FOR_RUNNING: Final = ("data", "labels", "mean", "std", "normalize", "metric", "benchmark", "chosen", "max_size")
+_FOR_RUNNING: Final = (
+    "data",
+    "labels",
+    "mean",
+    "std",
+    "normalize",
+    "metric",
+    "benchmark",
+    "chosen",
+    "max_size",
+    "effort",
+)
 """Settings that have no effect, or cannot be met, unless the model is run."""
 
 _FOR_CHECK: Final = (*_GATES, "metric", "benchmark")
@@ -90,6 +102,9 @@ class Config:
     confidence: float | None = None
     """Percent of confidence at which max_drop must hold: the most that may have been lost is compared with it then,
     rather than what was lost on the samples given."""
+    effort: EffortName = "normal"
+    """How long calibration and search may take: "normal" aims at two minutes on two processors for a model under 20 MB,
+    "fast" at 20 seconds, and "thorough" takes up to ten times as long as normal."""
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
     measure: bool = True
@@ -126,6 +141,8 @@ class Config:
             raise ConfigError(f"<clusters> must be between 2 and 256, not {self.clusters}")
         if self.granularity not in ("tensor", "axis"):
             raise ConfigError("<granularity> must be 'tensor' or 'axis', not {given!r}", given=self.granularity)
+        if self.effort not in get_args(EffortName):
+            raise ConfigError("<effort> must be 'fast', 'normal' or 'thorough', not {given!r}", given=self.effort)
         if self.seed < 0:
             raise ConfigError(f"<seed> must not be negative, but is {self.seed}")
         if self.workers is not None and not 1 <= self.workers <= _MOST_WORKERS:
@@ -286,6 +303,7 @@ class Settings(TypedDict, total=False):
     min_sqnr: float | None
     max_drop: float | None
     confidence: float | None
+    effort: EffortName
     force: bool
     measure: bool
     benchmark: bool

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from support.fixture_models import FOLDER
 
-from tflite_cluster.calibration.effort import Effort
+from tflite_cluster.calibration.effort import BUDGETS, Effort
+from tflite_cluster.config import Config, EffortName
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 
@@ -91,3 +93,27 @@ def test_what_is_left_out_is_said() -> None:
     assert "100 of 300 samples" in words
     assert "4 times as long" in words
     assert "not clustered in the order" in words
+
+
+def test_each_effort_has_a_budget() -> None:
+    assert tuple(BUDGETS) == get_args(EffortName)
+    assert BUDGETS[Config.effort] == 1
+
+
+@pytest.mark.parametrize("per_run", [1, 10**6, 10**8, 2 * 10**9, 10**15])
+def test_more_effort_never_runs_the_model_less_often(per_run: int) -> None:
+    fast, normal, thorough = (Effort(per_run, budget=budget) for budget in BUDGETS.values())
+    for less, more in ((fast, normal), (normal, thorough)):
+        assert less.samples <= more.samples
+        assert less.sensitivity_samples(30) <= more.sensitivity_samples(30)
+        assert less.gradient_samples <= more.gradient_samples
+        assert less.pass_samples(10) <= more.pass_samples(10)
+    assert normal == Effort(per_run)
+
+
+def test_what_is_left_out_is_told_with_the_time_that_was_asked_for() -> None:
+    dear = {name: Effort(5 * 10**8, slowness=64, budget=budget) for name, budget in BUDGETS.items()}
+    words = {name: effort.left_out(300, 9, 9)[0] for name, effort in dear.items()}
+    assert "to end in about 20 seconds" in words["fast"]
+    assert "to end in about 2 minutes" in words["normal"]
+    assert "to end in about 20 minutes" in words["thorough"]

@@ -36,7 +36,7 @@ _REAL: Final = frozenset({"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16"})
 
 _WITHOUT_EFFECT: Final = (
     *("clusters", "granularity", "store", "keep", "rules", "chosen", "max_size"),
-    *("benchmark", "force", "measure", "xz"),
+    *("benchmark", "effort", "force", "measure", "xz"),
 )
 """Settings of clustering and writing, of which a comparison does neither."""
 

@@ -1,4 +1,5 @@
-"""How many samples and passes a model is worth: cheap ones get more, and dear ones still end in about two minutes.
+"""How many samples and passes a model is worth: cheap ones get more, and dear ones still end in about the time that is
+given, two minutes unless another effort is asked for.
 
 The plan comes from a count of the work, so that the same model gets the same plan every time. One run is measured too,
 but counts only where it takes several times as long as was to be expected, as with operators that have slow kernels.
@@ -48,6 +49,12 @@ _FOR_PASS: Final = 400e9
 _FOR_GRADIENTS: Final = 40e9
 """Multiplications that each of these may take in all."""
 
+BUDGETS: Final = {"fast": 1 / 6, "normal": 1.0, "thorough": 10.0}
+"""By the name of an effort: how many times as many multiplications it may take."""
+
+_MINUTES: Final = 2.0
+"""That a run with these budgets takes on two processors."""
+
 _LARGE: Final = 20e6
 """Bytes of a file from which on it may take longer, in proportion."""
 
@@ -60,11 +67,14 @@ class _Range:
     usual: int
     most: int
 
-    def within(self, value: float, stretch: float) -> int:
-        """As many as the value says, but below the usual least up to that times `stretch`."""
-        if value >= self.usual:
-            return int(min(value, self.most))
-        return int(max(min(value * stretch, self.usual), self.least))
+    def within(self, value: float, stretch: float, share: float) -> int:
+        """As many as the value says, but below the usual least up to that times `stretch`.
+
+        share: of the most, 0 to 1, where a run is to be short however cheap the model is.
+        """
+        if value < self.usual:
+            value = min(value * stretch, self.usual)
+        return int(max(min(value, self.most * share), self.least))
 
 
 _SAMPLES: Final = _Range(64, 300, 1000)
@@ -80,24 +90,25 @@ class Effort:
     """What running a model once takes, in multiplications, and how often it may therefore be run.
 
     slowness: how many times as long as its multiplications say a run really takes, 1 or a power of 4. size: bytes of
-    the file.
+    the file. budget: how many times the usual multiplications it may take.
     """
 
     per_run: int
     slowness: int = 1
     size: int = 0
+    budget: float = 1.0
 
     @classmethod
-    def of(cls, model: Model, weights: Iterable[Weight], seconds: float | None = None) -> Effort:
+    def of(cls, model: Model, weights: Iterable[Weight], seconds: float | None = None, budget: float = 1.0) -> Effort:
         """Count the multiplications of all weights, and something for every operator.
 
-        seconds: of one processor that one run takes, if that was measured.
+        seconds: of one processor that one run takes, if that was measured. budget: one of BUDGETS.
         """
         operators = sum(len(subgraph.operators) for subgraph in model.subgraphs)
         is_opened = any(tensor.type == "RESOURCE" for tensor in model.tensors)
         each = _PER_OPERATOR_OPENED if is_opened else _PER_OPERATOR
         per_run = operators * each + sum(_multiplications(model, weight) for weight in weights)
-        return cls(per_run, 1 if seconds is None else _slowness(seconds, per_run), model.size)
+        return cls(per_run, 1 if seconds is None else _slowness(seconds, per_run), model.size, budget)
 
     def of_invocations(self, count: int) -> Effort:
         """What runs of so many invocations each take."""
@@ -106,7 +117,7 @@ class Effort:
     @property
     def samples(self) -> int:
         """Samples to calibrate and judge on at most."""
-        return _SAMPLES.within(_FOR_CALIBRATION / self._cost, self._share)
+        return _SAMPLES.within(self._runs(_FOR_CALIBRATION), self._share, self._most)
 
     @property
     def synthetic_samples(self) -> int:
@@ -115,20 +126,21 @@ class Effort:
 
     def sensitivity_samples(self, perturbations: int) -> int:
         """Samples for each of so many perturbations."""
-        return _SENSITIVITY_SAMPLES.within(_FOR_SENSITIVITIES / self._cost / max(perturbations, 1), 2 * self._share)
+        runs = self._runs(_FOR_SENSITIVITIES) / max(perturbations, 1)
+        return _SENSITIVITY_SAMPLES.within(runs, 2 * self._share, self._most)
 
     @property
     def gradient_samples(self) -> int:
         """Samples of each signature whose gradients are brought back."""
-        return _GRADIENT_SAMPLES.within(_FOR_GRADIENTS / self._cost, self._share)
+        return _GRADIENT_SAMPLES.within(self._runs(_FOR_GRADIENTS), self._share, self._most)
 
     def pass_samples(self, layers: int) -> int:
         """Samples to cluster layers in order on, for each of which half of two models is run; 0 if too few can be.
 
         Some of the layers would not do: they make up for little, and for that mostly on the samples seen.
         """
-        samples = _FOR_PASS / self._cost / max(layers, 1)
-        return int(min(samples, _PASS_SAMPLES[1])) if samples >= _PASS_SAMPLES[0] else 0
+        samples = min(self._runs(_FOR_PASS) / max(layers, 1), _PASS_SAMPLES[1] * self._most)
+        return int(samples) if samples >= _PASS_SAMPLES[0] else 0
 
     def left_out(self, available: int, weights: int, layers: int) -> tuple[str, ...]:
         """What a run in bounded time does without, in words, if it does without anything.
@@ -147,15 +159,21 @@ class Effort:
         if not found:
             return ()
         slow = f" (one run takes {self.slowness} times as long as the model size suggests)" if self.slowness > 1 else ""
-        return (f"some of the work, to end in about {self._minutes}{slow}: {', '.join(found)}",)
+        return (f"some of the work, to end in about {self._time}{slow}: {', '.join(found)}",)
 
     @property
-    def _minutes(self) -> str:
-        return f"{2 * self._share:.0f} minutes"
+    def _time(self) -> str:
+        minutes = _MINUTES * self.budget * self._share
+        return f"{minutes:.0f} minutes" if minutes > 1.5 else f"{60 * minutes:.0f} seconds"
+
+    def _runs(self, multiplications: float) -> float:
+        """How often the model may be run where a run of the usual effort may take so many multiplications in all."""
+        return multiplications * self.budget / (self.per_run * self.slowness)
 
     @property
-    def _cost(self) -> int:
-        return self.per_run * self.slowness
+    def _most(self) -> float:
+        """Share (0 to 1) of the most samples that a short run has: their number is what it takes on cheap models."""
+        return min(self.budget, 1.0)
 
     @property
     def _share(self) -> float:

@@ -15,6 +15,7 @@ from ..fidelity.gates import GATES
 from .options import (
     FILE,
     check_written,
+    effort_option,
     gate_options,
     keep_option,
     limit_options,
@@ -115,6 +116,7 @@ target is set.
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write down this run, and what its search chose, as a recipe that repeats it.",
 )
+@effort_option
 @limit_options
 @click.option("--log-json", is_flag=True, help="Write each stage and the outcome to standard error, as lines of JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")

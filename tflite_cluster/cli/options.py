@@ -7,11 +7,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import click
 
-from ..config import NORMALISATIONS, Config
+from ..config import NORMALISATIONS, Config, EffortName
 from ..errors import OutputError
 from ..fidelity.gate import Gate
 from ..fidelity.gates import GATES
@@ -122,6 +122,16 @@ def sample_options(function: Command) -> Command:
 def limit_options(function: Command) -> Command:
     """Options that say how much the work may take."""
     return _with(_LIMIT, function)
+
+
+effort_option: Final = click.option(
+    "--effort",
+    type=click.Choice(get_args(EffortName)),
+    default=Config.effort,
+    show_default=True,
+    help="How long to calibrate and search: fast aims at 20 seconds, normal at two minutes, and thorough takes up to "
+    "ten times as long.",
+)
 
 
 def gate_options(words: Callable[[Gate], str]) -> Callable[[Command], Command]:

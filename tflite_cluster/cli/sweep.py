@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from .options import (
     FILE,
     check_written,
+    effort_option,
     keep_option,
     limit_options,
     refuse_shared,
@@ -37,6 +38,7 @@ from .options import (
 )
 @click.option("--force", is_flag=True, help="Replace an existing picture.")
 @seed_option
+@effort_option
 @limit_options
 def command(source: Path, points: int, as_json: bool, plot: Path | None, force: bool, **settings: Any) -> int:
     """Show how small a model can get, and what that costs in fidelity; no model is written.

@@ -23,6 +23,7 @@ SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "max-size": (str, int),
     **{gate.name: NUMBER for gate in GATES},
     "confidence": NUMBER,
+    "effort": (str,),
     "seed": (int,),
 }
 """Settings that decide what the new file holds, by the names of their options."""

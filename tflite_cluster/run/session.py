@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from ..calibration.effort import Effort, measured
+from ..calibration.effort import BUDGETS, Effort, measured
 from ..calibration.ranges import guess_range
 from ..calibration.sight import Running, find_kernels
 from ..calibration.variation import with_varying_outputs
@@ -79,7 +79,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                 samples = gather_samples(interface, None, hints, 1, config.seed)
             first = {key: each.batch(0, 1) for key, each in samples.items()}
             running = find_kernels(process, original, first, config.threads)
-            effort = _effort(process, model, original, first, running)
+            effort = _effort(process, model, original, first, running, BUDGETS[config.effort])
             if given is None:
                 for signature in interface.signatures:
                     known = hints.get(signature.key, {})
@@ -120,6 +120,7 @@ def _effort(
     original: Path,
     first: Mapping[str | None, Mapping[str, npt.NDArray[Any]]],
     running: Running,
+    budget: float,
 ) -> Effort:
     """What the model is worth. first: a batch of one sample for each signature."""
     runs = [
@@ -128,7 +129,7 @@ def _effort(
         if key not in running.failures
     ]
     seconds = sum(each for each in runs if each is not None)
-    return Effort.of(model, select(model)[0], seconds)
+    return Effort.of(model, select(model)[0], seconds, budget)
 
 
 def _describe(process: InterpreterProcess, original: Path) -> ModelInterface:

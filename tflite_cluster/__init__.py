@@ -7,39 +7,82 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.check import Violation, check_limits
     from .api.cluster import cluster
-    from .api.compare import Comparison, compare
-    from .api.diff import Difference, diff
-    from .api.inspect import Inspection, inspect
-    from .api.sweep import Sweep, sweep
-    from .config import Config
-    from .errors import (
-        ConfigError,
-        DataError,
-        ModelError,
-        OutputError,
-        RecipeError,
-        TfliteClusterError,
-    )
+    from .api.compare import Comparison, LayerComparison, compare
+    from .api.diff import Difference, Place, TensorDifference, diff
+    from .api.inspect import InspectedConstant, InspectedWeight, Inspection, Total, inspect
+    from .api.sweep import Sweep, SweepPoint, sweep
+    from .config import Config, Data, Settings
+    from .errors import ConfigError, DataError, ModelError, OutputError, RecipeError, TfliteClusterError
+    from .fidelity.accuracy import Accuracy
+    from .fidelity.gates import Gates
+    from .fidelity.verdict import Fidelity, GateOutcome, NoiseFloor, OutputFidelity, Score
+    from .progress import Plan, Progress
     from .recipe.read import load_recipe
-    from .result import FidelityError, NotSmallerError, Result
+    from .result import (
+        Benchmark,
+        CodesWritten,
+        Estimate,
+        FidelityError,
+        NotSmallerError,
+        Result,
+        SizePair,
+        Sizes,
+        SpanWritten,
+        Strategy,
+        TensorResult,
+    )
+    from .rules import Chosen, Rule
+    from .search.points import Point, Search
+    from .search.quality import Quality
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Accuracy",
+    "Benchmark",
+    "Chosen",
+    "CodesWritten",
     "Comparison",
     "Config",
     "ConfigError",
+    "Data",
     "DataError",
     "Difference",
+    "Estimate",
+    "Fidelity",
     "FidelityError",
+    "GateOutcome",
+    "Gates",
+    "InspectedConstant",
+    "InspectedWeight",
     "Inspection",
+    "LayerComparison",
     "ModelError",
+    "NoiseFloor",
     "NotSmallerError",
     "OutputError",
+    "OutputFidelity",
+    "Place",
+    "Plan",
+    "Point",
+    "Progress",
+    "Quality",
     "RecipeError",
     "Result",
+    "Rule",
+    "Score",
+    "Search",
+    "Settings",
+    "SizePair",
+    "Sizes",
+    "SpanWritten",
+    "Strategy",
     "Sweep",
+    "SweepPoint",
+    "TensorDifference",
+    "TensorResult",
     "TfliteClusterError",
+    "Total",
     "Violation",
     "__version__",
     "check_limits",
@@ -52,29 +95,67 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "api.compare",
-    "Config": "config",
-    "Difference": "api.diff",
-    "FidelityError": "result",
-    "Inspection": "api.inspect",
-    "NotSmallerError": "result",
-    "Result": "result",
-    "Sweep": "api.sweep",
     "Violation": "api.check",
     "check_limits": "api.check",
     "cluster": "api.cluster",
+    "Comparison": "api.compare",
+    "LayerComparison": "api.compare",
     "compare": "api.compare",
+    "Difference": "api.diff",
+    "Place": "api.diff",
+    "TensorDifference": "api.diff",
     "diff": "api.diff",
+    "InspectedConstant": "api.inspect",
+    "InspectedWeight": "api.inspect",
+    "Inspection": "api.inspect",
+    "Total": "api.inspect",
     "inspect": "api.inspect",
-    "load_recipe": "recipe.read",
+    "Sweep": "api.sweep",
+    "SweepPoint": "api.sweep",
     "sweep": "api.sweep",
+    "Config": "config",
+    "Data": "config",
+    "Settings": "config",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "RecipeError": "errors",
+    "TfliteClusterError": "errors",
+    "Accuracy": "fidelity.accuracy",
+    "Gates": "fidelity.gates",
+    "Fidelity": "fidelity.verdict",
+    "GateOutcome": "fidelity.verdict",
+    "NoiseFloor": "fidelity.verdict",
+    "OutputFidelity": "fidelity.verdict",
+    "Score": "fidelity.verdict",
+    "Plan": "progress",
+    "Progress": "progress",
+    "load_recipe": "recipe.read",
+    "Benchmark": "result",
+    "CodesWritten": "result",
+    "Estimate": "result",
+    "FidelityError": "result",
+    "NotSmallerError": "result",
+    "Result": "result",
+    "SizePair": "result",
+    "Sizes": "result",
+    "SpanWritten": "result",
+    "Strategy": "result",
+    "TensorResult": "result",
+    "Chosen": "rules",
+    "Rule": "rules",
+    "Point": "search.points",
+    "Search": "search.points",
+    "Quality": "search.quality",
 }
+"""Public name -> the module that defines it."""
 
 
 def __getattr__(name: str) -> Any:
     """Load the public names when they are first used, so that `--help` need not wait for numpy."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,14 +1,15 @@
-"""Everything this package raises on purpose is a TfliteClusterError; each kind knows its exit code.
+"""What this package raises on purpose, and the exit code that the command line returns for each kind.
 
 TfliteClusterError (1)
-    ConfigError (2): a setting is wrong
-        RecipeError: a recipe is wrong
+    ConfigError (2): a setting is wrong, or settings contradict each other
+        RecipeError (2): a recipe cannot be read, or is wrong
     ModelError (3): the model cannot be read, or is not safe to read
-    DataError (3): the samples cannot be read, or do not fit
+    DataError (3): the samples cannot be read, or do not fit the model
     OutputError (2): the output cannot be written
-    InterpreterFailure: the interpreter did not do what was asked of it; a run goes on without it
-    NotSmallerError (98): the output is not worth writing; in `result`, as it holds the result
-    FidelityError (99): a gate failed; in `result` too
+    NotSmallerError (98): the output is not worth writing; defined in `result`, because it holds the result
+    FidelityError (99): a gate failed or could not be measured; defined in `result` too
+    InterpreterFailure (1): the interpreter failed; it stays inside, and a run goes on without the interpreter
+        InterpreterTimeout (1): the interpreter took too long
 """
 
 from __future__ import annotations

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from .config import Config, Data, Settings
     from .errors import ConfigError, DataError, ModelError, OutputError, RecipeError, TfliteClusterError
     from .fidelity.accuracy import Accuracy
+    from .fidelity.gate import GateOutcome
     from .fidelity.gates import Gates
-    from .fidelity.verdict import Fidelity, GateOutcome, NoiseFloor, OutputFidelity, Score
+    from .fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity, Score
     from .progress import Plan, Progress
     from .recipe.read import load_recipe
     from .result import (
@@ -125,7 +126,7 @@ _HOMES = {
     "Accuracy": "fidelity.accuracy",
     "Gates": "fidelity.gates",
     "Fidelity": "fidelity.verdict",
-    "GateOutcome": "fidelity.verdict",
+    "GateOutcome": "fidelity.gate",
     "NoiseFloor": "fidelity.verdict",
     "OutputFidelity": "fidelity.verdict",
     "Score": "fidelity.verdict",

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.results import CLUSTERED, POINTS, RESULTS, SEARCH, SIZES, WRITTEN
+from support.results import CHECKED, CLUSTERED, POINTS, RESULTS, SCORES, SEARCH, SIZES, WRITTEN
 
 from tflite_cluster.cli import main
 from tflite_cluster.config import Config
+from tflite_cluster.fidelity.verdict import NoiseFloor
 from tflite_cluster.report.figures import layer_figure
 from tflite_cluster.report.histograms import Histogram, histograms
 from tflite_cluster.report.html import to_html
@@ -46,6 +47,18 @@ def test_every_kind_of_result(kind: str) -> None:
     assert "mathdefault" not in page
     assert ("No model was written:" in page) == (kind not in WRITTEN)
     assert page.count("<svg") == page.count('role="img"')
+
+
+def test_an_infinite_ratio_stands_without_a_unit() -> None:
+    """Nothing of the signal may be left, or nothing of the noise: a word, which is no number of decibels."""
+    lost, same = (replace(SCORES, sqnr_db=ratio, raw_sqnr_db=ratio) for ratio in (-math.inf, math.inf))
+    points = tuple(replace(point, quality=replace(point.quality, sqnr=-math.inf)) for point in POINTS)
+    strategy = Strategy("searched", replace(SEARCH, points=points, chosen=points[0]))
+    for output, word in ((lost, "none"), (same, "exact")):
+        fidelity = replace(CHECKED, outputs=(output,), noise_floor=NoiseFloor(8, (output,)))
+        page = to_html(replace(RESULTS["searched"], fidelity=fidelity, strategy=strategy), [], True)
+        assert f"SQNR {word} (" in page
+        assert not re.search(r"\b(none|exact|nan|-?inf)(\s|<[^>]*>)*dB", page)
 
 
 class Heard(HTMLParser):

@@ -17,9 +17,20 @@ Shape = tuple[int, ...]
 
 
 def one_operator(
-    code: int, x: Shape, weights: Shape, y: Shape, options: tuple[int, Table], *, bias: bool = True, seed: int = 0
+    code: int,
+    x: Shape,
+    weights: Shape,
+    y: Shape,
+    options: tuple[int, Table],
+    *,
+    bias: bool = True,
+    seed: int = 0,
+    is_output: bool = True,
 ) -> bytes:
-    """The file of a model y = operator(x, weights, bias), with normally distributed constants."""
+    """The file of a model y = operator(x, weights, bias), with normally distributed constants.
+
+    Without `is_output`, the model computes y and has no output.
+    """
     generator = np.random.default_rng(seed)
     outputs = weights[3] if code == DEPTHWISE else weights[0]
     constants = [generator.standard_normal(weights).astype(np.float32)]
@@ -32,13 +43,12 @@ def one_operator(
         "builtin_options_type": options[0],
         "builtin_options": options,
     }
+    outside = {"inputs": _ints(0), "outputs": _ints(1) if is_output else _ints()}
     return craft(
         {
             "version": 3,
             "operator_codes": [{"deprecated_builtin_code": code, "builtin_code": code, "version": 1}],
-            "subgraphs": [
-                {"tensors": tensors, "inputs": _ints(0), "outputs": _ints(1), "operators": [operator], "name": b"main"}
-            ],
+            "subgraphs": [{"tensors": tensors, **outside, "operators": [operator], "name": b"main"}],
             "buffers": [{}, *({"data": values.tobytes()} for values in constants)],
         }
     )

@@ -136,4 +136,4 @@ def _floor_line(fidelity: Fidelity) -> str | None:
     words = "floor: the original against itself under other kernels, as another device may have them"
     if fidelity.low_floor is None:
         return words
-    return f"{words}. It is low ({fidelity.low_floor:.1f} dB): devices differ by as much"
+    return f"{words}. It is low ({decibels(fidelity.low_floor, with_unit=True)}): devices differ by as much"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .config import Config, Data, Settings
     from .errors import ConfigError, DataError, ModelError, OutputError, RecipeError, TfliteClusterError
     from .fidelity.accuracy import Accuracy
-    from .fidelity.gate import GateOutcome
+    from .fidelity.gate import Axis, Candidate, Gate, GateOutcome
     from .fidelity.gates import Gates
     from .fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity, Score
     from .progress import Plan, Progress
@@ -40,7 +40,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Accuracy",
+    "Axis",
     "Benchmark",
+    "Candidate",
     "Chosen",
     "CodesWritten",
     "Comparison",
@@ -52,6 +54,7 @@ __all__ = [
     "Estimate",
     "Fidelity",
     "FidelityError",
+    "Gate",
     "GateOutcome",
     "Gates",
     "InspectedConstant",
@@ -126,6 +129,9 @@ _HOMES = {
     "Accuracy": "fidelity.accuracy",
     "Gates": "fidelity.gates",
     "Fidelity": "fidelity.verdict",
+    "Axis": "fidelity.gate",
+    "Candidate": "fidelity.gate",
+    "Gate": "fidelity.gate",
     "GateOutcome": "fidelity.gate",
     "NoiseFloor": "fidelity.verdict",
     "OutputFidelity": "fidelity.verdict",

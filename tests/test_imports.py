@@ -39,6 +39,7 @@ STAGES: dict[str, set[str]] = {
     },
     "report": {"__init__", "api", "config", "fidelity", "model", "result", "run", "search"},
     "cli": {"__init__", "api", "config", "fidelity", "recipe", "report", "result", "targets"},
+    "__main__": {"cli"},
 }
 """Part of the package -> the earlier parts that it may use besides itself and the basics."""
 
@@ -83,11 +84,11 @@ def test_no_part_uses_a_later_one() -> None:
 
 
 def test_few_modules_lie_at_the_top() -> None:
-    assert len(list(PACKAGE.glob("*.py"))) <= 8
+    assert len({path.stem for path in PACKAGE.glob("*.py")} - {"__main__"}) <= 8
 
 
 def test_imports_are_seen() -> None:
-    assert imported_parts(PACKAGE / "cli" / "entry.py") == {"errors", "report"}
+    assert imported_parts(PACKAGE / "cli" / "complain.py") == {"errors", "report"}
     assert imported_parts(PACKAGE / "report" / "json.py") >= {"__init__", "files", "result"}
 
 

@@ -124,7 +124,7 @@ class Config:
     """Bytes that the interpreter may allocate; by default 4 GB and eight times the file."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Config:
+    def of(cls, settings: Mapping[str, Any]) -> Config:
         """The settings that a caller gives; also raises ConfigError for one that does not exist."""
         known = [field.name for field in fields(cls)]
         for name in settings:

@@ -22,6 +22,20 @@ def parse_bytes(text: str) -> int:
     return count
 
 
+def size_words(before: int, after: int) -> str:
+    """Two sizes in bytes, as in "12.9 → 3.0 MB": in the largest unit that tells both."""
+    scales = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
+    unit, factor = next((scale for scale in scales if before >= scale[1] and after >= scale[1] / 10), ("bytes", 1))
+    if factor == 1:
+        return f"{before:,} → {after:,} bytes"
+    return f"{_digits(before / factor)} → {_digits(after / factor)} {unit}"
+
+
+def _digits(number: float) -> str:
+    """Two or three digits that count."""
+    return f"{number:,.0f}" if number >= 99.95 else f"{number:.1f}" if number >= 0.995 else f"{number:.2f}"
+
+
 def decibels(value: float | None, with_unit: bool = False) -> str:
     """A ratio in words of a table; an infinite one means that nothing differs."""
     if value is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -70,14 +71,85 @@ def test_done(capsys: Captured) -> None:
     assert "How: searched on 100 labelled samples from digits.samples.npz" in output.out
     assert "7 biases fitted" in output.out
     assert "top-1 accuracy" in output.out
-    assert "zip -9" in output.out
-    assert output.out.endswith("digits.tflite → out.tflite\n")
+    assert "digits.tflite → out.tflite\n" in output.out
+    first, second, *_ = lines = output.out.splitlines()
+    assert lines[-2:] == [first, second]
+    assert re.fullmatch(r"[\d.]+ → [\d.]+ kB zipped \([\d.]+× smaller\)", first)
+    assert re.fullmatch(r"verified: \d+ of 100 right, .*; agreement [\d.]+ %", second)
+    assert "dense_1/MatMul" not in output.out
     assert set(contents()) == {*before, "out.tflite"}
     assert Path("out.tflite").stat().st_size == Path("digits.tflite").stat().st_size
     assert contents()["digits.tflite"] == before["digits.tflite"]
     mask = os.umask(0)
     os.umask(mask)
     assert Path("out.tflite").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_a_name_by_default(capsys: Captured) -> None:
+    before = contents()
+    assert run("conv_2d_float32.tflite --clusters 16 --no-run -q") == 0
+    assert set(contents()) == {*before, "conv_2d_float32.small.tflite"}
+    refused(
+        "conv_2d_float32.tflite --clusters 16 --no-run", 2, capsys, "conv_2d_float32.small.tflite exists", "--force"
+    )
+    assert run("conv_2d_float32.tflite --clusters 8 --no-run -q --force") == 0
+
+
+@pytest.mark.parametrize("place", ["--suffix .tiny", "made", "made --suffix .tiny"])
+def test_several_models(place: str, capsys: Captured) -> None:
+    Path("made").mkdir()
+    names = ["conv_2d_float32", "fully_connected_float32"]
+    inputs = " ".join(f"{name}.tflite" for name in names)
+    assert run(f"{inputs} {place} --clusters 16 --no-run") == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    folder, suffix = Path("made" if "made" in place else "."), ".tiny" if ".tiny" in place else ""
+    for name in names:
+        assert f"{name}.tflite:\n" in output.out
+        assert run(f"{name}.tflite alone.tflite --clusters 16 --no-run --force -q") == 0
+        assert (folder / f"{name}{suffix}.tflite").read_bytes() == Path("alone.tflite").read_bytes()
+
+
+def test_of_several_models_none_stops_the_others(capsys: Captured) -> None:
+    Path("made").mkdir()
+    inputs = "garbage.tflite four_values_float32.tflite missing.tflite conv_2d_float32.tflite"
+    assert run(f"{inputs} made --clusters 16 --no-run --log-json") == 98
+    assert [path.name for path in Path("made").iterdir()] == ["conv_2d_float32.tflite"]
+    lines = capsys.readouterr().err.splitlines()
+    errors = [line for line in lines if not line.startswith("{")]
+    assert [line.split(":")[2].strip() for line in errors] == inputs.split()[:3]
+    outcomes = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [each["outcome"] for each in outcomes if "outcome" in each] == ["failed", "failed", "failed", "done"]
+    assert run(f"{inputs} made --clusters 16 --no-run --force -q") == 3
+    assert len(list(Path("made").iterdir())) == 2
+
+
+def test_two_models_are_not_taken_for_a_model_and_its_output(capsys: Captured) -> None:
+    words = "four_values_float32.tflite exists: use --force to replace it, or --suffix to cluster both"
+    refused("conv_2d_float32.tflite four_values_float32.tflite", 2, capsys, words)
+
+
+def test_models_of_one_name_do_not_go_to_one_folder(capsys: Captured) -> None:
+    for name in ("one", "other", "made"):
+        Path(name).mkdir()
+        shutil.copy("conv_2d_float32.tflite", f"{name}/model.tflite")
+    refused("one/model.tflite other/model.tflite made --no-run", 2, capsys, "another file of this run")
+
+
+def test_a_bare_call_prints_help(capsys: Captured) -> None:
+    assert run("") == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("Usage: tflite-cluster [OPTIONS] IN.tflite... [OUT.tflite|FOLDER]")
+    assert "--clusters N" in output.err
+
+
+def test_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tflite_cluster", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"tflite-cluster, version {__version__}\n"
+    assert subprocess.run([sys.executable, "-m", "tflite_cluster"], capture_output=True, check=False).returncode == 2
 
 
 def test_quiet_prints_nothing(capsys: Captured) -> None:
@@ -94,7 +166,7 @@ def test_help(word: str, capsys: Captured) -> None:
     assert run(word) == 0
     text = capsys.readouterr().out
     for part in (
-        "IN.tflite OUT.tflite",
+        "IN.tflite... [OUT.tflite|FOLDER]",
         "--clusters N",
         "--min-agreement PERCENT",
         "--max-size SIZE",
@@ -113,7 +185,8 @@ def test_version(capsys: Captured) -> None:
     ("command", "words"),
     [
         ("", ["IN.tflite"]),
-        ("digits.tflite", ["OUT.tflite"]),
+        ("--clusters 4", ["Missing argument 'IN.tflite'"]),
+        ("digits.tflite out.tflite -q -v", ["leave out --verbose or --quiet"]),
         ("digits.tflite out.tflite --clutsers 4", ["--clutsers", "--clusters"]),
         ("digits.tflite out.tflite --clusters many", ["--clusters", "'many'"]),
         ("digits.tflite out.tflite --clusters 1", ["--clusters must", "between 2 and 256", "1"]),
@@ -144,7 +217,13 @@ def test_version(capsys: Captured) -> None:
         ("digits.tflite digits.tflite --force", ["digits.tflite", "another name"]),
         ("digits.tflite ./nested/../digits.tflite --force", ["another name"]),
         ("digits.tflite four_values_float32.tflite", ["four_values_float32.tflite exists", "--force"]),
-        ("digits.tflite nested", ["nested is a folder", "file"]),
+        ("digits.tflite absent/", ["absent/ does not exist", "create"]),
+        ("digits.tflite garbage.tflite out.tflite", ["out.tflite is no folder", "--suffix"]),
+        ("digits.tflite garbage.tflite .", ["digits.tflite", "another name"]),
+        ("digits.tflite --suffix a/b", ["--suffix", "'a/b'"]),
+        ("digits.tflite cut.tflite --suffix .x --report r.json", ["leave out --report", "2 are given"]),
+        ("digits.tflite cut.tflite --suffix .x --save-recipe r.toml", ["leave out --save-recipe", "2 are given"]),
+        ("digits.tflite cut.tflite --suffix .x --clusters 1", ["--clusters must be between 2 and 256"]),
         ("digits.tflite missing/out.tflite", ["missing does not exist", "create"]),
         ("digits.tflite out.tflite --report missing/report.json", ["missing does not exist", "create"]),
         ("digits.tflite out.tflite --report digits.tflite", ["digits.tflite", "another name"]),
@@ -292,10 +371,10 @@ def test_no_check_runs_the_model_all_the_same(capsys: Captured) -> None:
 
 
 def test_no_sizes(capsys: Captured) -> None:
-    assert run("digits.tflite out.tflite --clusters 16 --no-sizes --no-run") == 0
+    assert run("digits.tflite out.tflite --clusters 16 --no-sizes --no-run --verbose") == 0
     text = capsys.readouterr().out
     assert "zip -9" not in text
-    assert "digits_1/dense_1/MatMul" in text
+    assert "…dense_1/MatMul  " in text
 
 
 def test_a_model_that_cannot_be_run_is_not_called_checked(capsys: Captured) -> None:

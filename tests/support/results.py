@@ -132,7 +132,7 @@ RESULTS = {
     ),
     "would_be_stored": replace(
         DONE,
-        tensors=(replace(CLUSTERED[0], bits_as_codes=4.6), *CLUSTERED[1:]),
+        tensors=(replace(CLUSTERED[0], bits_as_codes=2.6), *CLUSTERED[1:]),
         benchmark=replace(BENCHMARK, threads=1, memory_before=40_000, memory_after=None),
     ),
     "checked": DONE,

@@ -1,7 +1,9 @@
-"""`tflite-cluster IN OUT`: cluster a model."""
+"""`tflite-cluster IN OUT`: cluster a model, or several."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,10 +12,11 @@ from click.core import ParameterSource
 
 from .. import __version__
 from ..config import Config
-from ..errors import TfliteClusterError
+from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
+from .complain import complain
+from .destinations import DEFAULT_SUFFIX, Job, find_jobs, refuse_shared_destinations
 from .options import (
-    FILE,
     check_written,
     effort_option,
     gate_options,
@@ -43,13 +46,17 @@ Other commands (--help explains each): check, compare, diff, inspect, sweep.
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
 read or is not safe; 98 the output would not zip smaller, or not by enough for how much its
 outputs change; 99 a target is missed or cannot be measured. 0 may mean "not checked" unless a
-target is set.
+target is set. Of several models the highest counts, and none stops the others.
 """
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EPILOG)
-@click.argument("source", metavar="IN.tflite", type=FILE)
-@click.argument("destination", metavar="OUT.tflite", type=FILE)
+@click.argument("paths", metavar="IN.tflite... [OUT.tflite|FOLDER]", type=click.Path(readable=False), nargs=-1)
+@click.option(
+    "--suffix",
+    metavar="TEXT",
+    help=f"Name each output after its model, with this before the extension. [default without OUT: {DEFAULT_SUFFIX}]",
+)
 @click.option(
     "--clusters",
     metavar="N",
@@ -119,60 +126,113 @@ target is set.
 @effort_option
 @limit_options
 @click.option("--log-json", is_flag=True, help="Write each stage and the outcome to standard error, as lines of JSON.")
+@click.option("-v", "--verbose", is_flag=True, help="Print tables of all tensors and sizes too.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.version_option(__version__, prog_name="tflite-cluster")
 @click.pass_context
 def command(
     context: click.Context,
     /,
-    source: Path,
-    destination: Path,
+    paths: tuple[str, ...],
+    suffix: str | None,
     report: Path | None,
     recipe: Path | None,
     saved: Path | None,
     log_json: bool,
+    verbose: bool,
     quiet: bool,
     **settings: Any,
 ) -> int:
     """Cluster the weights of a .tflite model, so that it zips several times smaller.
 
     OUT.tflite has the length of IN.tflite, unless --store int8 makes it shorter; only weights change, and the
-    interpreter checks that both models compute the same.
+    interpreter checks that both models compute the same. Without OUT.tflite, IN.small.tflite is written beside
+    IN.tflite. Several models go to a folder, or each beside its own with a suffix.
     """
-    from ..api.cluster import cluster
-    from ..result import FidelityError, NotSmallerError
-    from .progress import log_line, progress_bar, progress_lines
-
+    if not paths:
+        raise click.UsageError("Missing argument 'IN.tflite': name the model to cluster.")
+    if verbose and quiet:
+        raise ConfigError("leave out <verbose> or <quiet>: one prints more, and the other nothing")
     if report is not None and _is_page(report):
         from ..report.html import require_html
 
         require_html()
     if recipe is not None:
         settings = _with_recipe(context, recipe, settings)
+    jobs = find_jobs(paths, suffix)
+    for option, path in (("report", report), ("save_recipe", saved)):
+        if path is not None and len(jobs) > 1:
+            raise ConfigError(f"leave out <{option}>: it is for one model, and {len(jobs)} are given")
     read = [settings["data"], settings["labels"]]
-    refuse_shared([*read, recipe], {"OUT.tflite": destination})
-    read += [source, destination, None if recipe == saved else recipe]
-    refuse_shared(read, {"--report": report, "--save-recipe": saved})
+    refuse_shared_destinations(jobs, [*read, recipe])
+    read += [path for job in jobs for path in (job.source, job.destination)]
+    refuse_shared([*read, None if recipe == saved else recipe], {"--report": report, "--save-recipe": saved})
     for option, path in (("report", report), ("save-recipe", saved)):
         if path is not None:
             check_written(option, path, settings["force"])
-    xz = report is not None and settings["measure"]
+    if len(paths) == 2 and suffix is None and not settings["force"] and jobs[0].takes_a_file:
+        raise OutputError(f"{paths[1]} exists: use --force to replace it, or --suffix to cluster both")
+    shown = _Shown(report, saved, log_json, verbose, quiet)
+    if len(jobs) == 1:
+        _cluster(jobs[0], shown, settings)
+        return 0
+    Config.of(settings)  # else each model would be refused for the same reason
+    return max(_reported(number, jobs, shown, settings) for number in range(len(jobs)))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is printed and written besides the model."""
+
+    report: Path | None
+    saved: Path | None
+    log_json: bool
+    verbose: bool
+    quiet: bool
+
+
+def _reported(number: int, jobs: Sequence[Job], shown: _Shown, settings: Mapping[str, Any]) -> int:
+    """One of several: the exit code, with a failure on standard error that does not stop the rest."""
+    from ..report.names import printable
+
+    if not shown.quiet:
+        click.echo(("\n" if number else "") + f"{printable(str(jobs[number].source))}:")
     try:
-        with progress_lines() if log_json else progress_bar(quiet) as progress:
-            result = cluster(source, destination, progress=progress, xz=xz, **settings)
+        _cluster(jobs[number], shown, settings)
+    except TfliteClusterError as error:
+        return complain(error)
+    except KeyboardInterrupt:
+        if not number:
+            raise
+        where = f"number {number + 1} of {len(jobs)}; those before it are done"
+        click.echo(f"tflite-cluster: stopped at {printable(str(jobs[number].source))}, {where}", err=True)
+        raise click.exceptions.Exit(1) from None
+    return 0
+
+
+def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
+    """Cluster one model and say how that went; raises TfliteClusterError."""
+    from ..api.cluster import cluster
+    from ..result import FidelityError, NotSmallerError
+    from .progress import log_line, progress_bar, progress_lines
+
+    xz = shown.report is not None and settings["measure"]
+    try:
+        with progress_lines() if shown.log_json else progress_bar(shown.quiet) as progress:
+            result = cluster(job.source, job.destination, progress=progress, xz=xz, **settings)
         failure = None
     except (FidelityError, NotSmallerError) as error:
         result, failure = error.result, error
     except TfliteClusterError as error:
-        if log_json:
-            log_line(outcome="failed", source=str(source), error=str(error))
+        if shown.log_json:
+            log_line(outcome="failed", source=str(job.source), error=str(error))
         raise
-    _publish(result, source, report, quiet, written=failure is None)
-    if saved is not None and failure is None:
+    _publish(result, job.source, shown, written=failure is None)
+    if shown.saved is not None and failure is None:
         from ..recipe.write import save_recipe
 
-        save_recipe(result, source, saved)
-    if log_json:
+        save_recipe(result, job.source, shown.saved)
+    if shown.log_json:
         log_line(
             outcome="failed" if failure else "done",
             source=result.source,
@@ -180,8 +240,7 @@ def command(
             passed=result.fidelity.passed,
         )
     if failure is not None:
-        raise _in_short(failure, report, quiet)
-    return 0
+        raise _in_short(failure, shown.report, shown.quiet)
 
 
 def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -204,7 +263,8 @@ def _is_page(report: Path) -> bool:
     return report.suffix.lower() in (".html", ".htm")
 
 
-def _publish(result: Result, source: Path, report: Path | None, quiet: bool, written: bool) -> None:
+def _publish(result: Result, source: Path, shown: _Shown, written: bool) -> None:
+    report = shown.report
     if report is not None and _is_page(report):
         from ..report.histograms import histograms
         from ..report.html import write_html
@@ -215,11 +275,11 @@ def _publish(result: Result, source: Path, report: Path | None, quiet: bool, wri
         from ..report.json import write_json
 
         write_json(result, report, written)
-    if not quiet:
+    if not shown.quiet:
         from ..report.text import print_result
 
         with until_nobody_reads():
-            print_result(result, written)
+            print_result(result, written, shown.verbose)
 
 
 def _in_short(

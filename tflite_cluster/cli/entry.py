@@ -13,19 +13,14 @@ from importlib import import_module
 
 import click
 
-from ..errors import ConfigError, OutputError, TfliteClusterError
+from ..errors import TfliteClusterError
+from .complain import complain
 
 _COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "sweep")
 """Modules beside this one that are called by their name as the first word; without one, a model is clustered."""
 
 _COMPLETE = "_TFLITE_CLUSTER_COMPLETE"
 """Variable of the environment by which a shell asks for completion."""
-
-_ONLY_IN_RECIPES = {"chosen": "the recipe's [chosen]", "rules": "the recipe's rules"}
-"""Settings that no option gives."""
-
-_SWITCHED_OFF_BY = {"measure": "--no-sizes"}
-"""Options that switch a setting off, where they are not called by its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except TfliteClusterError as error:
-        return _complain(error)
+        return complain(error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("tflite-cluster: stopped; nothing was written", err=True)
         return 1
@@ -63,6 +58,10 @@ def _run(arguments: list[str]) -> int:
 
         Program(_COMMANDS, _load).main(prog_name="tflite-cluster", complete_var=_COMPLETE)
     name, program = "cluster", "tflite-cluster"
+    if not arguments:
+        command = _load(name)
+        click.echo(command.get_help(command.make_context(program, [], resilient_parsing=True)), err=True)
+        return 2
     if arguments and arguments[0] in _COMMANDS:
         name = arguments.pop(0)
         program = f"{program} {name}"
@@ -80,24 +79,6 @@ def _no_such_command(word: str) -> str:
 def _load(name: str) -> click.Command:
     command: click.Command = import_module(f".{name}", __package__).command
     return command
-
-
-def _complain(error: TfliteClusterError) -> int:
-    """Say what went wrong, in a form that steers no terminal, and return the exit code."""
-    from ..report.names import printable
-
-    message = error.in_words(_option, _leave_on) if isinstance(error, ConfigError) else str(error)
-    click.echo(f"tflite-cluster: error: {printable(message)}", err=True)
-    system_failed = isinstance(error, OutputError) and isinstance(error.__cause__, OSError)
-    return 1 if system_failed else error.exit_code
-
-
-def _option(setting: str) -> str:
-    return _ONLY_IN_RECIPES.get(setting, "--" + setting.replace("_", "-"))
-
-
-def _leave_on(setting: str) -> str:
-    return f"leave out {_SWITCHED_OFF_BY.get(setting, f'--no-{setting}')}"
 
 
 def _terminate(signum: int, frame: object) -> None:

@@ -15,7 +15,7 @@ from ..units import decibels
 from .findings import fidelity_lines
 from .json import fidelity_json, plain
 from .names import printable
-from .tables import PIPE_WIDTH, fitted_table, hanging, print_parts
+from .tables import MOST_NAME, PIPE_WIDTH, fitted_table, hanging, print_parts
 
 FORMAT_VERSION = 1
 
@@ -43,7 +43,7 @@ def _layer_table(layers: Sequence[LayerComparison], width: int) -> Table:
     rows = [_row(layer) for layer in layers]
     several = len({layer.signature for layer in layers}) > 1
     columns = [column for column in _COLUMNS if several or column != "Signature"]
-    return fitted_table(columns, ("Operator",), rows, width)
+    return fitted_table(columns, ("Operator",), rows, width, most=MOST_NAME)
 
 
 def _row(layer: LayerComparison) -> dict[str, str]:

@@ -22,7 +22,7 @@ Line = tuple[str, str]
 """Text and its style."""
 
 
-_STYLES: Final = {
+VERDICT_STYLES: Final = {
     "verified": "bold green",
     "close": "bold green",
     "plausible": "bold",
@@ -43,7 +43,7 @@ def fidelity_lines(fidelity: Fidelity) -> list[Line]:
     """The verdict in one word, then line by line."""
     verdict = fidelity.verdict
     meaning = "it cannot be run" if fidelity.status == "broken" else _MEANINGS[verdict]
-    lines = [(f"Verdict: {verdict} ({meaning})", _STYLES[verdict]), *_findings(fidelity)]
+    lines = [(f"Verdict: {verdict} ({meaning})", VERDICT_STYLES[verdict]), *_findings(fidelity)]
     for gate in fidelity.gates:
         if gate.gate == "runs":
             continue  # that the model is broken is the finding itself

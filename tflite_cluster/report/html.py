@@ -104,8 +104,9 @@ def _findings(result: Result) -> list[Line]:
     lines = list(fidelity_lines(result.fidelity))
     if result.benchmark is not None:
         lines.append((benchmark_line(result.benchmark), ""))
-    if result.if_stored is not None:
-        lines.append((estimate_line(result.if_stored), ""))
+    estimate = estimate_line(result)
+    if estimate is not None:
+        lines.append((estimate, ""))
     return lines
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ..result import Benchmark, Estimate, TensorResult
+from typing import Final
+
+from ..result import Benchmark, Result, TensorResult
+
+_WORTH_SAYING: Final = 0.75
+"""Share of the zip that was reached, from which on down another way to store weights is worth a line."""
 
 
 def type_words(tensor: TensorResult) -> str:
@@ -13,8 +18,11 @@ def type_words(tensor: TensorResult) -> str:
     return f"{tensor.type.lower()} → {tensor.stored.type.lower()}, {scales}"
 
 
-def estimate_line(estimate: Estimate) -> str:
-    """What the option would give, from an estimate."""
+def estimate_line(result: Result) -> str | None:
+    """What the option would give, from an estimate; None if that is not clearly less."""
+    estimate = result.if_stored
+    if estimate is None or result.sizes is None or estimate.zip9 > _WORTH_SAYING * result.sizes.zip9.after:
+        return None
     return (
         f"With --store int8 the file would take about {_rounded(estimate.file)} bytes and its zip "
         f"{_rounded(estimate.zip9)}: {estimate.ratio:.1f} times smaller than the original's"

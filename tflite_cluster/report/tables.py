@@ -20,6 +20,9 @@ PIPE_WIDTH: Final = 100_000
 
 _GAP: Final = 2
 _MOST_ROWS: Final = 40
+MOST_NAME: Final = 60
+"""Characters of a tensor's name where nobody is likely to copy it from."""
+
 LEAST_NAME: Final = 20
 """Characters of a tensor's name that a narrow terminal leaves it at least."""
 
@@ -69,24 +72,37 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | 
 
 
 def tensor_table(
-    columns: Sequence[str], dispensable: Sequence[str], rows: Sequence[dict[str, str]], sizes: Sequence[int], width: int
+    columns: Sequence[str],
+    dispensable: Sequence[str],
+    rows: Sequence[dict[str, str]],
+    sizes: Sequence[int],
+    width: int,
+    most: int | None = None,
 ) -> Table:
-    """The largest of the rows, in order, one for each tensor of those sizes, fitted to a width."""
+    """The largest of the rows, in order, one for each tensor of those sizes, fitted to a width.
+
+    most: characters of a name, however wide the terminal is.
+    """
     largest = sorted(range(len(rows)), key=lambda index: -sizes[index])[:_MOST_ROWS]
     shown = [rows[index] for index in sorted(largest)]
     left = f"… and {len(rows) - len(shown)} smaller ones" if len(rows) > len(shown) else ""
-    return fitted_table(columns, dispensable, shown, width, left)
+    return fitted_table(columns, dispensable, shown, width, left, most)
 
 
 def fitted_table(
-    columns: Sequence[str], dispensable: Sequence[str], rows: Sequence[dict[str, str]], width: int, left: str = ""
+    columns: Sequence[str],
+    dispensable: Sequence[str],
+    rows: Sequence[dict[str, str]],
+    width: int,
+    left: str = "",
+    most: int | None = None,
 ) -> Table:
     """Rows about tensors, whose names come first, and a line about those that are `left`, fitted to a width.
 
     Names are shortened, and a narrow terminal does without the dispensable columns, the first of them first.
     """
     kept = [columns[0], *fitting(columns[1:], dispensable, rows, width - LEAST_NAME)]
-    room = max(LEAST_NAME, width - _width_of(kept[1:], rows))
+    room = max(LEAST_NAME, min(width - _width_of(kept[1:], rows), most or width))
     names = shortened([row["Tensor"] for row in rows], room)
     body = [[name, *(row[column] for column in kept[1:])] for row, name in zip(rows, names, strict=True)]
     if left:

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from ..result import Result, SizePair, Strategy, TensorResult
 from ..units import decibels
-from .findings import fidelity_lines
+from .findings import Line, fidelity_lines
+from .headline import headline
 from .names import printable
 from .storing import benchmark_line, estimate_line, type_words
-from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
+from .tables import LEAST_NAME, MOST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
 
 _MOST_OPERATORS: Final = 44
 
@@ -22,20 +23,35 @@ _DISPENSABLE: Final = ("Shape", "Type", "Bits/weight")
 """Columns that a narrow terminal does without, in this order."""
 
 
-def print_result(result: Result, written: bool) -> None:
-    """Write the tables and the verdict to standard output: fitted to a terminal, or to COLUMNS, else plain and in full.
+def print_result(result: Result, written: bool, verbose: bool = False) -> None:
+    """Write the result to standard output, fitted to a terminal or to COLUMNS: in two lines first and last.
 
-    Raises BrokenPipeError if nobody reads to the end.
+    verbose: with tables of tensors and sizes. Raises BrokenPipeError if nobody reads to the end.
     """
-    print_parts(lambda width: render(result, written, width))
+    print_parts(lambda width: render(result, written, width, verbose))
 
 
-def render(result: Result, written: bool, width: int = PIPE_WIDTH) -> list[Table | Text]:
+def render(result: Result, written: bool, width: int = PIPE_WIDTH, verbose: bool = False) -> list[Table | Text]:
     """The parts of the report in order, for a terminal of `width` columns."""
+    head = headline(result, written)
+    tables = _tables(result, width) if verbose else []
+    lines = _details(result, verbose)
+    if result.destination is not None and written:
+        lines += [("", ""), (f"{printable(result.source)} → {printable(str(result.destination))}", "")]
+    else:
+        lines.append(("", ""))
+    return [*_texts([*head, ("", "")], width), *tables, *_texts([*lines, *head], width)]
+
+
+def _texts(lines: list[Line], width: int) -> list[Table | Text]:
+    return [Text(hanging(line, width), style) for line, style in lines]
+
+
+def _tables(result: Result, width: int) -> list[Table | Text]:
+    """Tensors, what was left alone and why, and sizes."""
     clustered = [tensor for tensor in result.tensors if tensor.clustered]
     others = [(tensor.reason, tensor) for tensor in result.tensors if tensor.reason is not None]
     kept = [(tensor.keeps_type, tensor) for tensor in result.tensors if tensor.keeps_type is not None]
-    biases = sum(tensor.role == "bias" for tensor in result.tensors)
     parts: list[Table | Text] = []
     if clustered:
         parts += [_tensor_table(clustered, width), Text()]
@@ -45,8 +61,17 @@ def render(result: Result, written: bool, width: int = PIPE_WIDTH) -> list[Table
         parts += [_reasons("Keeps its type because", kept, width), Text()]
     if result.sizes is not None:
         parts += [_size_table(result), Text()]
+    return parts
+
+
+def _details(result: Result, verbose: bool) -> list[Line]:
+    """How it was done, and the findings."""
     weights = sum(tensor.role == "weight" for tensor in result.tensors)
+    biases = sum(tensor.role == "bias" for tensor in result.tensors)
     lines = [(_strategy_line(result.strategy, weights), "")] if weights else []
+    if not verbose:
+        changed = sum(tensor.clustered for tensor in result.tensors)
+        lines.append((f"{changed} of {weights} weights changed; --verbose lists them, and what was left alone", ""))
     lines += [(f"Left out: {printable(words)}", "") for words in result.strategy.left_out]
     rescaled = sum(bool(tensor.scales) for tensor in result.tensors)
     if rescaled:
@@ -55,14 +80,13 @@ def render(result: Result, written: bool, width: int = PIPE_WIDTH) -> list[Table
         )
     if biases:
         lines.append((f"{biases} {'bias' if biases == 1 else 'biases'} fitted to the new weights", ""))
-    if result.if_stored is not None:
-        lines.append((estimate_line(result.if_stored), ""))
+    estimate = estimate_line(result)
+    if estimate is not None:
+        lines.append((estimate, ""))
     lines += fidelity_lines(result.fidelity)
     if result.benchmark is not None:
         lines.append((benchmark_line(result.benchmark), ""))
-    if result.destination is not None and written:
-        lines.append((f"{printable(result.source)} → {printable(str(result.destination))}", ""))
-    return parts + [Text(hanging(line, width), style) for line, style in lines]
+    return lines
 
 
 def _strategy_line(strategy: Strategy, weights: int) -> str:
@@ -79,15 +103,15 @@ def _strategy_line(strategy: Strategy, weights: int) -> str:
 
 
 def _tensor_table(tensors: list[TensorResult], width: int) -> Table:
-    rows = [_tensor_row(tensor, width) for tensor in tensors]
-    return tensor_table(_COLUMNS, _DISPENSABLE, rows, [tensor.bytes for tensor in tensors], width)
+    rows = [_tensor_row(tensor) for tensor in tensors]
+    return tensor_table(_COLUMNS, _DISPENSABLE, rows, [tensor.bytes for tensor in tensors], width, MOST_NAME)
 
 
-def _tensor_row(tensor: TensorResult, width: int) -> dict[str, str]:
+def _tensor_row(tensor: TensorResult) -> dict[str, str]:
     bits = None if tensor.bits_after is None else f"{tensor.bits_before:.2f} → {tensor.bits_after:.2f}"
     cells = (
         printable(tensor.name),
-        printable(tensor.operator, _MOST_OPERATORS if width < PIPE_WIDTH else None),
+        printable(tensor.operator, _MOST_OPERATORS),
         type_words(tensor),
         "×".join(map(str, tensor.shape)),
         f"{tensor.values_before} → {tensor.values_after}",
@@ -106,7 +130,7 @@ def _reasons(title: str, tensors: list[tuple[str, TensorResult]], width: int) ->
     for reason, group in sorted(by_reason.items(), key=lambda item: -sum(tensor.bytes for tensor in item[1])):
         total = sum(tensor.bytes for tensor in group)
         name = max(group, key=lambda tensor: tensor.bytes).name
-        example = printable(name, LEAST_NAME if width < PIPE_WIDTH else None)
+        example = printable(name, LEAST_NAME if width < PIPE_WIDTH else MOST_NAME)
         rows.append((printable(reason), f"{len(group)}", f"{total:,}", example))
     return table((title, "Constants", "Bytes", "For example"), rows, wrapped=title)
 

@@ -1,0 +1,70 @@
+"""Which file each model is written to: named, put into a folder, or called after its model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from ..errors import OutputError
+from .options import refuse_shared
+
+DEFAULT_SUFFIX: Final = ".small"
+"""Put before the extension of a model's name, where none is given and it has no other folder to go to."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model to cluster, and where to write what becomes of it."""
+
+    source: Path
+    destination: Path
+
+    @property
+    def takes_a_file(self) -> bool:
+        """Whether the destination is a file already, and not the model itself."""
+        if not os.path.isfile(self.destination):  # noqa: PTH113  (which a name that is too long is not)
+            return False
+        return not os.path.exists(self.source) or not os.path.samefile(self.source, self.destination)  # noqa: PTH110, PTH121
+
+
+def find_jobs(paths: Sequence[str], suffix: str | None) -> list[Job]:
+    """The models among the words of a command, each with its destination.
+
+    One word is a model. With a suffix all are; else the last of several is a folder, or the name of one model's output.
+    Raises click.UsageError where it is neither, and OutputError where a folder is missing.
+    """
+    *inputs, last = paths
+    if suffix is not None and (not suffix or os.path.basename(suffix) != suffix):  # noqa: PTH119  (for "a/" is "a" to a Path)
+        raise click.UsageError(f"--suffix is put before the extension, like {DEFAULT_SUFFIX}, not {suffix!r}.")
+    if inputs and os.path.isdir(last):  # noqa: PTH112  (which a name that is too long is not)
+        return [Job(Path(each), Path(last) / _named(each, suffix or "").name) for each in inputs]
+    if inputs and last.endswith(("/", os.sep)):
+        raise OutputError(f"the folder {last} does not exist: create it first")
+    if suffix is not None or not inputs:
+        return [Job(Path(each), _named(each, suffix or DEFAULT_SUFFIX)) for each in paths]
+    if len(inputs) == 1:
+        return [Job(Path(inputs[0]), Path(last))]
+    raise click.UsageError(
+        f"{last} is no folder: for several models, give a folder that exists in the end, or a suffix for the names of "
+        f"the outputs, such as --suffix {DEFAULT_SUFFIX}."
+    )
+
+
+def _named(source: str, suffix: str) -> Path:
+    path = Path(source)
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}") if path.name else path
+
+
+def refuse_shared_destinations(jobs: Sequence[Job], read: Sequence[Path | str | None]) -> None:
+    """Refuse outputs that would take the place of another model's input or output; raises OutputError.
+
+    read: what else is read.
+    """
+    for number, job in enumerate(jobs):
+        others = [each.source for each in jobs if each is not job] + [each.destination for each in jobs[:number]]
+        refuse_shared([*read, *others], {"OUT.tflite": job.destination})

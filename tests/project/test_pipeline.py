@@ -90,7 +90,7 @@ def test_the_hook_in_a_repository(folder: Path) -> None:
     (repository / "notes.txt").write_text("no model")
 
     def commit_with(*limits: str) -> subprocess.CompletedProcess[str]:
-        hooks = [hook | {"language": "system", "args": [*limits]}]
+        hooks = [hook | {"language": "system", "additional_dependencies": [], "args": [*limits]}]
         settings = yaml.safe_dump({"repos": [{"repo": "local", "hooks": hooks}]})
         (repository / ".pre-commit-config.yaml").write_text(settings)
         variables = os.environ | {"PRE_COMMIT_HOME": str(folder / "pre-commit"), "NO_COLOR": "1"}
@@ -109,11 +109,14 @@ def test_the_hook_in_a_repository(folder: Path) -> None:
     assert "notes.txt" not in broken.stdout
 
 
-def action_step(number: int, inputs: dict[str, str], **variables: str) -> subprocess.CompletedProcess[str]:
+def action_step(name: str, inputs: dict[str, str], **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a step of the action as the runner does: its variables filled in, its script in bash."""
-    step = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"][number]
+    (step,) = (
+        each for each in yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"] if each.get("id") == name
+    )
     assert "${{" not in step["run"], "what is put into the script itself could be a command"
-    filled = {name: inputs[re.findall(r"inputs\.(\w+)", value)[0]] for name, value in step["env"].items()}
+    given = {f"inputs.{name}": value for name, value in inputs.items()} | {"github.action_path": str(ROOT)}
+    filled = {name: given[re.findall(r"\{\{ (.+) \}\}", value)[0]] for name, value in step["env"].items()}
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, **filled, **variables}
@@ -135,7 +138,7 @@ def test_the_action(folder: Path) -> None:
     results = folder / "results.txt"
     variables = {"RUNNER_TEMP": str(folder), "GITHUB_OUTPUT": str(results)}
     inputs["options"] += "\n--clusters 16\n"
-    done = action_step(1, inputs, **variables)
+    done = action_step("cluster", inputs, **variables)
     assert done.returncode == 0, done.stderr
     assert Path("smaller.tflite").stat().st_size == DIGITS.stat().st_size
     written = dict(line.split("=", 1) for line in results.read_text().splitlines())
@@ -145,16 +148,52 @@ def test_the_action(folder: Path) -> None:
 
     assert report["config"]["clusters"] == 16, "what stands in a second line counts as well"
     inputs["options"] = "--clusters 2 --data samples.npz --min-agreement 100"
-    assert action_step(1, inputs, **variables).returncode == 99
+    assert action_step("cluster", inputs, **variables).returncode == 99
     missed = results.read_text().splitlines()[-1].removeprefix("report=")
     assert missed != written["report"]
     assert json.loads(Path(missed).read_text())["written"] is False
     inputs["options"] = "--clusters 16 --no-run --no-sizes"
-    assert action_step(1, inputs, **variables).returncode == 0
+    assert action_step("cluster", inputs, **variables).returncode == 0
 
     inputs |= {"model": "$(touch harm)", "options": "--clusters 16; touch harm"}
-    assert action_step(1, inputs, **variables).returncode != 0
+    assert action_step("cluster", inputs, **variables).returncode != 0
     assert not Path("harm").exists()
+
+
+def test_the_action_installs_the_extras_that_it_is_given(folder: Path) -> None:
+    programs = folder / "tflite-cluster" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "pip").write_text(f'#!/bin/sh\necho "$@" >> {folder}/installed.txt\n')
+    (programs / "pip").chmod(0o755)
+    for extras in ("", "images,report"):
+        assert action_step("install", {"extras": extras}, RUNNER_TEMP=str(folder)).returncode == 0
+    plain, extended = Path("installed.txt").read_text().splitlines()
+    assert plain == f"install --quiet {ROOT}"
+    assert extended == f"{plain}[images,report]"
+
+
+def test_the_hook_installs_what_it_needs_without_the_interpreter(folder: Path) -> None:
+    """In a process that can import nothing but these packages."""
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    option, *needed = hook["additional_dependencies"]
+    assert option == "--no-deps"
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert [requirement for requirement in needed if f'"{requirement}",' not in project] == []
+    names = {requirement.split(">=")[0] for requirement in needed}
+    assert "ai-edge-litert" not in names
+    script = """
+import sys
+before = set(sys.modules)
+from importlib.metadata import packages_distributions
+from tflite_cluster.cli import main
+assert main(["check", "--max-zip", "1MB", "--max-values", "100000", "model.tflite"]) == 0
+assert main(["check", "--max-zip", "10KB", "model.tflite"]) == 99
+owners = packages_distributions()
+used = {name.split(".")[0] for name in set(sys.modules) - before}
+print(*{package for name in used for package in owners.get(name, [])} - {"tflite-cluster"})
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=folder)
+    assert set(done.stdout.split()) <= names
 
 
 def test_make() -> None:

@@ -219,7 +219,10 @@ def runtime_module() -> Any:
             return importlib.import_module(name)
         except ImportError as error:
             reasons.append(str(error))
-    raise InterpreterFailure(f"neither ai-edge-litert nor tensorflow can be imported: {'; '.join(reasons)}")
+    raise InterpreterFailure(
+        "neither ai-edge-litert nor tensorflow can be imported; where the former has no wheel, "
+        f"pip install 'tflite-cluster[tensorflow]': {'; '.join(reasons)}"
+    )
 
 
 def _tensor_spec(name: str, details: dict[str, Any]) -> TensorSpec:

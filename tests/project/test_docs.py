@@ -56,7 +56,7 @@ def test_command(command: str, workplace: Path, capsys: pytest.CaptureFixture[st
     program, *arguments = shlex.split(command)
     assert program == "tflite-cluster"
     clusters = "smaller.tflite" in arguments
-    if clusters and not {"--max-drop", "--recipe", "--save-recipe"} & set(arguments):
+    if clusters and not {"--max-drop", "--max-size", "--recipe", "--save-recipe"} & set(arguments):
         arguments += ["--clusters", "16"]  # which takes less time than a search
     assert main(arguments) == 0
     assert (workplace / "smaller.tflite").is_file() == clusters

@@ -43,8 +43,21 @@ def test_command(command: str, workplace: Path) -> None:
     assert sizes[0] < sizes[1] if "--store int8" in command else sizes[0] == sizes[1]
 
 
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) < 100
+
+
+@pytest.mark.usefixtures("workplace")
+def test_the_output_that_is_shown_is_that_of_the_example(capsys: pytest.CaptureFixture[str]) -> None:
+    (start,) = re.findall(r"^python3 -m venv .* && \.venv/bin/tflite-cluster (.*)$", README, re.M)
+    (shown,) = re.findall(r"```text\n(.*?)```", README, re.S)
+    assert main(shlex.split(start)) == 0
+    printed = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in shown.splitlines() if line not in printed] == []
+
+
 def test_there_are_commands() -> None:
-    assert len(COMMANDS) >= 5
+    assert len(COMMANDS) >= 3
 
 
 @pytest.mark.usefixtures("workplace")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .config import Config, Data, Settings
     from .errors import ConfigError, DataError, ModelError, OutputError, RecipeError, TfliteClusterError
     from .fidelity.accuracy import Accuracy
-    from .fidelity.gate import Axis, Candidate, Gate, GateOutcome
+    from .fidelity.gate import Axis, Candidate, Gate, GateOutcome, Tile
     from .fidelity.gates import Gates
     from .fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity, Score
     from .progress import Plan, Progress
@@ -86,6 +86,7 @@ __all__ = [
     "TensorDifference",
     "TensorResult",
     "TfliteClusterError",
+    "Tile",
     "Total",
     "Violation",
     "__version__",
@@ -133,6 +134,7 @@ _HOMES = {
     "Candidate": "fidelity.gate",
     "Gate": "fidelity.gate",
     "GateOutcome": "fidelity.gate",
+    "Tile": "fidelity.gate",
     "NoiseFloor": "fidelity.verdict",
     "OutputFidelity": "fidelity.verdict",
     "Score": "fidelity.verdict",

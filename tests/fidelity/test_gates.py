@@ -49,7 +49,6 @@ def test_settings_and_records_agree() -> None:
 
 def test_names_are_their_own() -> None:
     assert len({gate.setting for gate in GATES}) == len(GATES)
-    assert len({gate.title for gate in GATES}) == len(GATES)
     with pytest.raises(TypeError, match="no gate is called min_sqrn"):
         Gates(min_sqrn=3)
 

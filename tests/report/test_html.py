@@ -17,10 +17,10 @@ from support.results import CHECKED, CLUSTERED, POINTS, RESULTS, SCORES, SEARCH,
 
 from tflite_cluster.cli import main
 from tflite_cluster.config import Config
+from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.fidelity.verdict import NoiseFloor
-from tflite_cluster.report.figures import layer_figure
 from tflite_cluster.report.histograms import Histogram, histograms
-from tflite_cluster.report.html import to_html
+from tflite_cluster.report.html import Origin, to_html
 from tflite_cluster.result import Result, SizePair, Strategy
 from tflite_cluster.search.points import Search
 from tflite_cluster.search.quality import Quality
@@ -28,6 +28,7 @@ from tflite_cluster.search.quality import Quality
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.tflite"
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 HOSTILE = "<script>document.title='x'</script>\"'&$a_b$\x1b[31m\ud800"
+ORIGIN = Origin("tflite-cluster in.tflite out.tflite", "2026-11-28 10:00 UTC", "0" * 64)
 HISTOGRAM = Histogram(HOSTILE, "value", -1.0, 1.0, (1, 5, 9, 2), ((-0.5, 6), (0.25, 11)), 2)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -39,8 +40,8 @@ def hostile() -> Result:
 
 @pytest.mark.parametrize("kind", RESULTS)
 def test_every_kind_of_result(kind: str) -> None:
-    page = to_html(RESULTS[kind], [HISTOGRAM], kind in WRITTEN)
-    assert page == to_html(RESULTS[kind], [HISTOGRAM], kind in WRITTEN)
+    page = to_html(RESULTS[kind], [HISTOGRAM], kind in WRITTEN, ORIGIN)
+    assert page == to_html(RESULTS[kind], [HISTOGRAM], kind in WRITTEN, ORIGIN)
     ids = re.findall(r'\bid="([^"]*)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'(?:href|src)="([^"]*)"', page)) <= {f"#{name}" for name in ids}
@@ -56,7 +57,7 @@ def test_an_infinite_ratio_stands_without_a_unit() -> None:
     strategy = Strategy("searched", replace(SEARCH, points=points, chosen=points[0]))
     for output, word in ((lost, "none"), (same, "exact")):
         fidelity = replace(CHECKED, outputs=(output,), noise_floor=NoiseFloor(8, (output,)))
-        page = to_html(replace(RESULTS["searched"], fidelity=fidelity, strategy=strategy), [], True)
+        page = to_html(replace(RESULTS["searched"], fidelity=fidelity, strategy=strategy), [], True, ORIGIN)
         assert f"SQNR {word} (" in page
         assert not re.search(r"\b(none|exact|nan|-?inf)(\s|<[^>]*>)*dB", page)
 
@@ -113,7 +114,7 @@ class Heard(HTMLParser):
 def test_what_a_screen_reader_gets(kind: str) -> None:
     other = replace(HISTOGRAM, name="another")
     heard = Heard()
-    heard.feed(to_html(RESULTS[kind], [HISTOGRAM, other], kind in WRITTEN))
+    heard.feed(to_html(RESULTS[kind], [HISTOGRAM, other], kind in WRITTEN, ORIGIN))
     assert heard.language == "en"
     assert heard.headings[:2] == [1, 2]
     assert heard.headings.count(1) == 1
@@ -135,7 +136,7 @@ def luminance(color: str) -> float:
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_contrast(scheme: int) -> None:
     """Text stands out by 4.5 from the paper and from cards, and lines of figures by 3, as WCAG 2 asks for."""
-    style = to_html(RESULTS["checked"], [], True)
+    style = to_html(RESULTS["checked"], [], True, ORIGIN)
     root = re.findall(r":root \{(.*?)\}", style, re.S)[scheme]
     colors = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", root))
     for name, least in (
@@ -150,25 +151,35 @@ def test_contrast(scheme: int) -> None:
 def drawn(search: Search, **settings: Any) -> str:
     """The section about the search."""
     result = replace(RESULTS["searched"], config=Config(**settings), strategy=Strategy("searched", search))
-    page = to_html(result, [], True)
+    page = to_html(result, [], True, ORIGIN)
     return page[page.index('id="search"') : page.index('id="layers"')]
 
 
 @pytest.mark.parametrize(
-    ("settings", "label", "asked"),
+    ("settings", "label", "limit"),
     [
-        ({}, "points at risk", False),
-        ({"max_drop": 0.5}, "points at risk", True),
-        ({"max_drop": 0.5, "metric": "a:b"}, "points at risk", False),
-        ({"min_agreement": 98}, "percent of agreement", True),
-        ({"min_sqnr": 20}, "SQNR in dB", True),
+        ({}, "points at risk", "limit by default"),
+        ({"max_size": "4x"}, "points at risk", None),
+        ({"max_drop": 0.5}, "points at risk", "limit set"),
+        ({"max_drop": 0.5, "metric": "a:b"}, "points at risk", None),
+        ({"min_agreement": 98}, "percent of agreement", "limit set"),
+        ({"min_sqnr": 20}, "SQNR in dB", "limit set"),
     ],
 )
-def test_the_search_is_drawn_by_what_it_is_judged_by(settings: dict[str, Any], label: str, asked: bool) -> None:
+def test_the_search_is_drawn_by_what_it_is_judged_by(settings: dict[str, Any], label: str, limit: str | None) -> None:
     section = drawn(SEARCH, **settings)
-    assert f"weights against {label}" in section
+    assert f"zipped, by entropy against {label}" in section
     assert section.count(label) > 2
-    assert ("asked for" in section) == asked
+    assert re.findall("limit by default|limit set", section) == ([] if limit is None else [limit])
+
+
+def test_what_was_lost_on_labelled_samples_is_drawn_with_its_error() -> None:
+    assert "lost on these samples" not in drawn(SEARCH)
+    accuracy = Accuracy("", 400, 390, 388, 3, 1)
+    points = tuple(replace(point, quality=replace(point.quality, accuracy=accuracy)) for point in POINTS)
+    section = drawn(replace(SEARCH, points=points, chosen=points[0]))
+    assert "lost on these samples" in section
+    assert "-0.50 ± 0.50 points" in section
 
 
 def test_nothing_is_drawn_where_nothing_differs() -> None:
@@ -177,23 +188,40 @@ def test_nothing_is_drawn_where_nothing_differs() -> None:
     assert "<svg" not in section
     assert "0.5, chosen" in section
     unknown = tuple(replace(tensor, sqnr=math.inf, bits_before=None, bits_after=None) for tensor in CLUSTERED)
-    page = to_html(replace(RESULTS["checked"], tensors=unknown, sizes=None), [], False)
+    page = to_html(replace(RESULTS["checked"], tensors=unknown, sizes=None), [], False, ORIGIN)
     assert "<svg" not in page
 
 
-@pytest.mark.parametrize("count", [1, 2, 50])
-def test_tensors_are_counted_in_whole_numbers(count: int) -> None:
-    picture = layer_figure(CLUSTERED[:1] * count)
-    assert picture is not None
-    axis = picture[picture.index('"layers-matplotlib.axis_3"') : picture.index('"layers-matplotlib.axis_4"')]
-    ticks = re.findall(r">(\d+(?:\.\d+)?)</text>", axis)
-    assert ticks
-    assert all("." not in tick and 0 <= int(tick) <= count for tick in ticks)
+def test_bars_are_the_largest_in_the_zip_and_the_rest_together() -> None:
+    many = tuple(
+        replace(CLUSTERED[0], name=f"weight {number}", shape=(number + 1, 8), bits_before=16.0, bits_after=2.0)
+        for number in range(20)
+    )
+    page = to_html(replace(RESULTS["checked"], tensors=many), [], True, ORIGIN)
+    bars = page[page.index('<ul class="bars">') : page.index("</ul>", page.index('<ul class="bars">'))]
+    assert re.findall(r"<span>(weight \d+|\d+ others)</span>", bars) == [f"weight {at}" for at in range(19, 3, -1)] + [
+        "4 others"
+    ]
+    assert "320 → 40 bytes" in bars
+    widths = [float(width) for width in re.findall(r"width: ([0-9.]+)%", bars)]
+    assert widths[0] == max(widths) == 100
+    assert all(
+        after == pytest.approx(before / 8, abs=0.1) for before, after in zip(widths[::2], widths[1::2], strict=True)
+    )
+
+
+def test_where_a_page_comes_from() -> None:
+    page = to_html(
+        RESULTS["checked"], [], True, Origin("tflite-cluster a.tflite '<b>'", "2026-01-02 03:04 UTC", "ab" * 32)
+    )
+    assert "tflite-cluster a.tflite &#39;&lt;b&gt;&#39;" in page
+    assert "2026-01-02 03:04 UTC" in page
+    assert "ab" * 32 in page
 
 
 def test_a_model_that_zips_no_smaller_is_not_called_smaller() -> None:
-    page = to_html(replace(RESULTS["checked"], sizes=replace(SIZES, zip9=SizePair(1000, 1000))), [], False)
-    assert "<dd>no smaller</dd>" in page
+    page = to_html(replace(RESULTS["checked"], sizes=replace(SIZES, zip9=SizePair(1000, 1000))), [], False, ORIGIN)
+    assert '<dd class="note">no smaller</dd>' in page
     assert "would not zip smaller" in page
 
 
@@ -208,12 +236,12 @@ def test_a_gain_too_small_for_what_changes_is_the_reason() -> None:
         sizes=replace(SIZES, zip9=SizePair(1050, 1000)),
         strategy=Strategy("searched", replace(search, points=(chosen,), chosen=chosen)),
     )
-    page = to_html(result, [], False)
+    page = to_html(result, [], False, ORIGIN)
     assert "No model was written: it would zip only 1.050 times smaller, and it would be expected to lose 0.30" in page
 
 
 def test_names_are_only_text() -> None:
-    page = to_html(hostile(), [HISTOGRAM], True)
+    page = to_html(hostile(), [HISTOGRAM], True, ORIGIN)
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "\x1b" not in page
@@ -256,7 +284,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_in_a_browser(tmp_path: Path) -> None:
     """On a telephone, with all tables open: nothing sticks out, and the console has nothing to say."""
-    page = to_html(hostile(), [HISTOGRAM] * 2, True)
+    page = to_html(hostile(), [HISTOGRAM] * 2, True, ORIGIN)
     frame = tmp_path / "frame.html"
     frame.write_text(
         f'<meta charset="utf-8"><iframe width="390" height="800" srcdoc="{html.escape(page)}"></iframe><script>'
@@ -275,7 +303,7 @@ def test_in_a_browser(tmp_path: Path) -> None:
 
 
 def test_what_a_search_found_out_about_each_layer() -> None:
-    assert "Feedback dB" not in to_html(RESULTS["checked"], (), written=True)
-    text = to_html(RESULTS["searched"], (), written=True)
+    assert "Feedback dB" not in to_html(RESULTS["checked"], (), True, ORIGIN)
+    text = to_html(RESULTS["searched"], (), True, ORIGIN)
     row = next(line for line in text.splitlines() if "<td>4.2</td>" in line)
     assert "<td>0.5</td>" in row

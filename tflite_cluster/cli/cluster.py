@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -267,10 +271,10 @@ def _publish(result: Result, source: Path, shown: _Shown, written: bool) -> None
     report = shown.report
     if report is not None and _is_page(report):
         from ..report.histograms import histograms
-        from ..report.html import write_html
+        from ..report.html import Origin, write_html
 
         found = histograms(source, result.destination) if written and result.destination is not None else ()
-        write_html(result, found, report, written)
+        write_html(result, found, report, written, Origin(_command_line(), _today(), _digest(source)))
     elif report is not None:
         from ..report.json import write_json
 
@@ -280,6 +284,23 @@ def _publish(result: Result, source: Path, shown: _Shown, written: bool) -> None
 
         with until_nobody_reads():
             print_result(result, written, shown.verbose)
+
+
+def _command_line() -> str:
+    """As it was typed, with the program's own name."""
+    return shlex.join(["tflite-cluster", *sys.argv[1:]])
+
+
+def _today() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _digest(source: Path) -> str:
+    with source.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _in_short(

@@ -26,6 +26,15 @@ class GateOutcome:
     why: str
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A figure that a page shows large, with a note below it."""
+
+    title: str
+    value: str
+    note: str = ""
+
+
 class Candidate(Protocol):
     """What a search measures of a candidate; search.quality.Quality explains each."""
 
@@ -85,10 +94,8 @@ class Gate:
     """The outcome where a limit is broken that holds unless the user sets another; None where none is."""
     steers: Callable[[Candidate, float, float | None], bool]
     """Whether a candidate of a search keeps the limit, at a confidence as above."""
-    title: str
-    """Of the measure, on the page."""
-    found: Callable[[Fidelity], str | None]
-    """The measure of a comparison in short words; None where there is none."""
+    found: Callable[[Fidelity], Tile | None]
+    """The measure of a comparison, as a page shows it; None where there is none."""
     axis: Axis
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from ..units import decibels
-from .gate import Axis, Candidate, Gate, GateOutcome
+from .gate import Axis, Candidate, Gate, GateOutcome, Tile
 
 if TYPE_CHECKING:
     from .verdict import Fidelity
@@ -40,9 +40,14 @@ def _agreement(gate: Gate, fidelity: Fidelity, limit: float, _: float | None) ->
     return gate.outcome(limit, agreement, agreement >= limit, why)
 
 
-def _agreement_found(fidelity: Fidelity) -> str | None:
-    agreements = [output.agreement for output in fidelity.outputs if output.agreement is not None]
-    return f"{100 * min(agreements):.2f} %" if agreements else None
+def _agreement_found(fidelity: Fidelity) -> Tile | None:
+    found = [output for output in fidelity.outputs if output.agreement is not None]
+    if not found:
+        return None
+    worst = min(found, key=lambda output: output.agreement or 0.0)
+    share, count = worst.agreement or 0.0, worst.classified or 0
+    note = f"{round(share * count):,} of {count:,} samples" if count else fidelity.label(worst)
+    return Tile("Same class", f"{100 * share:.1f} %", note)
 
 
 MIN_AGREEMENT: Final = Gate(
@@ -57,7 +62,6 @@ MIN_AGREEMENT: Final = Gate(
     needs="classes",
     measure=_agreement,
     steers=lambda candidate, limit, _: (candidate.agreement or 0.0) * 100 >= limit,
-    title="Agreement",
     found=_agreement_found,
     axis=Axis(
         "percent of agreement",
@@ -96,9 +100,9 @@ def _sqnr_unasked(gate: Gate, fidelity: Fidelity) -> GateOutcome | None:
     return gate.outcome(LEAST_SQNR, worst[0], False, why)
 
 
-def _sqnr_found(fidelity: Fidelity) -> str | None:
-    found = [output.sqnr_db for output in fidelity.outputs if output.sqnr_db is not None]
-    return decibels(min(found), with_unit=True) if found else None
+def _sqnr_found(fidelity: Fidelity) -> Tile | None:
+    worst = fidelity.worst_sqnr
+    return None if worst is None else Tile("SQNR", decibels(worst[0], with_unit=True), worst[1])
 
 
 MIN_SQNR: Final = Gate(
@@ -111,7 +115,6 @@ MIN_SQNR: Final = Gate(
     measure=_sqnr,
     unasked=_sqnr_unasked,
     steers=lambda candidate, limit, _: candidate.sqnr >= limit,
-    title="SQNR of the worst output",
     found=_sqnr_found,
     axis=Axis("SQNR in dB", lambda candidate: candidate.sqnr),
 )
@@ -163,6 +166,14 @@ def _loses_little(candidate: Candidate, limit: float, confidence: float | None) 
     return max((loss for loss in (lost, candidate.expected_loss) if loss is not None), default=math.inf) <= limit
 
 
+def _drop_found(fidelity: Fidelity) -> Tile | None:
+    accuracy = fidelity.accuracy
+    if accuracy is None:
+        return None
+    note = f"was {accuracy.right_before:,} ({accuracy.change_in_words})"
+    return Tile("Right", f"{accuracy.right_after:,} of {accuracy.samples:,}", note)
+
+
 MAX_DROP: Final = Gate(
     setting="max_drop",
     metavar="POINTS",
@@ -176,8 +187,7 @@ MAX_DROP: Final = Gate(
     measure=_drop,
     unasked=_drop_unasked,
     steers=_loses_little,
-    title="Change of top-1 accuracy",
-    found=lambda fidelity: None if fidelity.accuracy is None else fidelity.accuracy.change_in_words,
+    found=_drop_found,
     axis=Axis("points at risk", lambda candidate: candidate.expected_loss, logarithmic=True),
 )
 

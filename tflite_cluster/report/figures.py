@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from matplotlib import ticker
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Plot
 
-from ..result import SizePair, TensorResult
+from ..result import SizePair
 from ..search.points import Search
 
 if TYPE_CHECKING:
@@ -57,17 +57,19 @@ _STYLE: Final[dict[Any, Any]] = {
 
 
 def size_figure(pairs: Sequence[tuple[str, SizePair]]) -> str:
-    """Bars of what the file weighs by each compressor, before and after, in kilobytes."""
+    """Bars of what the file weighs installed and by each compressor, before and after."""
+    largest = max(max(pair.before, pair.after) for _, pair in pairs)
+    unit, factor = ("MB", 1e6) if largest >= 1e6 else ("kB", 1e3)
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Plot) -> None:
         axes = figure.subplots()
         places = range(len(pairs))
         for shift, color, label in ((-0.2, _BEFORE, "before"), (0.2, _AFTER, "after")):
-            kilobytes = [getattr(pair, label) / 1000 for _, pair in pairs]
-            bars = axes.barh([place + shift for place in places], kilobytes, 0.38, color=color, label=label)
-            axes.bar_label(bars, [_kilobytes(size) for size in kilobytes], padding=3)
+            sizes = [getattr(pair, label) / factor for _, pair in pairs]
+            bars = axes.barh([place + shift for place in places], sizes, 0.38, color=color, label=label)
+            axes.bar_label(bars, [_digits(size) for size in sizes], padding=3)
         axes.set_yticks(places, [name for name, _ in pairs])
-        axes.set_xlabel("kB")
+        axes.set_xlabel(unit)
         axes.invert_yaxis()
         axes.margins(x=0.16)
         _legend(figure, axes)
@@ -75,10 +77,18 @@ def size_figure(pairs: Sequence[tuple[str, SizePair]]) -> str:
     return _svg("sizes", draw, 0.75 + 0.55 * len(pairs))
 
 
-def _kilobytes(size: float) -> str:
-    if size >= 10:
+def _digits(size: float) -> str:
+    if size >= 100:
         return f"{size:,.0f}"
     return f"{size:.1f}" if size >= 1 else f"{size:.2g}"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A value for each point of a search."""
+
+    label: str
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -88,44 +98,44 @@ class Measure:
     label: str
     values: tuple[float, ...]
     limit: float | None = None
-    """What was asked for."""
+    limit_name: str = ""
     logarithmic: bool = False
     """Whether values of different magnitude are to be told apart."""
+    seen: tuple[tuple[float, float], ...] = ()
+    """What was lost on labelled samples, and its standard error, for each point; empty without labels."""
 
 
-def curve_figure(search: Search, measure: Measure) -> str | None:
-    """Bits per weight against what the points are judged by, that chosen marked; None if none can be drawn."""
-    drawn = [(point, value) for point, value in zip(search.points, measure.values, strict=True) if math.isfinite(value)]
-    if not drawn:
+def curve_figure(search: Search, sizes: Axis, measure: Measure) -> str | None:
+    """Sizes against what the points are judged by, with the chosen one marked; None if none can be drawn."""
+    finite = [number for number, value in enumerate(measure.values) if math.isfinite(value)]
+    if not finite:
         return None
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Plot) -> None:
         axes = figure.subplots()
         for in_order, mark, label in ((False, "o", "all layers at once"), (True, "D", "in order")):
-            places = [(point.bits, value) for point, value in drawn if point.in_order == in_order]
-            if places:
-                axes.plot(*zip(*places, strict=True), mark, color=_BEFORE, markersize=6, label=label)
-        chosen = [(point.bits, value) for point, value in drawn if point == search.chosen][:1]
-        if chosen:
-            style: dict[str, Any] = {
-                "markerfacecolor": "none",
-                "markeredgecolor": _MARK,
-                "markersize": 13,
-                "markeredgewidth": 2,
-            }
-            axes.plot(*zip(*chosen, strict=True), "o", label="chosen", **style)
+            here = [number for number in finite if search.points[number].in_order == in_order]
+            if here:
+                x, y = [sizes.values[n] for n in here], [measure.values[n] for n in here]
+                axes.plot(x, y, mark, color=_BEFORE, markersize=6, label=label)
+        if measure.seen:
+            lost, errors = zip(*measure.seen, strict=True)
+            axes.errorbar(sizes.values, lost, errors, fmt="_", color=_AFTER, linewidth=1, label="lost on these samples")
+        if search.chosen is not None and (at := search.points.index(search.chosen)) in finite:
+            style: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": _MARK, "markersize": 13}
+            axes.plot(sizes.values[at], measure.values[at], "o", label="chosen", markeredgewidth=2, **style)
         if measure.limit is not None:
-            axes.axhline(measure.limit, color=_MARK, linestyle="--", linewidth=1, label="asked for")
+            axes.axhline(measure.limit, color=_MARK, linestyle="--", linewidth=1, label=measure.limit_name)
         if measure.logarithmic:
-            _logarithmic(axes, [value for _, value in drawn])
+            _logarithmic(axes, [measure.values[number] for number in finite])
         axes.margins(0.08)
         axes.xaxis.set_major_locator(ticker.MaxNLocator(5))  # room for several decimals
         axes.grid(True)
-        axes.set_xlabel("entropy in bits per weight")
+        axes.set_xlabel(sizes.label)
         axes.set_ylabel(measure.label)
         _legend(figure, axes)
 
-    return _svg("curve", draw, 3.1)
+    return _svg("curve", draw, 3.3)
 
 
 def _logarithmic(axes: Any, values: Sequence[float]) -> None:
@@ -139,48 +149,10 @@ def _logarithmic(axes: Any, values: Sequence[float]) -> None:
     axes.yaxis.set_minor_locator(ticker.NullLocator())
 
 
-def layer_figure(tensors: Sequence[TensorResult]) -> str | None:
-    """Bits per weight before and after, and SQNR, of the weights in the order of the file; None if nothing is known."""
-    sqnrs = [_finite(tensor.sqnr) for tensor in tensors]
-    bits = {name: [_finite(getattr(tensor, f"bits_{name}")) for tensor in tensors] for name in ("before", "after")}
-    has_sqnrs, has_bits = (not all(map(math.isnan, values)) for values in (sqnrs, bits["after"]))
-    if not has_sqnrs and not has_bits:
-        return None
-
-    def draw(figure: Figure) -> None:
-        numbers = range(1, len(tensors) + 1)
-        panels = list(figure.subplots(has_bits + has_sqnrs, 1, sharex=True, squeeze=False)[:, 0])
-        panels[-1].set_xlabel("weight, by its number in the table")
-        panels[-1].set_xlim(0.5, len(tensors) + 0.5)
-        panels[-1].xaxis.set_major_locator(ticker.MaxNLocator("auto", integer=True, min_n_ticks=1))
-        style = {"markersize": 6 if len(tensors) <= 40 else 3, "linewidth": 1}
-        if has_bits:
-            axes = panels.pop(0)
-            for name, color, mark in (("before", _BEFORE, "s-"), ("after", _AFTER, "o-")):
-                axes.plot(numbers, bits[name], mark, color=color, label=name, **style)
-            axes.set_ylabel("bits per weight")
-            highest = max(value for values in bits.values() for value in values if math.isfinite(value))
-            axes.set_ylim(0, 1.1 * highest or 1)
-            axes.grid(True, axis="y")
-            _legend(figure, axes)
-        if has_sqnrs:
-            axes = panels.pop(0)
-            axes.plot(numbers, sqnrs, "o-", color=_AFTER, **style)
-            axes.margins(y=0.1)
-            axes.set_ylabel("SQNR in dB")
-            axes.grid(True, axis="y")
-
-    return _svg("layers", draw, 0.6 + 1.9 * (has_bits + has_sqnrs))
-
-
-def _finite(value: float | None) -> float:
-    return value if value is not None and math.isfinite(value) else math.nan
-
-
 def histogram_figure(histogram: Histogram, number: int) -> str:
     """How many weights had which values, and the values that are left as sticks below, as high as they are common."""
 
-    def draw(figure: Figure) -> None:
+    def draw(figure: Plot) -> None:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         width = (histogram.high - histogram.low) / len(histogram.counts)
         lefts = [histogram.low + place * width for place in range(len(histogram.counts))]
@@ -202,17 +174,17 @@ def histogram_figure(histogram: Histogram, number: int) -> str:
     return _svg(f"weights-{number}", draw, 2.7)
 
 
-def _legend(figure: Figure, axes: Any) -> None:
+def _legend(figure: Plot, axes: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=3)
+        figure.legend(handles, labels, loc="outside upper left", ncols=2)
 
 
-def _svg(name: str, draw: Callable[[Figure], None], height: float) -> str:
+def _svg(name: str, draw: Callable[[Plot], None], height: float) -> str:
     """An SVG element for a page that holds several: ids of its own, and no size but its proportions."""
     file = io.StringIO()
     with mpl.rc_context(_STYLE):
-        figure = Figure((_WIDTH, height), layout="constrained")
+        figure = Plot((_WIDTH, height), layout="constrained")
         draw(figure)
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = file.getvalue()

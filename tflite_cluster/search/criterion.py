@@ -82,7 +82,13 @@ def real_criterion(floor: Quality) -> Callable[[Point], bool]:
     Integer activations are rounded anew by any change at all. Variances add, and expected loss grows with variance, so
     that what the weights' errors do comes on top of the floor. The floor explains so much, and excuses no more.
     """
-    return _keeps(_LOSS + min(floor.expected_loss or 0.0, _MOST_ROUNDING), min(_SQNR, floor.held_out_sqnr))
+    return _keeps(loss_limit(floor), min(_SQNR, floor.held_out_sqnr))
+
+
+def loss_limit(floor: Quality | None) -> float:
+    """Points of accuracy that a candidate may be expected to lose by default. floor: None if it is not known."""
+    rounding = 0.0 if floor is None else floor.expected_loss or 0.0
+    return _LOSS + min(rounding, _MOST_ROUNDING)
 
 
 def synthetic_criterion(floor: Quality, careful: float) -> Callable[[Point], bool]:

@@ -78,7 +78,7 @@ def cluster(
                 after = scales.weigh(new.path, _formats(config))
                 tensors = describe_weights(model, weights, copy, config, progress)
                 fidelity = check(model, session, original, new.path, config, progress)  # while the file is weighed
-                sizes = _sizes(SizePair(model.size, new.size), before, after) if config.measure else None
+                sizes = _sizes(SizePair(model.size, new.size), before, after, progress) if config.measure else None
                 result = Result(
                     source=model.label,
                     destination=Path(destination) if destination is not None else None,
@@ -153,8 +153,12 @@ def _formats(config: Config) -> list[str]:
     return [*(["xz"] if config.xz else []), "zip9", "gzip6"]
 
 
-def _sizes(file: SizePair, before: dict[str, Future[int]], after: dict[str, Future[int]]) -> Sizes:
-    pairs = {name: SizePair(before[name].result(), after[name].result()) for name in before}
+def _sizes(file: SizePair, before: dict[str, Future[int]], after: dict[str, Future[int]], progress: Progress) -> Sizes:
+    pairs: dict[str, SizePair] = {}
+    for name, original in before.items():
+        progress("Compressing", len(pairs), len(before))
+        pairs[name] = SizePair(original.result(), after[name].result())
+    progress("Compressing", len(pairs), len(before))
     return Sizes(file=file, gzip6=pairs["gzip6"], zip9=pairs["zip9"], xz=pairs.get("xz"))
 
 

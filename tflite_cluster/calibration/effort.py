@@ -159,10 +159,11 @@ class Effort:
         if not found:
             return ()
         slow = f" (one run takes {self.slowness} times as long as the model size suggests)" if self.slowness > 1 else ""
-        return (f"some of the work, to end in about {self._time}{slow}: {', '.join(found)}",)
+        return (f"some of the work, to end in about {self.time}{slow}: {', '.join(found)}",)
 
     @property
-    def _time(self) -> str:
+    def time(self) -> str:
+        """How long a run is meant to take at most on two processors, in words."""
         minutes = _MINUTES * self.budget * self._share
         return f"{minutes:.0f} minutes" if minutes > 1.5 else f"{60 * minutes:.0f} seconds"
 

@@ -168,7 +168,7 @@ def _plan(task: Task, effort: Effort, most: int, weights: int, layers: int) -> P
     passes = MOST_IN_ORDER if layers > 1 and effort.pass_samples(layers) else 0
     few = min(effort.sensitivity_samples(weights), most)
     is_fixed = all(weight.span in task.clusters for weight in task.weights.values())
-    return plan(min(effort.samples, most), few, weights, passes, is_fixed)
+    return plan(min(effort.samples, most), few, weights, passes, is_fixed, effort.time)
 
 
 def _observed(

@@ -13,17 +13,19 @@ MOST_IN_ORDER: Final = 6
 """How many it tries then at most."""
 
 
-def plan(samples: int, few: int, weights: int, passes: int, to_count: bool) -> Plan:
+def plan(samples: int, few: int, weights: int, passes: int, to_count: bool, time: str) -> Plan:
     """A search in words.
 
     samples: to calibrate and judge on. few: for each of the sensitivities of so many weights. passes: candidates in
-    order at most. to_count: whether no candidates are tried, since the number of values is fixed.
+    order at most. to_count: whether no candidates are tried, since the number of values is fixed. time: how long
+    the work is meant to take at most, in words.
     """
     words = f"calibrate on {_counted(samples, 'sample')}"
     if to_count:
         return Plan(f"{words}, then cluster {_counted(weights, 'weight')}")
     words += f", measure {2 * weights} sensitivities on {few}, then try about {CANDIDATES} candidates"
-    return Plan(words + (f" and up to {passes} with layers clustered in order" if passes else ""))
+    words += f" and up to {passes} with layers clustered in order" if passes else ""
+    return Plan(f"{words}; meant to take at most {time} on two idle processors")
 
 
 def _counted(count: int, what: str) -> str:

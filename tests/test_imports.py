@@ -100,6 +100,7 @@ def test_starts_light(module: str) -> None:
     assert not {"numpy", "rich", "ai_edge_litert", "tensorflow", "tflite", "loky"} & set(loaded)
 
 
+@pytest.mark.slow
 def test_a_run_never_imports_tensorflow_where_litert_is() -> None:
     pytest.importorskip("ai_edge_litert")
     code = (

@@ -123,6 +123,7 @@ def test_file_objects_that_do_not_do(tmp_path: Path) -> None:
     assert kept.getvalue() == b""
 
 
+@pytest.mark.slow
 def test_by_default_the_smallest_zip_that_keeps_the_accuracy() -> None:
     """On the labelled samples beside the model; the same bytes whatever the workers, every time."""
     result = cluster(DIGITS, workers=2)
@@ -137,6 +138,7 @@ def test_by_default_the_smallest_zip_that_keeps_the_accuracy() -> None:
     assert accuracy.drop_points <= 1
 
 
+@pytest.mark.slow
 def test_by_default_without_data(tmp_path: Path) -> None:
     """Bytes have no samples beside them; how well that does is measured on the samples that it did not see."""
     target = tmp_path / "out.tflite"
@@ -160,6 +162,7 @@ def test_a_size_that_cannot_be_reached() -> None:
     assert (gate.gate, gate.limit, gate.passed) == ("max-size", 101, False)
 
 
+@pytest.mark.slow
 def test_samples_as_arrays() -> None:
     data = {name: values[:40] for name, values in np.load(EXAMPLES / "digits.samples.npz").items()}
     result = cluster(DIGITS.read_bytes(), clusters=32, data=data, measure=False)
@@ -208,6 +211,7 @@ def test_one_codebook_for_each_channel() -> None:
     assert max(len(np.unique(kernel)) for kernel in kernels) == 4 < tensor.values_after
 
 
+@pytest.mark.slow
 def test_progress_is_told() -> None:
     told: list[tuple[str, int, int]] = []
     cluster(DIGITS, clusters=16, progress=lambda *step: told.append(step))
@@ -219,6 +223,7 @@ def test_progress_is_told() -> None:
     assert len({stage for stage, _, _ in told}) >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["outside_float32", "two_signatures_float32"])
 def test_the_plan_of_a_search_is_told_first_and_totals_stay(name: str) -> None:
     told: list[tuple[str, int, int]] = []
@@ -257,6 +262,7 @@ def test_wrong_settings(settings: Settings) -> None:
         cluster(CONV, **settings)
 
 
+@pytest.mark.slow
 def test_errors_are_of_one_family(tmp_path: Path) -> None:
     cases: list[tuple[type[TfliteClusterError], tuple[object, ...], Settings]] = [
         (ModelError, (b"",), {}),
@@ -285,6 +291,7 @@ def test_public_names_exist() -> None:
     assert inspect.getdoc(cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_every_fixture(path: Path) -> None:
     before = path.read_bytes()
@@ -301,6 +308,7 @@ def test_every_fixture(path: Path) -> None:
     assert not clustered & {constant["name"] for constant in entry["left_alone"]}
 
 
+@pytest.mark.slow
 def test_a_gate_on_accuracy_is_refused_where_the_original_only_guesses() -> None:
     """Labels of other samples stand for inputs that were not preprocessed as the model takes them."""
     with np.load(DIGITS.with_suffix(".samples.npz")) as samples:

@@ -64,6 +64,7 @@ MADE = Comparison(
 DIGITS = ROOT / "examples" / "digits.tflite"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 3])
 def test_the_layer_that_was_spoilt_is_found(number: int) -> None:
     weights = cluster(DIGITS, clusters=16, run=False, measure=False).tensors
@@ -76,6 +77,7 @@ def test_the_layer_that_was_spoilt_is_found(number: int) -> None:
     assert compare(DIGITS, DIGITS).worst is None
 
 
+@pytest.mark.slow
 def test_gates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "b.tflite"
     cluster(DIGITS, path, clusters=4, run=False, measure=False)
@@ -129,6 +131,7 @@ def test_a_process_that_dies_over_the_layers_is_the_reason_given(monkeypatch: py
     assert "the layers cannot be read: the interpreter's process is killed" in note
 
 
+@pytest.mark.slow
 def test_a_model_with_codes_is_compared_layer_by_layer(tmp_path: Path) -> None:
     """Its operators and tensors have other numbers, and the same names."""
     same, stored = (
@@ -161,6 +164,7 @@ def test_graphs_that_differ_are_compared_where_they_meet() -> None:
     assert found.notes == ()
 
 
+@pytest.mark.slow
 def test_a_constant_that_is_unpacked_is_no_layer() -> None:
     found = compare(FOLDER / "conv_2d_float16.tflite", FOLDER / "conv_2d_float16.tflite")
     assert [layer.operator for layer in found.layers] == ["CONV_2D"]

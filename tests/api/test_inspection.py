@@ -104,6 +104,7 @@ def test_entropy_is_that_of_the_frequencies(values: list[int]) -> None:
     assert 0 <= _entropy(counts) <= math.log2(len(counts)) + 1e-9
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(2, 64))
 def test_a_clustered_model_is_recognised(clusters: int) -> None:
@@ -120,6 +121,7 @@ def test_a_model_that_never_was_clustered_is_not_taken_for_one(path: Path) -> No
     assert inspect(path, measure=False).already_clustered == (path.stem == "four_values_float32")
 
 
+@pytest.mark.slow
 def test_reasons_are_those_of_clustering() -> None:
     for path in MODELS:
         found = inspect(path, measure=False)

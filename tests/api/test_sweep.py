@@ -49,6 +49,7 @@ MADE = Sweep(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gates", [{}, {"min_sqnr": 15.0}])
 def test_the_default_is_what_a_run_chooses_and_the_rest_lies_around_it(gates: dict[str, float]) -> None:
     with np.load(ROOT / "examples" / "digits.samples.npz") as samples:
@@ -68,6 +69,7 @@ def test_the_default_is_what_a_run_chooses_and_the_rest_lies_around_it(gates: di
     jsonschema.Draft202012Validator(SCHEMA).validate(json.loads(json.dumps(sweep_json(curve), allow_nan=False)))
 
 
+@pytest.mark.slow
 def test_a_size_of_the_curve_can_be_asked_for() -> None:
     curve = sweep(INT8.read_bytes(), points=2)
     smallest = curve.points[-1]
@@ -101,6 +103,7 @@ def test_in_words_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: 
     ]
 
 
+@pytest.mark.slow
 def test_json_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert main(["sweep", str(INT8), "--points", "2", "--json"]) == 0
@@ -118,6 +121,7 @@ def test_what_has_no_curve(capsys: pytest.CaptureFixture[str]) -> None:
         sweep(FOLDER / "custom_operator_float32.tflite")
 
 
+@pytest.mark.slow
 def test_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "curve.svg"
     write_plot(MADE, path)

@@ -104,6 +104,7 @@ def assert_follow_the_biases(process: InterpreterProcess, path: Path, folder: Pa
         np.testing.assert_allclose(moments.first[0], expected, atol=0.02 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_all_layers_are_reached_through_sums_products_pools_and_activations(
     process: InterpreterProcess, tmp_path: Path
 ) -> None:

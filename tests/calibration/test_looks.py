@@ -49,6 +49,7 @@ def test_class_scores_of_many_places_stay_together(classes: int) -> None:
     assert np.all(seen[:, 0] % classes == 0)
 
 
+@pytest.mark.slow
 def test_large_outputs_are_searched_by_some_of_their_elements(tmp_path: Path) -> None:
     path = tmp_path / "picture.tflite"
     path.write_bytes(convolution((1, 64, 64, 3), (16, 3, 3, 3), (1, 64, 64, 16), same=True))

@@ -235,6 +235,7 @@ def sqnr(calibrated: CalibratedModel, change: Callable[[Job], Job]) -> float:
     return float(np.mean(found))
 
 
+@pytest.mark.slow
 def test_feedback_lowers_the_error_of_the_output(calibrated: CalibratedModel) -> None:
     assert sqnr(calibrated, with_feedback) > sqnr(calibrated, without_feedback) + 0.25
 
@@ -266,6 +267,7 @@ class Recorder(Observer):
         return super().drift(copy, layers, most)
 
 
+@pytest.mark.slow
 def test_gates_that_meet_the_same_tensor_follow_its_drift_together(calibrated: CalibratedModel) -> None:
     recorder = Recorder(**vars(calibrated.observer))
     prices = {number: price_at_sqnr(job, 14.0) for number, job in calibrated.jobs.items()}

@@ -123,6 +123,7 @@ def test_the_same_model_gets_the_same_samples(process: InterpreterProcess, tmp_p
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_run_observes_and_compares_the_end_of_sequences(tmp_path: Path):
     path, new = tmp_path / "slow.tflite", tmp_path / "new.tflite"
     path.write_bytes(slow_memory())

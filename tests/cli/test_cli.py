@@ -62,6 +62,7 @@ def contents() -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()}
 
 
+@pytest.mark.slow
 def test_done(capsys: Captured) -> None:
     """Without any option: the search, on the labelled samples beside the model."""
     before = contents()
@@ -262,6 +263,7 @@ def test_a_message_steers_no_terminal(capsys: Captured) -> None:
     assert message.rstrip("\n").isprintable()
 
 
+@pytest.mark.slow
 def test_not_smaller(capsys: Captured) -> None:
     words = "four_values_float32.tflite: no weight was changed, so it would not zip smaller; no model was written"
     refused("four_values_float32.tflite out.tflite", 98, capsys, words)
@@ -269,6 +271,7 @@ def test_not_smaller(capsys: Captured) -> None:
     assert contents()["out.tflite"] == contents()["four_values_float32.tflite"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "gates", "words"),
     [
@@ -312,6 +315,7 @@ def test_a_gate_says_why_also_if_nothing_else_is_printed(capsys: Captured) -> No
     )
 
 
+@pytest.mark.slow
 def test_labels_that_count_from_one(capsys: Captured) -> None:
     command = "digits.tflite out.tflite --clusters 16 --data from_one.npz --max-drop 5 --no-sizes"
     assert run(command) == 99
@@ -325,6 +329,7 @@ def test_a_drop_without_labels_is_refused_before_the_search(capsys: Captured) ->
     refused("conv_2d_float32.tflite out.tflite --max-drop 5", 2, capsys, "--max-drop needs samples with the class")
 
 
+@pytest.mark.slow
 def test_gates_that_hold() -> None:
     assert run("digits.tflite out.tflite --clusters 64 --min-agreement 90 --min-sqnr 10 --max-drop 5 --quiet") == 0
     assert Path("out.tflite").exists()
@@ -361,6 +366,7 @@ def test_no_run(capsys: Captured) -> None:
     assert "k-means on the weights alone" in text
 
 
+@pytest.mark.slow
 def test_no_check_runs_the_model_all_the_same(capsys: Captured) -> None:
     assert run("digits.tflite out.tflite --clusters 16 --no-check") == 0
     text = capsys.readouterr().out
@@ -396,6 +402,7 @@ def test_report() -> None:
     assert [tensor["clustered"] for tensor in report["tensors"]] == [True] * 7 + [False] * 7
 
 
+@pytest.mark.slow
 def test_report_of_a_failure(capsys: Captured) -> None:
     Path("report.json").write_text("old")
     command = "digits.tflite out.tflite --clusters 2 --min-sqnr 60 --report report.json"

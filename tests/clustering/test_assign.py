@@ -14,6 +14,7 @@ float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 clusters_counts = st.integers(2, 64)
 
 
+@pytest.mark.slow
 @given(arrays(np.float32, st.integers(1, 200), elements=float32), clusters_counts)
 @example(np.array([0.5, 1.0, 2.0**52, 2.0**52, 2.0**52], np.float32), 2)
 def test_any_floats(values: np.ndarray, clusters: int) -> None:
@@ -26,6 +27,7 @@ def test_any_floats(values: np.ndarray, clusters: int) -> None:
     assert np.all(result.codes[values == 0] == 0)
 
 
+@pytest.mark.slow
 @given(
     arrays(np.int8, st.tuples(st.integers(1, 6), st.integers(1, 40))),
     st.lists(st.floats(0, 1e30), min_size=6, max_size=6),
@@ -42,6 +44,7 @@ def test_any_codes(codes: np.ndarray, scales: list[float], zero: int, clusters: 
     assert np.all(after[codes == zero] == zero)
 
 
+@pytest.mark.slow
 @given(arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 60)), elements=float32), st.integers(2, 16))
 def test_each_channel_has_its_own_codebook(values: np.ndarray, clusters: int) -> None:
     tensor = floats(values, channels=len(values))
@@ -61,6 +64,7 @@ def test_channels_along_the_last_axis() -> None:
     assert len(np.unique(after)) == 12
 
 
+@pytest.mark.slow
 @given(arrays(np.float32, st.integers(1, 64), elements=float32))
 def test_few_values_are_kept_as_they_are(values: np.ndarray) -> None:
     result = clustered(floats(values), 64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ def trailing_zeros(values: np.ndarray) -> int:
     return int(np.mean(np.log2(np.maximum(bits & -bits, 1)))) if len(bits) else 32
 
 
+@pytest.mark.slow
 @given(seed=SEEDS)
 def test_the_error_is_within_what_the_outputs_bear(seed: int) -> None:
     biases, noise = problem(seed)

@@ -21,6 +21,7 @@ def error_of(codebook: np.ndarray, values: list[float], weights: list[float]) ->
     return sum(w * min((v - c) ** 2 for c in codebook) for v, w in zip(values, weights, strict=True))
 
 
+@pytest.mark.slow
 @given(histograms, st.integers(2, 5), st.booleans(), st.data())
 def test_optimal_codebook_is_as_good_as_the_best_of_all_partitions(
     histogram: dict[float, float], clusters: int, pin: bool, data: st.DataObject

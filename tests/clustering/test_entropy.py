@@ -54,6 +54,7 @@ def integer_problems(draw: st.DrawFn) -> tuple[Floats, Floats, Floats, int]:
     return np.array(codes, float) - zero, np.array(draw(numbers)) / 7, np.array(draw(numbers), float), zero
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(integer_problems(), st.sampled_from([1e-9, 0.01, 0.3, 3.0, 100.0]))
 def test_integer_codebooks_are_the_best_of_all_partitions(

@@ -36,6 +36,7 @@ def pruned(kind: str, seed: int, share: float, parts: tuple[int, int] | None, co
     return replace(matrix, codes=codes, feedback=Feedback.of(hessians(*parts), coupling), drift=drift)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     kind=st.sampled_from(["float32", "int8", "uint8"]),

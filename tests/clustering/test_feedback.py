@@ -65,6 +65,7 @@ def test_two_columns_by_hand() -> None:
     np.testing.assert_array_equal(BOOK[Feedback.of(hessian).assign(matrix, BOOK, np.ones(len(matrix)))], [[0.9, 0.9]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [63, 64, 65, 130])
 def test_blocks_change_nothing(columns: int) -> None:
     """Columns are worked on in blocks: float32 sums in another order may tip a weight between two values, no more."""

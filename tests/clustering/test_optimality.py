@@ -84,6 +84,7 @@ def nearest_error(values: np.ndarray, centroids: np.ndarray) -> float:
     return squared_error(values, centroids[chosen])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clusters", CLUSTERS)
 @pytest.mark.parametrize("name", CASES)
 def test_within_a_thousandth_of_the_optimum(name: str, clusters: int) -> None:

@@ -91,6 +91,7 @@ def without_privileges() -> None:
         ctypes.CDLL(None).prctl(24, capability)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("what", "code"), [("input", 3), ("folder", 1)])
 def test_no_permission(what: str, code: int, folder: Path) -> None:
     closed = folder / "closed"
@@ -105,6 +106,7 @@ def test_no_permission(what: str, code: int, folder: Path) -> None:
     assert [path.name for path in closed.iterdir()] == ["in.tflite"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["inspect {}", "check {} --max-values 9", "in.tflite new.tflite --data {}"])
 def test_no_permission_to_read(command: str, folder: Path) -> None:
     shutil.copy("in.tflite", "closed.npz")
@@ -127,6 +129,7 @@ def test_what_is_printed_has_no_room() -> None:
     assert (done.returncode, done.stderr) == (1, "tflite-cluster: error: [Errno 28] No space left on device\n")
 
 
+@pytest.mark.slow
 def test_closed_streams() -> None:
     """The limit is broken, whoever reads of it."""
     command = f"{sys.executable} -c '{PROGRAM[2]}' check in.tflite --max-zip 1 >&- 2>&-"
@@ -198,6 +201,7 @@ def test_no_output_takes_the_place_of_another_file(capsys: Captured) -> None:
     assert Path("samples.npz").read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_names_as_long_as_they_can_be(capsys: Captured) -> None:
     """Samples beside such a model would have a longer name."""
     name = "b" * 248 + ".tflite"

@@ -51,6 +51,7 @@ sys.exit(cli.main(["in.tflite", "out.tflite", "--force", *options]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "stop"), STAGES)
 def test_stopped_at_any_stage(stage: str, stop: str) -> None:
     """A signal to the process itself, sent where that stage tells of its progress."""
@@ -82,6 +83,7 @@ KILLED = [
 """Where it is killed: a function of a file, with which destination; options; how many temporary files that leaves."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "function", "options", "left"), KILLED)
 def test_killed_at_any_stage(file: str, function: str, options: str, left: int, folder: Path) -> None:
     """By a signal that nothing can be done about, sent as a function of that stage begins, in whichever thread."""
@@ -171,6 +173,7 @@ HARM = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", HARM)
 def test_a_child_that_comes_to_harm(harm: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interpreter in its place that does this: the model is clustered, and called not checked."""

@@ -28,6 +28,7 @@ def killed_in_the_middle(folder: Path) -> None:
         process.kill()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_goes_with_the_next_run(folder: Path) -> None:
     before = contents()
     killed_in_the_middle(folder)
@@ -37,6 +38,7 @@ def test_what_a_killed_process_left_goes_with_the_next_run(folder: Path) -> None
     assert contents().keys() == before.keys()
 
 
+@pytest.mark.slow
 def test_the_folder_of_a_killed_process_goes_with_the_next_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no folder of the output to keep files in, and none that another process still needs."""
     system = folder / "temporary"
@@ -78,6 +80,7 @@ def test_a_folder_taken_for_stale_before_it_is_locked(folder: Path, monkeypatch:
     assert not list(folder.glob(".tflite-cluster-*"))
 
 
+@pytest.mark.slow
 def test_what_a_living_process_writes_stays(folder: Path) -> None:
     with subprocess.Popen(
         [*PROGRAM, "in.tflite", "other.tflite", "--clusters", "16"], stdout=subprocess.DEVNULL

@@ -98,6 +98,7 @@ def independent(kind: str, before: np.ndarray, after: np.ndarray) -> float:
     return min(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=3)
 @given(seed=st.integers(0, 1000), clusters=st.sampled_from([2, 4, 16, 64, None]), limit=st.sampled_from([12.0, 20, 30]))
@@ -114,6 +115,7 @@ def test_no_gate_on_ratios_passes_where_others_see_less(
     assert independent(kind, outputs(source, 977), outputs(result.model, 977)) >= limit - TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_default_writes_nothing_that_others_see_spoilt(kind: str) -> None:
     source = model(kind, 7)
@@ -130,6 +132,7 @@ def test_the_default_writes_nothing_that_others_see_spoilt(kind: str) -> None:
         assert all(tensor.sqnr is None or tensor.sqnr >= 25 for tensor in result.tensors if tensor.clustered)
 
 
+@pytest.mark.slow
 def test_agreement_on_one_class_is_not_measured() -> None:
     with pytest.raises(FidelityError, match="agreement says nothing"):
         cluster(model("one class", 3), clusters=64, min_agreement=99, measure=False)

@@ -204,6 +204,7 @@ def run_script(arguments: list[str], **options: object) -> subprocess.CompletedP
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False, **options)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("script", "seconds"),

@@ -76,6 +76,7 @@ def test_a_bias_of_an_odd_number_of_bytes_keeps_its_weights_as_they_are() -> Non
     assert not is_exact(model, the_bias(model))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", FLOAT16, ids=lambda path: path.stem)
 def test_as_many_operators_for_the_fast_kernels(path: Path, tmp_path: Path) -> None:
     if not any(storable(open_model(path), weight) is None for weight in select(open_model(path))[0]):

@@ -9,6 +9,7 @@ from support.mutations import outcome
 BATCH = 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 300, BATCH))
 def test_a_damaged_model_is_refused_or_clustered_where_it_says(first: int) -> None:
     outcomes = Counter[str]()

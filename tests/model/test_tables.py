@@ -155,6 +155,7 @@ def test_a_codebook_is_one_weight() -> None:
     assert tensor.clustered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["prelu_float32", "mul_float16", "sub_float32"])
 @pytest.mark.parametrize("store", ["same", "int8"])
 def test_tables_are_searched_for_and_keep_20_db(name: str, store: str) -> None:

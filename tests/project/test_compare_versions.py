@@ -36,11 +36,13 @@ def one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_versions, "SEARCHES", {})
 
 
+@pytest.mark.slow
 def test_another_version_number_is_no_difference(changed: Path) -> None:
     edit(changed / "tflite_cluster" / "__init__.py", '__version__ = "', '__version__ = "9')
     assert compare_versions.compare(ROOT, changed, MODEL) == []
 
 
+@pytest.mark.slow
 def test_another_byte_and_another_default_are(changed: Path) -> None:
     edit(changed / "tflite_cluster" / "config.py", "seed: int = 0", "seed: int = 1")
     spoil = """
@@ -73,6 +75,7 @@ def test_a_version_that_dies_differs(changed: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_table_and_the_exit_code(
     changed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program, *arguments = shlex.split(command)
@@ -73,6 +74,7 @@ def compiled() -> bytes:
     return craft({"version": 3, "operator_codes": [code], "subgraphs": [graph], "buffers": [{}]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "said"), TROUBLES)
 def test_trouble(command: str, said: str, workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fixtures = ROOT / "tests" / "fixtures"
@@ -110,6 +112,7 @@ def test_python_of_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r".+: \d+ values, [\d.]+ bits per weight\n", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_python_of_choosing_a_target(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["choosing-a-target.md"], re.S)
@@ -144,6 +147,7 @@ def test_every_failure_has_a_test() -> None:
     assert {name for name in named if f"def {name}(" not in tests} == set()
 
 
+@pytest.mark.slow
 def test_the_recipe_from_python(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["recipes.md"], re.S)
     exec(block, {})

@@ -79,6 +79,7 @@ def test_a_model_that_cannot_be_read_hides_no_other(capsys: Captured) -> None:
     assert main(["check", "--max-zip", "10KB", "model.tflite", "nested/cut.tflite"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not here")
 def test_the_hook_in_a_repository(folder: Path) -> None:
     """By pre-commit itself, but for installing: the program on the path is taken."""
@@ -123,6 +124,7 @@ def action_step(name: str, inputs: dict[str, str], **variables: str) -> subproce
     )
 
 
+@pytest.mark.slow
 def test_the_action(folder: Path) -> None:
     action = yaml.safe_load((ROOT / "action.yml").read_text())
     (used,) = (
@@ -196,6 +198,7 @@ print(*{package for name in used for package in owners.get(name, [])} - {"tflite
     assert set(done.stdout.split()) <= names
 
 
+@pytest.mark.slow
 def test_make() -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not here")
@@ -205,6 +208,7 @@ def test_make() -> None:
     assert "up to date" in run("make", "model.small.tflite").stdout
 
 
+@pytest.mark.slow
 def test_cmake() -> None:
     if shutil.which("cmake") is None:
         pytest.skip("cmake is not here")
@@ -214,6 +218,7 @@ def test_cmake() -> None:
     assert Path("build/smaller.tflite").is_file()
 
 
+@pytest.mark.slow
 def test_lines_for_logs(capsys: Captured) -> None:
     command = ["model.tflite", "out.tflite", "--data", "samples.npz", "--clusters", "8", "--log-json", "--quiet"]
     assert main(command) == 0
@@ -236,6 +241,7 @@ def test_lines_for_logs(capsys: Captured) -> None:
     assert json.loads(line)["error"] in message
 
 
+@pytest.mark.slow
 def test_lines_for_logs_are_as_described(capsys: Captured) -> None:
     plan, stage, outcome = (json.loads(line) for line in block("json").splitlines())
     assert main(["model.tflite", "out.tflite", "--clusters", "24", "--log-json", "--quiet"]) == 0
@@ -245,6 +251,7 @@ def test_lines_for_logs_are_as_described(capsys: Captured) -> None:
     assert tuple(lines[-1]) == tuple(outcome)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variables", "colours"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_only_where_they_are_wanted(variables: dict[str, str], colours: bool) -> None:
     pty = pytest.importorskip("pty")
@@ -263,6 +270,7 @@ def test_colours_only_where_they_are_wanted(variables: dict[str, str], colours: 
     assert (b"\x1b[33m" in text) is colours
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -34,6 +34,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command: str, workplace: Path) -> None:
     if " diff " in command:
@@ -47,6 +48,7 @@ def test_it_is_short() -> None:
     assert len(README.splitlines()) < 100
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_the_output_that_is_shown_is_that_of_the_example(capsys: pytest.CaptureFixture[str]) -> None:
     (start,) = re.findall(r"^python3 -m venv .* && \.venv/bin/tflite-cluster (.*)$", README, re.M)
@@ -60,6 +62,7 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_python(capsys: pytest.CaptureFixture[str]) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README, re.S)

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_site(tmp_path: Path) -> None:
     pytest.importorskip("material", reason="needs the extra docs")
     pytest.importorskip("mkdocstrings", reason="needs the extra docs")

@@ -52,6 +52,7 @@ def values(path: str) -> dict[str, int]:
     return {name: len(np.unique(codes)) for name, codes in decoded.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -92,6 +93,7 @@ def test_rules_by_operator_and_by_name() -> None:
         assert after[other] == expected[next(iter(operators[other]))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [True, False])
 def test_a_search_leaves_fixed_counts_as_they_are(run: bool) -> None:
     settings: dict[str, Any] = load_recipe(recipe("[operators]\nDEPTHWISE_CONV_2D.clusters = 99\nCONV_2D = false\n"))
@@ -110,6 +112,7 @@ def test_the_command_line_wins() -> None:
     assert all(after[name] == before[name] for name in after if "dense" in name)
 
 
+@pytest.mark.slow
 def test_one_normalisation_takes_the_place_of_another(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number in range(3):
@@ -126,6 +129,7 @@ def test_one_normalisation_takes_the_place_of_another(tmp_path: Path) -> None:
     assert Path("other.tflite").read_bytes() == Path("long.tflite").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_target_takes_the_place_of_what_was_chosen(capsys: Captured) -> None:
     assert main(["in.tflite", "one.tflite", "--save-recipe", "saved.toml", "--max-size", "3x"]) == 0
     assert main(["in.tflite", "other.tflite", "--recipe", "saved.toml", "--min-sqnr", "10"]) == 0
@@ -134,6 +138,7 @@ def test_a_target_takes_the_place_of_what_was_chosen(capsys: Captured) -> None:
     assert max(values("third.tflite").values()) == 24
 
 
+@pytest.mark.slow
 def test_prices_are_for_one_model_and_its_weights(capsys: Captured) -> None:
     assert main(["in.tflite", "one.tflite", "--save-recipe", "saved.toml", "--no-sizes"]) == 0
     assert main(["one.tflite", "other.tflite", "--recipe", "saved.toml"]) == 2
@@ -147,6 +152,7 @@ def test_prices_are_for_one_model_and_its_weights(capsys: Captured) -> None:
     )
 
 
+@pytest.mark.slow
 def test_paths_count_from_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("nested").mkdir()
     Path("nested/recipe.toml").write_text('data = "../digits.npz"\n')

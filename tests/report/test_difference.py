@@ -57,6 +57,7 @@ def rescaled() -> tuple[Path, bytearray]:
     return source, bytearray(result.model)
 
 
+@pytest.mark.slow
 def test_other_scales_are_no_other_difference() -> None:
     source, changed = rescaled()
     found = diff(source, bytes(changed))
@@ -76,6 +77,7 @@ def test_other_scales_are_no_other_difference() -> None:
     assert bias.sqnr > 25
 
 
+@pytest.mark.slow
 def test_scales_of_which_only_some_are_new_are_told(capsys: Captured) -> None:
     """A bias in units that do not belong to those of the weight, or a weight whose range is another's."""
     source, changed = rescaled()
@@ -135,6 +137,7 @@ def test_json(capsys: Captured) -> None:
     assert report["places"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_it_agrees_with_the_report_of_the_run(path: Path) -> None:
     result = cluster(path, clusters=4, run=False, measure=False, force=True)

@@ -38,6 +38,7 @@ def hostile() -> Result:
     return replace(RESULTS["searched"], source=HOSTILE, tensors=tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RESULTS)
 def test_every_kind_of_result(kind: str) -> None:
     page = to_html(RESULTS[kind], [HISTOGRAM], kind in WRITTEN, ORIGIN)
@@ -110,6 +111,7 @@ class Heard(HTMLParser):
             self.captions[-1] += data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RESULTS)
 def test_what_a_screen_reader_gets(kind: str) -> None:
     other = replace(HISTOGRAM, name="another")
@@ -133,6 +135,7 @@ def luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_contrast(scheme: int) -> None:
     """Text stands out by 4.5 from the paper and from cards, and lines of figures by 3, as WCAG 2 asks for."""
@@ -155,6 +158,7 @@ def drawn(search: Search, **settings: Any) -> str:
     return page[page.index('id="search"') : page.index('id="layers"')]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "label", "limit"),
     [
@@ -258,6 +262,7 @@ def test_histograms_hold_what_the_files_hold(tmp_path: Path) -> None:
     assert histograms(EXAMPLE, EXAMPLE) == ()
 
 
+@pytest.mark.slow
 def test_codes_of_other_scales_are_told_as_real_values(tmp_path: Path) -> None:
     model, output = FIXTURES / "conv_2d_int8.tflite", tmp_path / "out.tflite"
     assert main([str(model), str(output), "--force", "-q"]) == 0
@@ -267,6 +272,7 @@ def test_codes_of_other_scales_are_told_as_real_values(tmp_path: Path) -> None:
     assert all(1.1 * found.low <= value <= 1.1 * found.high for value, _ in found.centroids)
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path) -> None:
     page, output = tmp_path / "report.html", tmp_path / "out.tflite"
     assert main([str(EXAMPLE), str(output), "--clusters", "8", "--no-run", "-q", "--report", str(page)]) == 0
@@ -302,6 +308,7 @@ def test_in_a_browser(tmp_path: Path) -> None:
     assert 300 < int(found[1]) == int(found[2])
 
 
+@pytest.mark.slow
 def test_what_a_search_found_out_about_each_layer() -> None:
     assert "Feedback dB" not in to_html(RESULTS["checked"], (), True, ORIGIN)
     text = to_html(RESULTS["searched"], (), True, ORIGIN)

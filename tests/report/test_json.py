@@ -125,6 +125,7 @@ RUNS: dict[str, tuple[Path, Settings]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RUNS)
 def test_real_runs_fit(kind: str) -> None:
     source, settings = RUNS[kind]
@@ -134,6 +135,7 @@ def test_real_runs_fit(kind: str) -> None:
     assert len(report["tensors"]) == len(result.tensors) > 0
 
 
+@pytest.mark.slow
 def test_runs_that_fail_fit_too() -> None:
     with pytest.raises(FidelityError) as failed:
         cluster(EXAMPLE, clusters=2, min_agreement=100)

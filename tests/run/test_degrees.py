@@ -21,6 +21,7 @@ SMALL = 280 << 20
 """Bytes of memory in which `deep(200, 128)` runs, but not beside its copy with all tensors of both kept."""
 
 
+@pytest.mark.slow
 def test_an_operator_that_only_the_default_delegate_runs_leaves_calibration_in_place() -> None:
     result = cluster(upsampling(), measure=False)
     search = result.strategy.search
@@ -35,6 +36,7 @@ def test_an_operator_that_only_the_default_delegate_runs_leaves_calibration_in_p
     assert all(output.sqnr_db is not None and output.sqnr_db > 20 for output in result.fidelity.outputs)
 
 
+@pytest.mark.slow
 def test_where_layers_take_too_much_memory_outputs_decide() -> None:
     result = cluster(deep(200, 128), measure=False, memory=SMALL, force=True)
     search = result.strategy.search
@@ -46,6 +48,7 @@ def test_where_layers_take_too_much_memory_outputs_decide() -> None:
     assert result.fidelity.status == "checked"
 
 
+@pytest.mark.slow
 def test_a_signature_that_does_not_run_leaves_the_others_in_place() -> None:
     content = two_signatures("NobodyKnowsThis")
     result = cluster(content, measure=False, force=True)
@@ -61,11 +64,13 @@ def test_a_signature_that_does_not_run_leaves_the_others_in_place() -> None:
     assert 25 < other.sqnr < 40, "nothing tells what it is worth: it is clustered with care"
 
 
+@pytest.mark.slow
 def test_a_gate_needs_all_signatures() -> None:
     with pytest.raises(FidelityError, match="signature 'other' cannot be run"):
         cluster(two_signatures("NobodyKnowsThis"), measure=False, force=True, min_sqnr=20)
 
 
+@pytest.mark.slow
 def test_models_are_compared_on_the_signatures_that_run() -> None:
     content = two_signatures("NobodyKnowsThis")
     found = compare(content, content)
@@ -73,6 +78,7 @@ def test_models_are_compared_on_the_signatures_that_run() -> None:
     assert any("signature 'other' cannot be run" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_weights_that_nothing_runs_are_put_back_with_the_others() -> None:
     content = two_signatures("NobodyKnowsThis")
     result = cluster(content, measure=False, force=True, clusters=8)
@@ -88,6 +94,7 @@ def test_weights_that_nothing_runs_are_put_back_with_the_others() -> None:
     assert counts == [8, 8]
 
 
+@pytest.mark.slow
 def test_what_is_seen_under_which_kernels(tmp_path: Path) -> None:
     path, other = tmp_path / "deep.tflite", tmp_path / "other.tflite"
     for each in (path, other):
@@ -102,6 +109,7 @@ def test_what_is_seen_under_which_kernels(tmp_path: Path) -> None:
         assert find_sight(process, [path], None, sample, Kernels.DEFAULT, 1) == Sight()
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_run_at_all_says_what_the_default_kernels_said(tmp_path: Path) -> None:
     path = tmp_path / "two.tflite"
     path.write_bytes(two_signatures("NobodyKnowsThis"))
@@ -112,6 +120,7 @@ def test_a_model_that_does_not_run_at_all_says_what_the_default_kernels_said(tmp
             find_kernels(process, path, {"other": sample}, 1)
 
 
+@pytest.mark.slow
 def test_a_signature_without_outputs_does_not_hide_the_graph_that_runs() -> None:
     """The interpreter then runs the first subgraph by itself, which the signature names too."""
     result = cluster(lone_signature(), measure=False, force=True)

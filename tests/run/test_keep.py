@@ -12,6 +12,7 @@ from tflite_cluster.cli import main
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [True, False])
 def test_what_fits_a_pattern_is_kept_and_nothing_else(check: bool) -> None:
     plain = cluster(DIGITS, clusters=16, run=False, measure=False)

@@ -33,6 +33,7 @@ for path in (small, large):
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_layers(tmp_path: Path) -> None:
     for name, size in (("small", 2), ("large", MEGABYTES)):
         make_large.write(tmp_path / name, size << 20, "INT8", layer_bytes=2 << 20)

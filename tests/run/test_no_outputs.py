@@ -13,6 +13,7 @@ SILENT = one_operator(DENSE, (1, 64), (128, 64), (1, 128), (8, {}), is_output=Fa
 CAUSE = "it has no outputs that could be compared"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"clusters": 16}, {"store": "int8"}, {"max_size": "50%"}], ids=str)
 def test_it_is_clustered_and_says_why_it_is_not_checked(settings: dict[str, Any]) -> None:
     result = cluster(SILENT, **settings)

@@ -118,6 +118,7 @@ def scales_not_reported(_: PatchedCopy, result: Result) -> Result:
     return replace(result, tensors=tuple(replace(tensor, scales=()) for tensor in result.tensors))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "words"),
     [(another_scale, "holds other values than were written"), (scales_not_reported, "differs from it at byte")],
@@ -144,6 +145,7 @@ def test_a_new_file_that_is_not_safe_to_read_is_seen(source: Path, monkeypatch: 
         cluster(source, clusters=8, run=False, measure=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["changed", "cut", "longer", "replaced", "gone"])
 def test_an_input_that_changes_meanwhile_is_noticed(how: str, source: Path) -> None:
     """At whatever time: also while its pages are read."""

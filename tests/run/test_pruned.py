@@ -30,6 +30,7 @@ def codes(model: Model, weight: Weight) -> np.ndarray:
     return weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"min_sqnr": 15}, {"clusters": 8}, {"run": False}], ids=["search", "count", "blind"]
 )
@@ -45,6 +46,7 @@ def test_pruned_weights_stay_pruned(name: str, options: dict[str, object]) -> No
         assert (codes(after, weight)[gone] == weight.zero).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"clusters": 8}], ids=["search", "count"])
 def test_pruned_floats_stay_pruned_as_codes(options: dict[str, object]) -> None:
     original = pruned("conv_2d_float32")

@@ -43,6 +43,7 @@ def test_integer_weights_are_not_said_to_become_codes() -> None:
     assert cluster(FOLDER / "conv_2d_float32.tflite", clusters=8, run=False).if_stored is not None
 
 
+@pytest.mark.slow
 def test_the_default_run_with_codes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored, same, report = (source.with_name(name) for name in ("stored.tflite", "same.tflite", "report.json"))
     assert main([str(source), str(stored), "--store", "int8", "--benchmark", "--report", str(report)]) == 0
@@ -65,6 +66,7 @@ def test_the_default_run_with_codes(source: Path, capsys: pytest.CaptureFixture[
     assert after == ["DEQUANTIZE"] * len(codes) + before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [["--clusters", "16"], ["--clusters", "16", "--no-run"], ["--no-run"]])
 def test_without_a_search_too(how: list[str], source: Path) -> None:
     stored = source.with_name("stored.tflite")
@@ -90,18 +92,21 @@ def test_every_float_model_gives_codes_or_reasons(path: Path, tmp_path: Path) ->
     assert result.fidelity.status != "broken"
 
 
+@pytest.mark.slow
 def test_integer_weights_are_not_touched_by_the_option() -> None:
     one, other = (cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, store=store) for store in ("same", "int8"))
     assert one.model == other.model
     assert all(tensor.stored is None and tensor.keeps_type is None for tensor in other.tensors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_same_input_same_bytes(workers: int, source: Path) -> None:
     results = [cluster(source, store="int8", workers=each, measure=False) for each in (2, workers)]
     assert results[0].model == results[1].model
 
 
+@pytest.mark.slow
 def test_a_size_is_that_of_the_new_file(source: Path) -> None:
     """Far below what float32 words can be zipped to at any use."""
     stored = source.with_name("stored.tflite")
@@ -156,6 +161,7 @@ def test_damage_to_the_new_file_is_seen(damage, source: Path, monkeypatch: pytes
     assert not destination.exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_moved_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not after minutes of work."""
     source = tmp_path / "zip64.tflite"
@@ -179,6 +185,7 @@ def test_codes_and_channels_contradict_each_other(source: Path, capsys: pytest.C
     assert "leave --granularity at 'tensor'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sqnr", "as_codes"), [(20, True), (75, False)])
 def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: bool, source: Path) -> None:
     """Where 255 steps from the largest to the smallest are too coarse for what a bit may cost."""

@@ -105,6 +105,7 @@ def codes_of(content: bytes, weight: Weight) -> np.ndarray:
     return weight.storage.decode(raw, weight.count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEARCHED)
 def test_a_model_is_searched(name: str, tmp_path: Path) -> None:
     result = run(name)
@@ -120,6 +121,7 @@ def test_a_model_is_searched(name: str, tmp_path: Path) -> None:
     runs(result.model, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOT_RUN)
 def test_a_model_that_does_not_run_falls_back_and_says_why(name: str) -> None:
     result = run(name)
@@ -132,6 +134,7 @@ def test_a_model_that_does_not_run_falls_back_and_says_why(name: str) -> None:
     assert all(tensor.sqnr is not None and 25 < tensor.sqnr < 40 for tensor in clustered)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTHING_TO_DO)
 def test_a_model_without_usable_weights_stays_as_it_is(name: str) -> None:
     result = run(name)
@@ -140,6 +143,7 @@ def test_a_model_without_usable_weights_stays_as_it_is(name: str) -> None:
     assert len(result.strategy.words) < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv_2d_float32", "conv_2d_int8", "sparse_densify_float16", "cast_bfloat16"])
 def test_codes_stay_what_the_type_holds_and_zero_stays_zero(name: str) -> None:
     result = run(name)
@@ -160,6 +164,7 @@ def test_not_to_run_the_model_is_a_reason_too() -> None:
     assert result.spans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["outside_float32", "depthwise_conv_2d_int8"])
 def test_the_number_of_workers_does_not_matter(name: str) -> None:
     (first, second) = (
@@ -175,6 +180,7 @@ def digits(**settings: Any) -> Result:
     return cluster(EXAMPLES / "digits.tflite", data=given, force=True, **settings)
 
 
+@pytest.mark.slow
 def test_data_and_a_gate() -> None:
     search = digits(min_sqnr=25.0, measure=False).strategy.search
     assert search is not None
@@ -184,18 +190,21 @@ def test_data_and_a_gate() -> None:
     assert any(point.quality.sqnr < 25 for point in search.points), "the border was looked for"
 
 
+@pytest.mark.slow
 def test_the_best_within_a_size() -> None:
     result = digits(max_size="5x")
     assert result.sizes is not None
     assert 5 <= result.sizes.zip9.ratio < 6
 
 
+@pytest.mark.slow
 def test_a_count_of_values_is_calibrated_too() -> None:
     result = digits(clusters=8, measure=False)
     assert "calibrated" in result.strategy.words
     assert all(tensor.values_after is None or tensor.values_after <= 8 for tensor in result.tensors if tensor.span)
 
 
+@pytest.mark.slow
 def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a search had written, shifted biases included, is put back before outputs decide, and before weights do."""
     path = EXAMPLES / "digits.tflite"
@@ -222,6 +231,7 @@ def test_an_interpreter_that_dies_midway_leaves_no_trace(monkeypatch: pytest.Mon
     assert "calibration failed: it crashes" in result.strategy.words
 
 
+@pytest.mark.slow
 def test_a_count_without_running_says_why() -> None:
     result = cluster(FOLDER / "custom_operator_float32.tflite", clusters=16, measure=False, force=True)
     assert "k-means on the weights alone (the original model cannot be run" in result.strategy.words

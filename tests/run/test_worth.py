@@ -34,6 +34,7 @@ def contrast(result: Result) -> float:
     return search.chosen.quality.held_out_sqnr
 
 
+@pytest.mark.slow
 def test_a_small_gain_for_a_change_leaves_the_model_alone() -> None:
     words = r"zip only 1\.0\d+ times smaller, and its outputs would keep only 2\d\.\d dB; no model was written \(use"
     with pytest.raises(NotSmallerError, match=words) as refusal:
@@ -42,6 +43,7 @@ def test_a_small_gain_for_a_change_leaves_the_model_alone() -> None:
     assert contrast(refusal.value.result) < 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -60,6 +62,7 @@ def test_whoever_asks_for_it_gets_a_small_gain(settings: Settings) -> None:
     assert result.spans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [CLEAN, WORTH_IT], ids=lambda path: path.stem)
 def test_a_small_gain_for_next_to_nothing_and_a_large_one_are_written(path: Path) -> None:
     result = cluster(path)
@@ -67,6 +70,7 @@ def test_a_small_gain_for_next_to_nothing_and_a_large_one_are_written(path: Path
     assert (ratio(result) < 1.1) == (contrast(result) >= 30) == (path == CLEAN)
 
 
+@pytest.mark.slow
 def test_a_small_gain_that_nothing_vouches_for_leaves_the_model_alone() -> None:
     """As where the model cannot be run."""
     result = replace(cluster(CLEAN), strategy=Strategy("every weight at the same signal-to-noise ratio (it crashes)"))

@@ -104,6 +104,7 @@ def test_a_function_gives_what_an_archive_gives(module: str) -> None:
     assert named.source == f"30 samples from {module}:named"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "words"),
     [
@@ -129,6 +130,7 @@ def test_functions_that_are_not_there(name: str) -> None:
 # A metric of one's own
 
 
+@pytest.mark.slow
 def test_a_metric_is_reported_and_judged(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = f"{EXAMPLE} out.tflite --data {module}:labelled --metric {module}:accuracy --max-drop 0.05"
     assert main([*command.split(), "--clusters", "32", "--report", "out.json"]) == 0
@@ -151,12 +153,14 @@ def test_a_metric_of_a_comparison(module: str, capsys: pytest.CaptureFixture[str
     assert "gate max-drop holds" in text
 
 
+@pytest.mark.slow
 def test_a_metric_that_falls_fails_the_gate(module: str) -> None:
     with pytest.raises(FidelityError, match=r"changes from -1 to -2, and 0\.5 may be lost") as caught:
         run(data=f"{module}:labelled", metric=f"{module}:falls", max_drop=0.5)
     assert caught.value.result.fidelity.score is not None
 
 
+@pytest.mark.slow
 def test_a_metric_steers_the_search() -> None:
     model = FIXTURES / "fully_connected_float32.tflite"
     (weight, *_), _ = select(open_model(model))
@@ -189,6 +193,7 @@ def test_an_interpreter_that_fails_in_a_metric_is_laid_at_its_door() -> None:
         cluster(FIXTURES / "fully_connected_float32.tflite", metric=fails, max_drop=0.1, measure=False, force=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "words"),
     [

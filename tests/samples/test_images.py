@@ -31,6 +31,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "photos"
 
 
+@pytest.mark.slow
 def test_class_folders_through_the_command(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = f"{EXAMPLE} out.tflite --clusters 16 --data {digits.name} --mean 0 --std 255 --report out.json"
     assert main(command.split()) == 0

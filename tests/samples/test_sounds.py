@@ -68,6 +68,7 @@ def test_waves_that_cannot_be_taken(tmp_path: Path) -> None:
         load(tmp_path, spec((1, 300)))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_hostile_waves_are_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.wav"

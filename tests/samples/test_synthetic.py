@@ -67,6 +67,7 @@ def test_inputs_of_one_shape_differ():
     assert not np.array_equal(values["a"], values["b"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [
@@ -117,6 +118,7 @@ def test_real_inputs_use_much_of_their_range():
     assert np.mean(np.abs(values) == 1) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16])
 def test_quantised_inputs_use_all_codes(dtype: type):
     limits = np.iinfo(dtype)

@@ -34,6 +34,8 @@ from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search, search_size
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+
+pytestmark = pytest.mark.slow
 DIGITS = EXAMPLES / "digits.tflite"
 INT8 = FOLDER / "conv_2d_int8.tflite"
 

@@ -153,6 +153,7 @@ def test_by_default_without_data(tmp_path: Path) -> None:
     assert accuracy.drop_points <= 2
 
 
+@pytest.mark.slow
 def test_a_size_that_cannot_be_reached() -> None:
     with pytest.raises(
         FidelityError, match=r"max-size: the smallest zip found takes [\d,]+ bytes, and 101 are"
@@ -174,6 +175,7 @@ def test_samples_as_arrays() -> None:
     assert result.fidelity.accuracy is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("granularity", ["tensor", "axis"])
 @pytest.mark.parametrize("name", ["digits.tflite", "digits-int8.tflite"])
 def test_the_same_bytes_whatever_the_workers(name: str, granularity: typing.Literal["tensor", "axis"]) -> None:

@@ -124,6 +124,7 @@ def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
 def test_a_process_that_dies_over_the_layers_is_the_reason_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tflite_cluster.api.compare.observe", die)

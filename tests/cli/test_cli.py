@@ -305,6 +305,7 @@ def test_gate(command: str, gates: str, words: list[str], capsys: Captured) -> N
     assert contents() == before
 
 
+@pytest.mark.slow
 def test_a_gate_says_why_also_if_nothing_else_is_printed(capsys: Captured) -> None:
     refused(
         "digits.tflite out.tflite --clusters 4 --min-sqnr 60 -q",
@@ -335,11 +336,13 @@ def test_gates_that_hold() -> None:
     assert Path("out.tflite").exists()
 
 
+@pytest.mark.slow
 def test_a_size_that_can_be_reached(capsys: Captured) -> None:
     assert run("conv_2d_float32.tflite out.tflite --max-size 90%") == 0
     assert "gate max-size holds: the zip takes" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_old_output_stays_unless_replaced(capsys: Captured) -> None:
     Path("out.tflite").write_bytes(b"old")
     refused("conv_2d_float32.tflite out.tflite", 2, capsys)
@@ -388,6 +391,7 @@ def test_a_model_that_cannot_be_run_is_not_called_checked(capsys: Captured) -> N
     assert "Fidelity: NOT CHECKED: the original model cannot be run" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_report() -> None:
     assert run("digits.tflite out.tflite --clusters 16 --report report.json --quiet") == 0
     report = json.loads(Path("report.json").read_text(encoding="utf-8"))
@@ -428,6 +432,7 @@ def test_sizes_are_read_as_people_write_them() -> None:
 PROGRAM = [sys.executable, "-c", "import sys; from tflite_cluster.cli import main; sys.exit(main())"]
 
 
+@pytest.mark.slow
 def test_nobody_reads_to_the_end() -> None:
     command = [*PROGRAM, "digits.tflite", "out.tflite", "--clusters", "16", "--no-run"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -439,6 +444,7 @@ def test_nobody_reads_to_the_end() -> None:
     assert Path("out.tflite").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM cannot be caught there")
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_in_the_middle(stop: signal.Signals, folder: Path) -> None:

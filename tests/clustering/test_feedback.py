@@ -133,6 +133,7 @@ def test_feedback_does_no_harm_where_little_is_shared() -> None:
     assert np.mean(gains) < 1
 
 
+@pytest.mark.slow
 def test_few_observations_do_not_ruin_what_was_not_observed() -> None:
     """Ten observations of sixty inputs: on fresh inputs feedback from shrunk moments must still not be worse."""
     gains = []

@@ -100,6 +100,7 @@ def test_costs_little_more_than_a_free_codebook() -> None:
         assert cost[1] <= cost[0] * 1.1
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     arrays(np.float32, (4, 6), elements=st.floats(-1e6, 1e6, width=32)),

@@ -61,6 +61,7 @@ def test_there_is_an_option(gate: Gate, command: list[str], capsys: Captured) ->
     assert f"{gate.option} {gate.metavar} {gate.limits if command else gate.seeks}" in text
 
 
+@pytest.mark.slow
 @every_gate
 def test_a_recipe_holds_it(gate: Gate, tmp_path: Path) -> None:
     path, saved = tmp_path / "recipe.toml", tmp_path / "saved.toml"
@@ -78,6 +79,7 @@ def test_schemas_are_made_from_the_records() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 @every_gate
 def test_it_trips(gate: Gate, tmp_path: Path, capsys: Captured) -> None:
     out, report = tmp_path / "out.tflite", tmp_path / "report.json"

@@ -46,7 +46,7 @@ def test_integer_weights_are_not_said_to_become_codes() -> None:
 @pytest.mark.slow
 def test_the_default_run_with_codes(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored, same, report = (source.with_name(name) for name in ("stored.tflite", "same.tflite", "report.json"))
-    assert main([str(source), str(stored), "--store", "int8", "--benchmark", "--report", str(report)]) == 0
+    assert main([str(source), str(stored), "--store", "int8", "--benchmark", "--verbose", "--report", str(report)]) == 0
     printed = capsys.readouterr().out
     assert "float32 → int8, 1 scale" in printed
     assert "Speed:" in printed

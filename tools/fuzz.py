@@ -29,10 +29,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 with atheris.instrument_imports(include=["tflite_cluster.model", "tflite_cluster.samples.hints", "tflite"]):
     from tflite_cluster.errors import TfliteClusterError
-    from tflite_cluster.model.layers import find_layer, real_rows
+    from tflite_cluster.model.analysis import analyse
+    from tflite_cluster.model.layers import real_rows
     from tflite_cluster.model.read import open_model
-    from tflite_cluster.model.select import select
-    from tflite_cluster.model.storing.storable import storable
     from tflite_cluster.model.storing.store import require_movable
     from tflite_cluster.samples.hints import input_hints
 
@@ -52,20 +51,20 @@ def read(data: bytes) -> None:
     """All that is done with a model before it is clustered."""
     try:
         model = open_model(data)
-        weights, _ = select(model)
+        analysis = analyse(model)
     except TfliteClusterError:
         return
     input_hints(model)
-    for weight in weights:
-        raw = model.data[weight.span.start : weight.span.stop]
-        codes = weight.storage.decode(raw, weight.count)
+    for weight in analysis.weights:
+        raw = model.bytes_of(weight.span)
+        codes = weight.decode(raw)
         if weight.storage.encode(codes, raw) != raw and not weight.storage.is_float:  # a NaN may lose its payload
             raise AssertionError(f"{weight.tensor.name}: other bytes after decoding and encoding")
-        layer = find_layer(model, weight)
+        layer = analysis.layer(weight)
         if layer is not None:
             real_rows(model, weight, layer.rows)
     with contextlib.suppress(TfliteClusterError):
-        require_movable(model, [weight for weight in weights if storable(model, weight) is None])
+        require_movable(model, [weight for weight in analysis.weights if analysis.int8_obstacle(weight) is None])
 
 
 def timed_read(data: bytes) -> None:

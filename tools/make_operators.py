@@ -17,8 +17,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from support.fixture_models import MANIFEST, MODELS  # noqa: E402
 
 from tflite_cluster import cluster  # noqa: E402
+from tflite_cluster.model.analysis import analyse  # noqa: E402
 from tflite_cluster.model.read import open_model  # noqa: E402
-from tflite_cluster.model.select import Weight, select  # noqa: E402
+from tflite_cluster.model.select import Weight  # noqa: E402
 from tflite_cluster.model.tape import WAY_BACK  # noqa: E402
 
 PAGE = ROOT / "docs" / "operators.md"
@@ -51,7 +52,7 @@ def scales(weight: Weight) -> str:
 
 
 def row(path: Path) -> str:
-    weights, _ = select(open_model(path))
+    weights = analyse(open_model(path)).weights
     result = cluster(path, clusters=24, measure=False, force=True)
     clustered = sum(tensor.clustered for tensor in result.tensors)
     total = sum(tensor.role == "weight" for tensor in result.tensors)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tflite_cluster import cluster
+from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import select
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYER = "dense"
@@ -26,8 +26,8 @@ text { font: 18px system-ui, sans-serif; fill: #24292f }
 
 def layer_weights(model: Model) -> npt.NDArray[np.float32]:
     """The weights of the first layer whose name holds LAYER."""
-    weight = next(weight for weight in select(model)[0] if LAYER in weight.tensor.name)
-    return weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    weight = next(weight for weight in analyse(model).weights if LAYER in weight.tensor.name)
+    return weight.codes(model)
 
 
 def histogram(weights: npt.NDArray[np.float32], limit: float, left: int) -> list[str]:

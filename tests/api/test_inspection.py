@@ -87,7 +87,7 @@ def test_every_model_fits_the_schema_and_adds_up(path: Path) -> None:
 def test_figures_of_a_weight(name: str) -> None:
     model = open_model(FIXTURES / f"{name}.tflite")
     (weight, *_), _ = select(model)
-    codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    codes = weight.codes(model)
     found = inspect(FIXTURES / f"{name}.tflite").weights[0]
     counts = Counter(codes.tolist())
     assert found.values == len(counts)

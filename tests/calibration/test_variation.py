@@ -20,6 +20,7 @@ from tflite_cluster.config import Config
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
 from tflite_cluster.interpreter.worker import describe, run
+from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
 from tflite_cluster.run.session import Session, open_session
 from tflite_cluster.samples.samples import Samples
@@ -127,7 +128,7 @@ def test_the_same_model_gets_the_same_samples(process: InterpreterProcess, tmp_p
 def test_a_run_observes_and_compares_the_end_of_sequences(tmp_path: Path):
     path, new = tmp_path / "slow.tflite", tmp_path / "new.tflite"
     path.write_bytes(slow_memory())
-    with open_session(open_model(path), path, Config()) as session:
+    with open_session(analyse(open_model(path)), path, Config()) as session:
         assert isinstance(session, Session)
         assert session.samples[None].invocations == 8
     result = cluster(path, new, clusters=8)
@@ -143,7 +144,7 @@ def test_samples_that_are_given_keep_their_meaning(tmp_path: Path):
     path = tmp_path / "slow.tflite"
     path.write_bytes(slow_memory())
     data = np.random.default_rng(0).standard_normal((20, 1, 20)).astype(np.float32)
-    with open_session(open_model(path), path, Config(data=data)) as session:
+    with open_session(analyse(open_model(path)), path, Config(data=data)) as session:
         assert isinstance(session, Session)
         assert (session.samples[None].invocations, session.samples[None].count) == (1, 20)
 

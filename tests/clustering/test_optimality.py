@@ -61,7 +61,7 @@ def made_up() -> dict[str, Case]:
 def example() -> dict[str, Case]:
     model = open_model(EXAMPLE)
     weights, _ = select(model)
-    parts = (np.frombuffer(bytes(model.data[w.span.start : w.span.stop]), "<f4") for w in weights)
+    parts = (np.frombuffer(bytes(model.bytes_of(w.span)), "<f4") for w in weights)
     return {f"example, {weight.tensor.name}": Case(part) for weight, part in zip(weights, parts, strict=True)}
 
 

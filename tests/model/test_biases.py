@@ -18,7 +18,7 @@ from tflite_cluster.model.fields import target_at
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.biases import exact_biases, float16_bias, is_exact
-from tflite_cluster.model.storing.storable import storable
+from tflite_cluster.model.storing.obstacle import int8_obstacle
 
 CONVOLUTION = FOLDER / "conv_2d_float16.tflite"
 FLOAT16 = sorted(FOLDER.glob("*_float16.tflite"))
@@ -42,7 +42,7 @@ def the_bias(model: Model) -> Any:
 def test_every_float16_is_met_exactly(values: np.ndarray) -> None:
     model = with_bias(values)
     ((span, stored),) = exact_biases(model, select(model)[0]).items()
-    meant = np.frombuffer(model.data[span.start : span.stop], "<f2").astype(np.float32)
+    meant = np.frombuffer(model.bytes_of(span), "<f2").astype(np.float32)
     assert np.array_equal(stored.codes * stored.scale, meant)
     assert (stored.scale > 0).all()
 
@@ -51,7 +51,7 @@ def test_every_float16_is_met_exactly(values: np.ndarray) -> None:
 def test_a_bias_that_cannot_be_met_keeps_its_weights_as_they_are(value: float) -> None:
     model = with_bias(np.array([1, value]))
     assert not is_exact(model, the_bias(model))
-    assert "float16 bias" in (storable(model, select(model)[0][0]) or "")
+    assert "float16 bias" in (int8_obstacle(model, select(model)[0][0]) or "")
 
 
 def test_a_bias_that_nothing_unpacks_is_none() -> None:
@@ -79,7 +79,7 @@ def test_a_bias_of_an_odd_number_of_bytes_keeps_its_weights_as_they_are() -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FLOAT16, ids=lambda path: path.stem)
 def test_as_many_operators_for_the_fast_kernels(path: Path, tmp_path: Path) -> None:
-    if not any(storable(open_model(path), weight) is None for weight in select(open_model(path))[0]):
+    if not any(int8_obstacle(open_model(path), weight) is None for weight in select(open_model(path))[0]):
         pytest.skip("none of its weights can be stored as codes")
     cluster(path, tmp_path / "out.tflite", store="int8", clusters=16, force=True, measure=False)
     assert delegates(tmp_path / "out.tflite") == delegates(path) > 0

@@ -78,7 +78,7 @@ def test_weights_behind_the_flatbuffer_are_found() -> None:
     spans = [model.buffers[tensor.buffer] for tensor in model.tensors if model.buffers[tensor.buffer].size]
     assert len(spans) == 2
     for span in spans:
-        values = np.frombuffer(model.data[span.start : span.stop], np.float32)
+        values = np.frombuffer(model.bytes_of(span), np.float32)
         assert 0 < np.abs(values).max() < 10
 
 

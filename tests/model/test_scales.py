@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from support.crafting import craft
 from support.fixture_models import FOLDER
 
+from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.scales import ScaleVectors, find_scale_vectors
+from tflite_cluster.model.scales import ScaleVectors
 from tflite_cluster.model.select import Weight, select
 
 CHANNELS, COLUMNS = 8, 20
@@ -33,12 +34,13 @@ WITHOUT = [
 
 
 def found_in(model: Model) -> list[tuple[Weight, ScaleVectors]]:
-    weights = {weight.span: weight for weight in select(model)[0]}
-    return [(weights[span], vectors) for span, vectors in find_scale_vectors(model, weights.values()).items()]
+    analysis = analyse(model)
+    found = ((weight, analysis.scale_vectors(weight)) for weight in analysis.weights)
+    return [(weight, vectors) for weight, vectors in found if vectors is not None]
 
 
 def floats(model: Model, span: Any) -> np.ndarray:
-    return np.frombuffer(model.data[span.start : span.stop], "<f4")
+    return np.frombuffer(model.bytes_of(span), "<f4")
 
 
 @pytest.mark.parametrize("name", WITH)

@@ -27,7 +27,7 @@ from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.archive import archive_edits
-from tflite_cluster.model.storing.storable import storable
+from tflite_cluster.model.storing.obstacle import int8_obstacle
 from tflite_cluster.model.storing.store import Stored, require_movable, write_stored
 
 pytest.importorskip("ai_edge_litert", reason="the dump reads models by LiteRT's own schema")
@@ -226,7 +226,7 @@ def test_codes_must_fit() -> None:
 )
 def test_weights_that_cannot_be_stored_have_a_reason(name: str, reason: str) -> None:
     model = open_model(FOLDER / f"{name}.tflite")
-    reasons = [storable(model, weight) for weight in select(model)[0]]
+    reasons = [int8_obstacle(model, weight) for weight in select(model)[0]]
     assert all(found is not None and reason in found for found in reasons)
 
 
@@ -234,8 +234,8 @@ def test_weights_that_cannot_be_stored_have_a_reason(name: str, reason: str) -> 
 def test_large_tables_stay_where_they_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = open_model(FOLDER / f"{name}.tflite")
     (weight,) = storable_weights(model)
-    monkeypatch.setattr("tflite_cluster.model.storing.storable._LARGEST_TABLE", 4 * weight.count - 1)
-    assert "unpacked into memory" in (storable(model, weight) or "")
+    monkeypatch.setattr("tflite_cluster.model.storing.obstacle._LARGEST_TABLE", 4 * weight.count - 1)
+    assert "unpacked into memory" in (int8_obstacle(model, weight) or "")
 
 
 @pytest.mark.parametrize("name", [b"model_control_dependencies", b"OfflineMemoryAllocation"])
@@ -243,7 +243,7 @@ def test_models_whose_metadata_count_operators_or_tensors_are_left_alone(name: b
     weights = {"data": bytes(12000)}
     model = open_model(dense_model(weights, metadata=[{"name": name, "buffer": 2}]))
     (weight,) = select(model)[0]
-    assert "cannot take another operator" in (storable(model, weight) or "")
+    assert "cannot take another operator" in (int8_obstacle(model, weight) or "")
 
 
 def test_parts_of_an_unknown_schema_are_kept_or_refused() -> None:

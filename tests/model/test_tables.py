@@ -14,7 +14,7 @@ from tflite_cluster.model.layers import find_layers
 from tflite_cluster.model.operands import TABLE_OPERATORS
 from tflite_cluster.model.read import OPERATORS, Model, open_model
 from tflite_cluster.model.select import select
-from tflite_cluster.model.storing.storable import storable
+from tflite_cluster.model.storing.obstacle import int8_obstacle
 from tflite_cluster.model.tables import why_not_learned
 
 ADD, CONV_2D, DENSE, MUL, DIV, CUSTOM = 0, 3, 9, 18, 42, 32
@@ -142,7 +142,7 @@ def test_tensors_on_the_same_bytes_may_differ_in_axes_of_one_element() -> None:
     (weight,) = select(model)[0]
     assert [tensor.shape for tensor in weight.tensors] == [(1, 16, 32), (16, 32)]
     assert find_layers(model, weight) == ()
-    assert "several shapes" in (storable(model, weight) or "")
+    assert "several shapes" in (int8_obstacle(model, weight) or "")
     flat = model_of(RANDOM, (ADD, 1), (DENSE, 1), shapes=[[32, 16], [16, 32]])
     assert "another type or shape" in (reason_of(flat) or "")
 

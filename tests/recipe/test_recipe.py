@@ -48,7 +48,7 @@ def values(path: str) -> dict[str, int]:
     """Distinct values of each weight."""
     model = open_model(Path(path))
     weights = select(model)[0]
-    decoded = {w.tensor.name: w.storage.decode(model.data[w.span.start : w.span.stop], w.count) for w in weights}
+    decoded = {w.tensor.name: w.codes(model) for w in weights}
     return {name: len(np.unique(codes)) for name, codes in decoded.items()}
 
 

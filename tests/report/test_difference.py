@@ -15,8 +15,8 @@ from support.schemas import objects
 
 from tflite_cluster import ModelError, cluster, diff
 from tflite_cluster.cli import main
+from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
-from tflite_cluster.model.scales import find_scale_vectors
 from tflite_cluster.model.select import select
 from tflite_cluster.report.difference import difference_json
 
@@ -86,7 +86,9 @@ def test_scales_of_which_only_some_are_new_are_told(capsys: Captured) -> None:
     capsys.readouterr()
     assert main(pair(original, bytes(changed))) == 0
     assert "1 weight and 1 bias, 2 of them with other scales." in capsys.readouterr().out
-    for vectors in find_scale_vectors(open_model(source), select(open_model(source))[0]).values():
+    analysis = analyse(open_model(source))
+    for vectors in map(analysis.scale_vectors, analysis.weights):
+        assert vectors is not None
         assert vectors.bias is not None
         changed[vectors.bias.start : vectors.bias.stop] = original[vectors.bias.start : vectors.bias.stop]
     assert main(pair(original, bytes(changed))) == 99

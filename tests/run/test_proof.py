@@ -13,8 +13,8 @@ from support.fixture_models import FOLDER
 
 from tflite_cluster import ModelError, Result, cluster
 from tflite_cluster.api import cluster as api_module
+from tflite_cluster.model.analysis import Analysis
 from tflite_cluster.model.patch import PatchedCopy
-from tflite_cluster.model.read import Model
 from tflite_cluster.model.verify import Span
 from tflite_cluster.progress import Plan
 from tflite_cluster.run import proof as proof_module
@@ -96,8 +96,8 @@ DAMAGES: list[tuple[Damage, str]] = [
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES, ids=[damage.__name__ for damage, _ in DAMAGES])
 def test_damage_is_seen(damage: Damage, words: str, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prove(model: Model, path: Path, copy: PatchedCopy, result: Result) -> None:
-        proof_module.prove(model, path, copy, damage(copy, result) or result)
+    def prove(analysis: Analysis, path: Path, copy: PatchedCopy, result: Result) -> None:
+        proof_module.prove(analysis, path, copy, damage(copy, result) or result)
 
     monkeypatch.setattr(api_module, "prove", prove)
     destination = source.with_name("out.tflite")
@@ -124,8 +124,8 @@ def scales_not_reported(_: PatchedCopy, result: Result) -> Result:
     [(another_scale, "holds other values than were written"), (scales_not_reported, "differs from it at byte")],
 )
 def test_damage_to_scales_is_seen(damage: Damage, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prove(model: Model, path: Path, copy: PatchedCopy, result: Result) -> None:
-        proof_module.prove(model, path, copy, damage(copy, result) or result)
+    def prove(analysis: Analysis, path: Path, copy: PatchedCopy, result: Result) -> None:
+        proof_module.prove(analysis, path, copy, damage(copy, result) or result)
 
     monkeypatch.setattr(api_module, "prove", prove)
     with pytest.raises(ModelError, match=words):
@@ -136,9 +136,9 @@ def test_a_new_file_that_is_not_safe_to_read_is_seen(source: Path, monkeypatch: 
     """Should ever a span reach into the structure."""
     monkeypatch.setattr(PatchedCopy, "check", lambda *_: None)
 
-    def prove(model: Model, path: Path, copy: PatchedCopy, result: Result) -> None:
+    def prove(analysis: Analysis, path: Path, copy: PatchedCopy, result: Result) -> None:
         put(copy, 0, b"\xf0\xff\xff\xff")
-        proof_module.prove(model, path, copy, result)
+        proof_module.prove(analysis, path, copy, result)
 
     monkeypatch.setattr(api_module, "prove", prove)
     with pytest.raises(ModelError, match=r"the new in\.tflite: damaged"):

@@ -27,7 +27,7 @@ def pruned(name: str) -> bytes:
 
 
 def codes(model: Model, weight: Weight) -> np.ndarray:
-    return weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    return weight.codes(model)
 
 
 @pytest.mark.slow

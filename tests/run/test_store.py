@@ -12,11 +12,12 @@ from support.fixture_models import FOLDER, MODELS
 
 from tflite_cluster import ModelError, cluster
 from tflite_cluster.cli import main
+from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.draft import Draft
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
-from tflite_cluster.model.storing.storable import storable
+from tflite_cluster.model.storing.obstacle import int8_obstacle
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.clusterer import Clusterer
 from tflite_cluster.search.job import make_job
@@ -76,7 +77,7 @@ def test_without_a_search_too(how: list[str], source: Path) -> None:
     assert codes
     if "--clusters" in how:
         for weight in codes:
-            values = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+            values = weight.codes(model)
             assert len(np.unique(values)) <= 16
 
 
@@ -87,7 +88,7 @@ def test_every_float_model_gives_codes_or_reasons(path: Path, tmp_path: Path) ->
     weights = {weight.tensor.name: weight for weight in select(model)[0]}
     for tensor in result.tensors:
         if tensor.clustered and tensor.type in ("FLOAT32", "FLOAT16", "BFLOAT16"):
-            assert (tensor.stored is None) == (storable(model, weights[tensor.name]) is not None)
+            assert (tensor.stored is None) == (int8_obstacle(model, weights[tensor.name]) is not None)
             assert (tensor.keeps_type is None) == (tensor.stored is not None)
     assert result.fidelity.status != "broken"
 
@@ -139,7 +140,7 @@ def change_another_constant(new: Draft, copy: PatchedCopy) -> None:
     model = copy.model
     used = {weight.span for weight in select(model)[0]}
     span = next(span for span in model.buffers if span.size and span not in used)
-    content = bytes(model.data[span.start : span.stop])
+    content = bytes(model.bytes_of(span))
     put(new.path, new.path.read_bytes().index(content), bytes([content[0] ^ 0x40]))
 
 
@@ -191,7 +192,7 @@ def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: b
     """Where 255 steps from the largest to the smallest are too coarse for what a bit may cost."""
     model = open_model(source)
     weight = max(select(model)[0], key=lambda weight: weight.span.size)
-    job = make_job(model, weight, Int8File().encode(model, [weight]))
+    job = make_job(model, weight, Int8File().encode(analyse(model), [weight]))
     with PatchedCopy(model, source.with_name("out.tflite")) as copy:
         Clusterer(model, copy, threads=1).apply_all([job], [price_at_sqnr(job, sqnr)])
         assert (weight.span in copy.stored) is as_codes

@@ -27,7 +27,7 @@ def test_a_bias_is_shifted_by_real_values(name: str, kind: str) -> None:
     model, bias = bias_of(name)
     quantization = bias.tensor.quantization
     scale = quantization.scale if quantization is not None and kind[1] != "f" else np.ones(1)
-    before = np.frombuffer(model.data[bias.span.start : bias.span.stop], kind).astype(float) * scale
+    before = np.frombuffer(model.bytes_of(bias.span), kind).astype(float) * scale
     shift = np.linspace(-0.1, 0.1, len(before))
     after = np.frombuffer(new_bias(model, bias, -shift, np.zeros(len(shift))), kind).astype(float) * scale
     exact = {"<f4": 1e-6, "<f2": np.abs(after).max() * 2.0**-10}.get(kind, 0.51 * scale.max())
@@ -37,7 +37,7 @@ def test_a_bias_is_shifted_by_real_values(name: str, kind: str) -> None:
 @pytest.mark.parametrize(("name", "kind"), KINDS.items())
 def test_a_bias_is_rounded_where_its_weights_err(name: str, kind: str) -> None:
     model, bias = bias_of(name)
-    raw = model.data[bias.span.start : bias.span.stop]
+    raw = model.bytes_of(bias.span)
     rows = len(raw) // bias.dtype.itemsize
     after = new_bias(model, bias, None, np.full(rows, 1e6))
     stored, rounded = (np.frombuffer(content, kind.replace("f", "u")) for content in (raw, after))

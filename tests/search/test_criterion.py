@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fixture_models import FOLDER
 
+from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
-from tflite_cluster.model.scales import find_scale_vectors
-from tflite_cluster.model.select import Groups, Weight, select
+from tflite_cluster.model.select import Groups, Weight
 from tflite_cluster.search.criterion import careful_sqnr, is_clean, real_criterion, synthetic_criterion
 from tflite_cluster.search.encodings import Encoding, Place, RescaledCodes, SameCodes
 from tflite_cluster.search.job import Job, make_job
@@ -111,14 +111,14 @@ def test_weights_close_to_what_they_were_make_little_expected_loss_enough_on_syn
 
 def jobs_of(name: str, *, rescaled: bool) -> list[Job]:
     model = open_model(FOLDER / f"{name}.tflite")
-    weights = select(model)[0]
-    vectors = find_scale_vectors(model, weights) if rescaled else {}
+    analysis = analyse(model)
 
     def encode(weight: Weight, rows: Groups) -> Encoding:
         place = Place(weight, rows)
-        return RescaledCodes(place, vectors[weight.span]) if weight.span in vectors else SameCodes(place)
+        vectors = analysis.scale_vectors(weight) if rescaled else None
+        return SameCodes(place) if vectors is None else RescaledCodes(place, vectors)
 
-    return [make_job(model, weight, encode) for weight in weights]
+    return [make_job(model, weight, encode) for weight in analysis.weights]
 
 
 @pytest.mark.parametrize(

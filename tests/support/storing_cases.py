@@ -11,7 +11,7 @@ import numpy as np
 
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
-from tflite_cluster.model.storing.storable import storable
+from tflite_cluster.model.storing.obstacle import int8_obstacle
 from tflite_cluster.model.storing.store import Stored, write_stored
 
 from .dump import ALIGNMENT, content_of, dump
@@ -21,11 +21,11 @@ RUNTIMES = {2: "1.14.0", 5: "2.7.0"}
 
 
 def storable_weights(model: Model) -> list[Weight]:
-    return [weight for weight in select(model)[0] if storable(model, weight) is None]
+    return [weight for weight in select(model)[0] if int8_obstacle(model, weight) is None]
 
 
 def real_values(model: Model, weight: Weight) -> np.ndarray:
-    raw = model.data[weight.span.start : weight.span.stop]
+    raw = model.bytes_of(weight.span)
     return weight.storage.decode(raw, weight.count).reshape(weight.tensor.shape)
 
 
@@ -101,7 +101,7 @@ def _raise_runtime(model: Model, after: dict[str, Any], needed: str) -> None:
         if entry["name"] != b"min_runtime_version":
             continue
         span = model.buffers[entry["buffer"]]
-        known = bytes(model.data[span.start : span.stop]).rstrip(b"\0").decode()
+        known = bytes(model.bytes_of(span)).rstrip(b"\0").decode()
         if [int(part) for part in known.split(".")] < [int(part) for part in needed.split(".")]:
             content = needed.encode().ljust(span.size, b"\0")
             after["buffers"][entry["buffer"]] = content_of(content, span.start % ALIGNMENT, outside=False)

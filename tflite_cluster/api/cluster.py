@@ -16,11 +16,11 @@ from ..config import Config, Settings
 from ..errors import ModelError, OutputError
 from ..fidelity.verdict import Fidelity
 from ..files import temporary_folder
+from ..model.analysis import analyse
 from ..model.draft import check_destination
 from ..model.operands import compiled_for
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
-from ..model.select import select
 from ..packing.sizes import Scales
 from ..progress import Progress, no_progress
 from ..result import FidelityError, Result, SizePair, Sizes
@@ -65,25 +65,25 @@ def cluster(
         return replace(result, model=None)
     with _files(source, destination, config.force) as (original, target):
         model = open_model(source if isinstance(source, bytes) else original, scratch=target.parent)
-        weights, others = select(model)
+        analysis = analyse(model)
         with (
             threadpool_limits(1, "blas"),  # tensors are clustered in parallel; sums must not depend on the threads
             PatchedCopy(model, target) as copy,
-            open_session(model, original, config) as session,
+            open_session(analysis, original, config) as session,
             Scales() as scales,
         ):
             before = scales.weigh(original, _formats(config))
-            strategy = cluster_model(model, weights, original, copy, session, config, progress)
-            with output.finished(copy) as new:
+            strategy = cluster_model(analysis, original, copy, session, config, progress)
+            with output.finished(analysis, copy) as new:
                 after = scales.weigh(new.path, _formats(config))
-                tensors = describe_weights(model, weights, copy, config, progress)
+                tensors = describe_weights(analysis, copy, config, progress)
                 fidelity = check(model, session, original, new.path, config, progress)  # while the file is weighed
                 sizes = _sizes(SizePair(model.size, new.size), before, after, progress) if config.measure else None
                 result = Result(
                     source=model.label,
                     destination=Path(destination) if destination is not None else None,
                     config=config,
-                    tensors=(*tensors, *describe_constants(model, others, copy)),
+                    tensors=(*tensors, *describe_constants(analysis, copy)),
                     strategy=strategy,
                     sizes=sizes,
                     fidelity=_limited(fidelity, config),
@@ -92,7 +92,7 @@ def cluster(
                         benchmark(session, original, new.path, config.threads, progress) if config.benchmark else None
                     ),
                 )
-                prove(model, None if isinstance(source, bytes) else original, copy, result)
+                prove(analysis, None if isinstance(source, bytes) else original, copy, result)
                 output.prove(copy, new)
                 _refuse_failed_gates(result)
                 refuse_what_is_not_worth_it(result)

@@ -19,6 +19,7 @@ from ..fidelity.sums import CentredSums
 from ..fidelity.verdict import Fidelity
 from ..files import as_file
 from ..interpreter.runtime import Kernels
+from ..model.analysis import analyse
 from ..model.read import Model, Operator, Subgraph, open_model
 from ..progress import Progress, no_progress
 from ..run.final_check import check
@@ -92,20 +93,20 @@ def compare(
         changed = open_model(second if isinstance(second, bytes) else other)
         layers: list[LayerComparison] = []
         notes: list[str] = []
-        with open_session(model, one, config) as session:
+        with open_session(analyse(model), one, config) as session:
             fidelity = check(model, session, one, other, config, progress)
             if isinstance(session, Session):
                 notes += [f"signature '{key}' cannot be run: {cause}" for key, cause in session.not_run.items()]
             if isinstance(session, Session) and fidelity.status == "checked":
                 for key, samples in session.samples.items():
-                    pairs = list(_pairs(_subgraph(model, key), _subgraph(changed, key)))
+                    pairs = list(_pairs(model.subgraph_of(key), changed.subgraph_of(key)))
                     notes += _missing(model, changed, key, len(pairs))
                     try:
                         sqnr = _compared(session, (one, other), key, samples, pairs, config.threads)
                     except InterpreterFailure as failure:  # preserving all tensors can take more memory than there is
                         notes.append(f"{_place(model, key)}the layers cannot be read: {failure.cause}")
                     else:
-                        layers += _layers(_subgraph(model, key), key, sqnr)
+                        layers += _layers(model.subgraph_of(key), key, sqnr)
     return Comparison(model.label, changed.label, fidelity, tuple(layers), tuple(notes))
 
 
@@ -114,11 +115,6 @@ def _refuse_what_is_not_compared(config: Config) -> None:
     for name in ("check", "run"):
         if not getattr(config, name):
             raise ConfigError(f"a comparison needs the models to be run: <+{name}>")
-
-
-def _subgraph(model: Model, key: str | None) -> Subgraph:
-    """What a signature runs."""
-    return model.subgraphs[model.signatures[key].subgraph if key in model.signatures else 0]
 
 
 def _outputs(subgraph: Subgraph) -> dict[tuple[str, int], int]:
@@ -152,7 +148,7 @@ def _pairs(one: Subgraph, other: Subgraph) -> Iterator[tuple[Probe, Probe]]:
 
 def _missing(model: Model, changed: Model, key: str | None, found: int) -> list[str]:
     """What to say of the outputs that only the first model has, or if it has none."""
-    count = len(_outputs(_subgraph(model, key)))
+    count = len(_outputs(model.subgraph_of(key)))
     if not count:
         return [f"{_place(model, key)}there is no layer whose output could be read as numbers"]
     if found == count:

@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
-from ..model.layers import Bias, find_layer
+from ..model.analysis import Analysis, analyse
+from ..model.layers import Bias
 from ..model.locate import Locator
 from ..model.read import Model, open_model
-from ..model.scales import ScaleVectors, are_usable, find_scale_vectors
-from ..model.select import LeftAlone, Weight, select
+from ..model.scales import ScaleVectors, are_usable
+from ..model.select import LeftAlone, Weight
 from ..model.source import CHUNK, forget, same, take
 from ..model.verify import Span
 from ..run.describe import compare_stored
@@ -94,14 +95,15 @@ def diff(first: str | Path | bytes, second: str | Path | bytes) -> Difference:
     """
     model = open_model(first if isinstance(first, bytes) else Path(first))
     label, other = _content(second)
-    weights, constants = select(model)
-    vectors = find_scale_vectors(model, weights)
+    analysis = analyse(model)
+    weights = analysis.weights
+    vectors = {weight.span: found for weight in weights if (found := analysis.scale_vectors(weight)) is not None}
     scales = {place: scale for place, each in vectors.items() if (scale := _new_scale(model, other, each)) is not None}
-    biases = _biases(model, weights, {place: vectors[place].bias_scale(scale) for place, scale in scales.items()})
+    biases = _biases(analysis, {place: vectors[place].bias_scale(scale) for place, scale in scales.items()})
     tensors = [*_weights(model, weights, scales, other), *_shifted(model, biases, other)]
     rewritten = {span for place in scales for span in vectors[place].spans}
     known = sorted({weight.span for weight in weights} | biases.keys() | rewritten)
-    places, changed = _elsewhere(model, other, known, constants)
+    places, changed = _elsewhere(model, other, known, analysis.constants)
     return Difference(
         first=model.label,
         second=label,
@@ -147,13 +149,11 @@ class _Added:
     scale: npt.NDArray[np.float64]
 
 
-def _biases(
-    model: Model, weights: Sequence[Weight], scales: Mapping[Span, npt.NDArray[np.float32]]
-) -> dict[Span, _Added]:
+def _biases(analysis: Analysis, scales: Mapping[Span, npt.NDArray[np.float32]]) -> dict[Span, _Added]:
     """Biases of the layers whose weights are known; scales: new ones of biases, by the place of the weight."""
     found = {}
-    for weight in weights:
-        layer = find_layer(model, weight)
+    for weight in analysis.weights:
+        layer = analysis.layer(weight)
         if layer is not None and layer.bias is not None:
             is_other = weight.span in scales and not layer.bias.is_float
             scale = scales[weight.span].astype(np.float64) if is_other else layer.bias.scale
@@ -170,7 +170,7 @@ def _weights(
         if is_same or len(after) < len(before):  # what was cut off is told by the lengths
             _forget(model, other, weight.span)
             continue
-        codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
+        codes, changed = (weight.decode(raw) for raw in (before, after))
         finite = not weight.storage.is_float or bool(np.isfinite(codes).all() and np.isfinite(changed).all())
         scale = scales[weight.span].astype(np.float64) if weight.span in scales else None
         compared = compare_stored(weight, before, after, scale)
@@ -222,7 +222,7 @@ def _shifted(model: Model, biases: Mapping[Span, _Added], other: memoryview) -> 
 
 
 def _both(model: Model, other: memoryview, span: Span) -> tuple[memoryview, memoryview]:
-    return model.data[span.start : span.stop], other[span.start : span.stop]
+    return model.bytes_of(span), other[span.start : span.stop]
 
 
 def _count_changed(before: npt.NDArray[np.generic], after: npt.NDArray[np.generic]) -> int:

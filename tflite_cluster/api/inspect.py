@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..files import as_file
+from ..model.analysis import analyse
 from ..model.layers import as_rows
 from ..model.read import Model, open_model
-from ..model.select import Weight, select
+from ..model.select import Weight
 from ..packing.sizes import compressed_size, deflated_bits
 
 Quantisation = Literal["none", "per tensor", "per channel", "per block"]
@@ -154,16 +155,16 @@ def inspect(source: str | Path | bytes, *, measure: bool = True) -> Inspection:
     """
     path = source if isinstance(source, bytes) else Path(source)
     model = open_model(path)
-    weights, others = select(model)
+    analysis = analyse(model)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         zipping = pool.submit(_zipped, path) if measure else None
-        inspected = tuple(pool.map(partial(_inspect, model), weights))
+        inspected = tuple(pool.map(partial(_inspect, model), analysis.weights))
         zipped = zipping.result() if zipping is not None else None
     constants = (
         InspectedConstant(
             other.name, other.type, other.shape, other.span.size, other.span.size / model.size, other.reason
         )
-        for other in others
+        for other in analysis.constants
     )
     return Inspection(model.label, model.size, zipped, inspected, tuple(constants))
 
@@ -174,8 +175,8 @@ def _zipped(source: Path | bytes) -> int:
 
 
 def _inspect(model: Model, weight: Weight) -> InspectedWeight:
-    raw = model.data[weight.span.start : weight.span.stop]
-    codes = weight.storage.decode(raw, weight.count)
+    raw = model.bytes_of(weight.span)
+    codes = weight.decode(raw)
     reason = _why_not(codes)
     if weight.storage.is_float and not np.isfinite(codes).all():
         codes = codes.view(np.uint32)  # each pattern is a value of its own then

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,21 +14,19 @@ from threadpoolctl import threadpool_limits
 from ..config import Config, Settings
 from ..errors import ConfigError, InterpreterFailure, ModelError
 from ..files import as_file, temporary_folder
+from ..model.analysis import analyse
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
-from ..model.select import select
 from ..packing.sizes import compressed_size
 from ..progress import Progress, no_progress
 from ..run.session import open_session
-from ..run.strategy import make_task, score_drop, silence_in_words, usable_weights
+from ..run.strategy import make_task, score_drop, silence_in_words, usable_weights, zipped_size
 from ..search.calibrated import CalibratedModel, calibrate
 from ..search.criterion import criterion, usual_criterion
 from ..search.curve import Curve
 from ..search.points import Point, Search
 from ..search.quality import Quality
 from ..search.run import search
-from ..targets import find_target
-from ..targets.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -100,26 +100,27 @@ def sweep(
     _refuse_what_has_no_curve(config, points)
     with as_file(source) as original:
         model = open_model(source if isinstance(source, bytes) else original)
-        weights = usable_weights(model, select(model)[0], config)
+        analysis = analyse(model)
+        weights = usable_weights(analysis, config)
         if not weights:
             raise ModelError(f"{model.label}: it has no weight that could be clustered")
         with (
             threadpool_limits(1, "blas"),
             temporary_folder() as folder,
             PatchedCopy(model, folder / "clustered.tflite") as copy,
-            open_session(model, original, config) as session,
+            open_session(analysis, original, config) as session,
         ):
             if isinstance(session, str):
                 raise ModelError(f"{model.label}: there is no curve without running it: {session}")
             try:
-                task = make_task(model, weights, original, copy, config, progress)
+                task = make_task(analysis, weights, original, copy, config, progress)
                 calibrated = calibrate(task, session.process, session.samples, session.kernels, session.effort)
                 if calibrated.judge.is_silent:
                     raise ModelError(f"{model.label}: there is no curve: {silence_in_words(calibrated)}")
                 usual = usual_criterion(calibrated) if config.has_gates else None
                 found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
                 zipped = compressed_size(original, "zip9")
-                measured = _measure(calibrated, find_target(config.store), found, points, zipped)
+                measured = _measure(calibrated, partial(zipped_size, task, config), found, points, zipped)
             except InterpreterFailure as failure:
                 raise ModelError(f"{model.label}: it cannot be run: {failure.cause}") from failure
             return Sweep(
@@ -133,21 +134,21 @@ def sweep(
             )
 
 
-def _measure(calibrated: CalibratedModel, target: Target, found: Search, points: int, zipped: int) -> list[SweepPoint]:
-    """The chosen point, which the copy holds, and others around it."""
+def _measure(
+    calibrated: CalibratedModel, weigh: Callable[[], int], found: Search, points: int, zipped: int
+) -> list[SweepPoint]:
+    """The chosen point, which the copy holds, and others around it. weigh: measures the zip of what the copy holds."""
     chosen, middle = found.chosen, found.chosen or found.points[-1]
-    measured = [] if chosen is None else [_weighed(calibrated, target, chosen, zipped, is_default=True)]
+    measured = [] if chosen is None else [_weighed(weigh(), chosen, zipped, is_default=True)]
     curve = Curve(calibrated, {number: price / middle.multiplier for number, price in found.prices.items()})
     for multiplier in middle.multiplier * np.geomspace(_LEAST, _MOST, points):
         point = curve.evaluate_in_order(float(multiplier)) if middle.in_order else curve.evaluate(float(multiplier))
-        measured.append(_weighed(calibrated, target, point, zipped, is_default=False))
+        measured.append(_weighed(weigh(), point, zipped, is_default=False))
         calibrated.progress("Measuring the curve", len(curve.points), points)
     return measured
 
 
-def _weighed(calibrated: CalibratedModel, target: Target, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
-    with target.finished(calibrated.copy) as new:
-        size = compressed_size(new.path, "zip9")
+def _weighed(size: int, point: Point, zipped: int, *, is_default: bool) -> SweepPoint:
     return SweepPoint(
         multiplier=point.multiplier,
         in_order=point.in_order,

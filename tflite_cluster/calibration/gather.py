@@ -17,7 +17,6 @@ from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..interpreter.worker import batch_length
 from ..model.layers import Layer
-from ..model.outputs import subgraph_of
 from ..model.prefix import prefix
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
@@ -87,7 +86,7 @@ class Observer:
         for key, indices in self.chosen.items():
             if self._kernels(key) is None:
                 continue
-            subgraph = subgraph_of(self.model, key)
+            subgraph = self.model.subgraph_of(key).index
             here = {number: layer for number, layer in layers.items() if layer.operator.subgraph == subgraph}
             numbers = _narrow({number: layer for number, layer in here.items() if _is_dense(layer)})
             tape = record(self.model, subgraph, [end.tensor.index for end in ends[key]], [layers[n] for n in numbers])
@@ -135,7 +134,7 @@ class Observer:
             kernels = self._kernels(key)
             if kernels is None:
                 continue
-            here = [pair for pair in pairs if pair[1].operator.subgraph == subgraph_of(self.model, key)]
+            here = [pair for pair in pairs if pair[1].operator.subgraph == self.model.subgraph_of(key).index]
             meetings = [_meeting(self.model, layer, widest) for _, layer in here]
             sums = [kind.empty(meeting.parts, meeting.columns) for meeting in meetings]
             try:

@@ -18,9 +18,10 @@ import numpy.typing as npt
 from ..interpreter.interface import Signature, TensorSpec
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
-from ..model.layers import Layer, find_layer, real_bias, real_rows
+from ..model.analysis import Analysis
+from ..model.layers import Layer, real_bias, real_rows
 from ..model.read import Model
-from ..model.select import Weight, select
+from ..model.select import Weight
 from ..samples.synthetic import InputHint, synthetic_samples
 from .gather import Observer
 from .moments import Moments
@@ -46,7 +47,7 @@ _SIGNALS: Final = tuple(InputHint(-(2.0**e), 2.0**e) for e in range(-4, 10))
 
 def guess_range(
     process: InterpreterProcess,
-    model: Model,
+    analysis: Analysis,
     path: Path,
     signature: Signature,
     hints: Mapping[str, InputHint],
@@ -58,8 +59,8 @@ def guess_range(
     hints: ranges that the graph tells, which are candidates too. kernels: those that run the model.
     """
     real = [spec for spec in signature.inputs if spec.quantised or spec.dtype.kind == "f"]
-    subgraph = model.signatures[signature.key].subgraph if signature.key in model.signatures else 0
-    weights = _first_weights(model, subgraph)
+    model = analysis.model
+    weights = _first_weights(analysis, model.subgraph_of(signature.key).index)
     if len(real) != 1 or not weights:
         return {}
     uses = {number: [layer] for number, (_, layer) in weights.items()}
@@ -75,8 +76,8 @@ def guess_range(
     return {real[0].name: best} if math.isfinite(scores[best]) else {}
 
 
-def _first_weights(model: Model, subgraph: int) -> dict[int, tuple[Weight, Layer]]:
-    found = [(weight, find_layer(model, weight)) for weight in select(model)[0]]
+def _first_weights(analysis: Analysis, subgraph: int) -> dict[int, tuple[Weight, Layer]]:
+    found = [(weight, analysis.layer(weight)) for weight in analysis.weights]
     layers = [(weight, layer) for weight, layer in found if layer and layer.operator.subgraph == subgraph]
     layers.sort(key=lambda pair: pair[1].operator.index)
     return dict(enumerate(layers[:_LAYERS]))

@@ -106,7 +106,7 @@ class _Search:
         self._seed = seed
         self._threads = threads
         self._kernels = kernels
-        graph = model.subgraphs[model.signatures[signature.key].subgraph if signature.key in model.signatures else 0]
+        graph = model.subgraph_of(signature.key)
         self._work = 1 + sum(_multiplications(model, each) for each in model.subgraphs)
         self._feedback = _feedback(signature)
         self._has_state = bool(self._feedback) or _keeps_state(model, graph)

@@ -336,12 +336,11 @@ def real_rows(model: Model, weight: Weight, rows: Groups) -> npt.NDArray[np.floa
     scale = row_scale(weight, rows)
     if scale is None:
         return None
-    raw = model.data[weight.span.start : weight.span.stop]
-    codes = as_rows(weight.storage.decode(raw, weight.count), rows)
+    codes = as_rows(weight.codes(model), rows)
     return (codes.astype(np.float64) - weight.zero) * scale[:, None]
 
 
 def real_bias(model: Model, bias: Bias) -> npt.NDArray[np.float64]:
     """The real values of a bias, (rows,)."""
-    codes = bias.codes(model.data[bias.span.start : bias.span.stop])
+    codes = bias.codes(model.bytes_of(bias.span))
     return np.asarray(codes.astype(np.float64) * bias.scale)

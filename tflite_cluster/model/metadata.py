@@ -45,7 +45,7 @@ def normalisations(model: Model) -> dict[int, Normalisation]:
     spans = [model.buffers[index] for index, name in model.metadata.items() if name == _BUFFER]
     if len(spans) != 1 or not 8 <= spans[0].size <= _MOST_BYTES:
         return {}
-    data = bytes(model.data[spans[0].start : spans[0].stop])
+    data = bytes(model.bytes_of(spans[0]))
     try:
         found = _of_inputs(data) if data[4:8] == _IDENTIFIER else []
     except (ValueError, struct.error):

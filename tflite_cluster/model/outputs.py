@@ -38,7 +38,7 @@ class Output:
 
 def outputs_of(model: Model, key: str | None) -> list[Output]:
     """The outputs of a signature; before the softmax where there is one, and before what only chooses among them."""
-    subgraph = model.subgraphs[subgraph_of(model, key)]
+    subgraph = model.subgraph_of(key)
     ways = _Ways(subgraph)
     found: list[Output] = []
     grounds: dict[int, Output] = {}
@@ -51,20 +51,15 @@ def outputs_of(model: Model, key: str | None) -> list[Output]:
 
 def chosen_outputs(model: Model, key: str | None) -> frozenset[int]:
     """The outputs of a signature, by tensor, that depend on a choice; they need not vary, and may change places."""
-    subgraph = model.subgraphs[subgraph_of(model, key)]
+    subgraph = model.subgraph_of(key)
     ways = _Ways(subgraph)
     return frozenset(output for output in subgraph.outputs if any(True for _ in ways.grounds(output)))
 
 
 def plain_outputs(model: Model, key: str | None) -> list[Output]:
     """The outputs of a signature as they are, which can be read where nothing else can."""
-    subgraph = model.subgraphs[subgraph_of(model, key)]
+    subgraph = model.subgraph_of(key)
     return [Output(subgraph.tensors[output], is_logits=False) for output in subgraph.outputs]
-
-
-def subgraph_of(model: Model, key: str | None) -> int:
-    """The subgraph that a signature runs; None stands for a model without signatures."""
-    return model.signatures[key].subgraph if key in model.signatures else 0
 
 
 def _before_softmax(ways: _Ways, output: int) -> Output:

@@ -94,7 +94,7 @@ class PatchedCopy(Draft):
 
     def restore(self, span: Span) -> None:
         """Put the original bytes back."""
-        self.write(span, self._model.data[span.start : span.stop])
+        self.write(span, self._model.bytes_of(span))
         del self._spans[span]
 
     def flush(self) -> None:

@@ -120,6 +120,14 @@ class Model:
         """Length of the file in bytes."""
         return len(self.data)
 
+    def bytes_of(self, span: Span) -> memoryview:
+        """The bytes of a span."""
+        return self.data[span.start : span.stop]
+
+    def subgraph_of(self, key: str | None) -> Subgraph:
+        """The subgraph that a signature runs; the first for None, which stands for a model without signatures."""
+        return self.subgraphs[self.signatures[key].subgraph if key in self.signatures else 0]
+
     def forget(self, span: Span) -> None:
         """Let go of the memory that the pages of a mapped file take, once a span has been read."""
         forget(self.data, span.start, span.stop)

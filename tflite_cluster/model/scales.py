@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .fields import root, tables_of, target_at
-from .layers import BIAS_OPERANDS, Bias, Layer, find_layer, is_given, unpacked_from
+from .layers import BIAS_OPERANDS, Bias, Layer, is_given, unpacked_from
 from .read import Model, Tensor
 from .select import Weight
 from .verify import Span, verify
@@ -82,12 +82,15 @@ class ScaleVectors:
         return bool(np.all(np.abs(np.frombuffer(bias, "<f4") - wanted) <= _SAME_SCALE * wanted))
 
 
-def find_scale_vectors(model: Model, weights: Iterable[Weight]) -> dict[Span, ScaleVectors]:
-    """Where the scales stand of those weights of which they can be rewritten, by the place of the weight."""
+def find_scale_vectors(model: Model, uses: Iterable[tuple[Weight, Layer | None]]) -> dict[Span, ScaleVectors]:
+    """Where the scales of those weights stand whose scales can be rewritten, by the place of the weight.
+
+    uses: weights with the only layer of each, None if it has none or several.
+    """
     found, tables = {}, _tensor_tables(model)
-    for weight in weights:
-        layer = find_layer(model, weight) if weight.storage.type == "INT8" and len(weight.scale) > 1 else None
-        vectors = _vectors_of(model, tables, weight, layer) if layer is not None else None
+    for weight, layer in uses:
+        is_int8 = weight.storage.type == "INT8" and len(weight.scale) > 1
+        vectors = _vectors_of(model, tables, weight, layer) if is_int8 and layer is not None else None
         if vectors is not None:
             found[weight.span] = vectors
     if not found:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,14 @@ class Weight:
         """The first tensor that names these bytes."""
         return self.tensors[0]
 
+    def decode(self, raw: memoryview) -> npt.NDArray[Any]:
+        """The codes that its stored bytes hold, (count,), or others in their place; see `Storage.decode`."""
+        return self.storage.decode(raw, self.count)
+
+    def codes(self, model: Model) -> npt.NDArray[Any]:
+        """Its codes in a model, (count,)."""
+        return self.decode(model.bytes_of(self.span))
+
 
 @dataclass(frozen=True)
 class LeftAlone:
@@ -95,6 +104,8 @@ class LeftAlone:
     shape: tuple[int, ...]
     span: Span
     reason: str
+    is_weight_operand: bool = False
+    """Whether operators take it as a weight; then its values show that it was not learned."""
 
 
 class _NotAWeight(Exception):
@@ -113,7 +124,7 @@ def select(model: Model) -> tuple[tuple[Weight, ...], tuple[LeftAlone, ...]]:
         if reason is None:
             weights.append(weight)
         else:
-            others.append(_left_alone(weight.tensor, weight.span, reason))
+            others.append(replace(_left_alone(weight.tensor, weight.span, reason), is_weight_operand=True))
     return tuple(weights), tuple(others)
 
 
@@ -141,7 +152,7 @@ def _left_alone(tensor: Tensor, span: Span, reason: str) -> LeftAlone:
 def _why_not_learned(model: Model, weight: Weight) -> str | None:
     """Why a constant that elementwise operators read is not taken for a weight."""
     user = next(user for user in weight.users if user.operator.name in TABLE_OPERATORS)
-    values = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    values = weight.codes(model)
     reason = why_not_learned(values, weight.tensor.shape, weight.storage.bits, weight.span.size)
     model.forget(weight.span)
     return None if reason is None else f"it is operand {user.operand} of {user.operator.name}, and {reason}"
@@ -319,7 +330,7 @@ def _blockwise(model: Model, tensor: Tensor, count: int) -> tuple[npt.NDArray[np
     span, storage = model.buffers[holder.buffer], STORAGES.get(holder.type)
     if storage is None or not storage.is_float or span.size != storage.nbytes(holder.stored):
         raise _NotAWeight("the scales of its blocks are not constants that can be read")
-    scale = storage.decode(model.data[span.start : span.stop], holder.stored).astype(np.float64)
+    scale = storage.decode(model.bytes_of(span), holder.stored).astype(np.float64)
     blocks = len(scale)
     fits = blocks and tensor.shape and count % blocks == 0 and tensor.shape[-1] % (count // blocks) == 0
     if not fits or not np.all(np.isfinite(scale)):

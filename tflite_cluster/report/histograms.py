@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..model.analysis import analyse
 from ..model.read import Model, open_model
-from ..model.select import Weight, select
+from ..model.select import Weight
 from ..model.storing.store import STORED_SUFFIX
 
 Array = npt.NDArray[Any]
@@ -47,7 +48,11 @@ def histograms(before: Path, after: Path) -> tuple[Histogram, ...]:
     first, second = open_model(before), open_model(after)
     others = _by_name(second)
     pairs = [(weight, other) for key, weight in _by_name(first).items() if (other := _other(others, *key)) is not None]
-    changed = [(old, new) for old, new in pairs if old.count == new.count and _raw(first, old) != _raw(second, new)]
+    changed = [
+        (old, new)
+        for old, new in pairs
+        if old.count == new.count and first.bytes_of(old.span) != second.bytes_of(new.span)
+    ]
     largest = sorted(range(len(changed)), key=lambda at: -changed[at][0].count)[:_MOST_TENSORS]
     return tuple(_histogram(first, second, *changed[at]) for at in sorted(largest))
 
@@ -61,7 +66,7 @@ def _by_name(model: Model) -> dict[tuple[str, int], Weight]:
     """Weights by the name of their tensor, and how many before have the same one."""
     seen: Counter[str] = Counter()
     named: dict[tuple[str, int], Weight] = {}
-    for weight in select(model)[0]:
+    for weight in analyse(model).weights:
         named[weight.tensor.name, seen[weight.tensor.name]] = weight
         seen[weight.tensor.name] += 1
     return named
@@ -69,7 +74,7 @@ def _by_name(model: Model) -> dict[tuple[str, int], Weight]:
 
 def _histogram(first: Model, second: Model, old: Weight, new: Weight) -> Histogram:
     """Codes as they are stored where both models store the same type with the same scales; else real values."""
-    before, after = old.storage.decode(_raw(first, old), old.count), new.storage.decode(_raw(second, new), new.count)
+    before, after = old.codes(first), new.codes(second)
     as_codes = old.storage.type == new.storage.type and not old.storage.is_float
     as_codes = as_codes and np.array_equal(old.scale, new.scale)
     if not as_codes:
@@ -87,10 +92,6 @@ def _histogram(first: Model, second: Model, old: Weight, new: Weight) -> Histogr
         centroids=tuple(zip(held.tolist(), times.tolist(), strict=True)) if len(held) <= _MOST_CENTROIDS else (),
         distinct=len(held),
     )
-
-
-def _raw(model: Model, weight: Weight) -> memoryview:
-    return model.data[weight.span.start : weight.span.stop]
 
 
 def _real(weight: Weight, codes: Array) -> Array:

@@ -15,12 +15,12 @@ from ..clustering.assign import Clustered, Problem, cluster_tensor, compare
 from ..clustering.grid import LARGEST
 from ..clustering.histogram import Array, distinct
 from ..config import Config
+from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
-from ..model.scales import ScaleVectors, find_scale_vectors
+from ..model.scales import ScaleVectors
 from ..model.select import LeftAlone, Weight
 from ..model.source import same
-from ..model.storing.storable import storable
 from ..model.storing.store import Stored
 from ..model.verify import Span
 from ..packing.sizes import deflated_bits
@@ -57,21 +57,19 @@ def cluster_weights(
         progress("Clustering", number + 1, len(weights))
 
 
-def describe_weights(
-    model: Model, weights: Sequence[Weight], copy: PatchedCopy, config: Config, progress: Progress
-) -> list[TensorResult]:
+def describe_weights(analysis: Analysis, copy: PatchedCopy, config: Config, progress: Progress) -> list[TensorResult]:
     """What became of each weight in the copy."""
-    stored, vectors = copy.stored, find_scale_vectors(model, weights)
+    model, weights, stored = analysis.model, analysis.weights, copy.stored
     jobs = (
         (
             weight.span.size,
             partial(
                 _describe,
-                model,
+                analysis,
                 weight,
                 copy.read_span(weight.span),
                 stored.get(weight.span),
-                _rescaled(model, copy, vectors.get(weight.span)),
+                _rescaled(model, copy, analysis.scale_vectors(weight)),
                 config,
             ),
         )
@@ -96,7 +94,7 @@ class _Rescaled:
 def _rescaled(model: Model, copy: PatchedCopy, vectors: ScaleVectors | None) -> _Rescaled | None:
     """What became of the scales of a weight; None where nothing did."""
     written = () if vectors is None else tuple(span for span in vectors.spans if span in copy.spans)
-    spans = tuple(span for span in written if copy.read_span(span) != model.data[span.start : span.stop])
+    spans = tuple(span for span in written if copy.read_span(span) != model.bytes_of(span))
     if vectors is None or not spans:
         return None
     return _Rescaled(np.frombuffer(copy.read_span(vectors.weight), "<f4").astype(np.float64), spans)
@@ -114,14 +112,12 @@ def _in_order(jobs: Iterator[tuple[int, Callable[[], T]]], threads: int) -> Iter
             yield running.popleft()[1].result()
 
 
-def describe_constants(model: Model, constants: Sequence[LeftAlone], copy: PatchedCopy) -> list[TensorResult]:
+def describe_constants(analysis: Analysis, copy: PatchedCopy) -> list[TensorResult]:
     """What became of the constants that are no weights: biases fitted to the weights, and large ones left alone."""
     tensors: list[TensorResult] = []
-    for constant in constants:
-        if (
-            constant.span in copy.spans
-            and copy.read_span(constant.span) != model.data[constant.span.start : constant.span.stop]
-        ):
+    for constant in analysis.constants:
+        is_written = constant.span in copy.spans
+        if is_written and copy.read_span(constant.span) != analysis.model.bytes_of(constant.span):
             span = SpanWritten(constant.span.start, constant.span.stop)
             tensors.append(_constant(constant, "bias", operator="bias", span=span))
         elif constant.span.size >= _SMALLEST_MENTIONED:
@@ -138,19 +134,23 @@ def _constant(
 
 
 def _cluster_weight(model: Model, weight: Weight, config: Config) -> memoryview | None:
-    raw = model.data[weight.span.start : weight.span.stop]
-    codes = weight.storage.decode(raw, weight.count)
+    codes = weight.codes(model)
     clusters = config.most_values(weight.tensor.name, weight.operators)
     assert clusters is not None
     clustered = cluster_tensor(codes, _problem(weight), clusters, config.granularity == "axis")
-    return weight.storage.encode(clustered.codes, raw) if clustered.noise else None
+    return weight.storage.encode(clustered.codes, model.bytes_of(weight.span)) if clustered.noise else None
 
 
 def _describe(
-    model: Model, weight: Weight, content: bytes, stored: Stored | None, rescaled: _Rescaled | None, config: Config
+    analysis: Analysis,
+    weight: Weight,
+    content: bytes,
+    stored: Stored | None,
+    rescaled: _Rescaled | None,
+    config: Config,
 ) -> TensorResult:
-    raw = model.data[weight.span.start : weight.span.stop]
-    codes = weight.storage.decode(raw, weight.count)
+    raw = analysis.model.bytes_of(weight.span)
+    codes = weight.decode(raw)
     if stored is not None:
         return _describe_stored(weight, raw, stored, config)
     if weight.storage.is_float and not np.isfinite(codes).all():
@@ -162,12 +162,14 @@ def _describe(
     tensor = _tensor(weight, None, compared, *_bits(weight, raw, content, config))
     if rescaled is not None:
         tensor = replace(tensor, scales=tuple(SpanWritten(span.start, span.stop) for span in rescaled.spans))
-    return _with_storing(model, weight, content, tensor, config) if weight.storage.is_float else tensor
+    return _with_storing(analysis, weight, content, tensor, config) if weight.storage.is_float else tensor
 
 
-def _with_storing(model: Model, weight: Weight, content: bytes, tensor: TensorResult, config: Config) -> TensorResult:
+def _with_storing(
+    analysis: Analysis, weight: Weight, content: bytes, tensor: TensorResult, config: Config
+) -> TensorResult:
     """What storing a float weight as codes would give, or why it was not done."""
-    keeps = storable(model, weight)
+    keeps = analysis.int8_obstacle(weight)
     if not find_target(config.store).keeps_types:
         return replace(tensor, keeps_type=keeps or _TOO_FAR_APART)
     if keeps is not None or not config.measure or (tensor.values_after or 0) > _CODES:
@@ -177,13 +179,13 @@ def _with_storing(model: Model, weight: Weight, content: bytes, tensor: TensorRe
 
 def _as_codes(weight: Weight, content: bytes) -> memoryview:
     """As many different bytes as the weight holds values, for none of which it has to be the right one."""
-    values = weight.storage.decode(memoryview(content), weight.count)
+    values = weight.decode(memoryview(content))
     codes = np.searchsorted(np.unique(values), values).astype(np.uint8)
     return codes.data.cast("B")
 
 
 def _describe_stored(weight: Weight, raw: memoryview, stored: Stored, config: Config) -> TensorResult:
-    before, codes = weight.storage.decode(raw, weight.count), stored.codes.reshape(-1)
+    before, codes = weight.decode(raw), stored.codes.reshape(-1)
     compared = compare(before, stored.values.reshape(-1), _problem(weight))
     compared = replace(compared, values_after=distinct(codes))
     tensor = _tensor(weight, None, compared, *_bits(weight, raw, codes.data, config))
@@ -202,14 +204,13 @@ def compare_stored(weight: Weight, before: memoryview, after: memoryview, scale:
 
     scale: that of the new codes, for each of its groups, if it is not the same.
     """
-    codes, changed = (weight.storage.decode(raw, weight.count) for raw in (before, after))
+    codes, changed = (weight.decode(raw) for raw in (before, after))
     return compare(codes, changed, _problem(weight), scale)
 
 
 def distinct_values(model: Model, weight: Weight) -> int:
     """How many different values a weight holds in the model."""
-    codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
-    return distinct(codes)
+    return distinct(weight.codes(model))
 
 
 def _why_unchanged(weight: Weight, compared: Clustered, config: Config) -> str:

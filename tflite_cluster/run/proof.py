@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ModelError
+from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight, used_as_weights
@@ -14,19 +15,20 @@ from ..result import Result
 from .describe import distinct_values
 
 
-def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) -> None:
+def prove(analysis: Analysis, source: Path | None, copy: PatchedCopy, result: Result) -> None:
     """See that the result is true of the new file, and that the input is still what it was.
 
     Outside the reported spans no byte differs; the new file is safe to read, with the same weights at the same places;
     each holds the very values that clustering put on its codebook, as many as the result says, and no more than were
     asked for, and the very scales. Raises ModelError if not.
     """
+    model = analysis.model
     if source is not None and not is_still(source, model.data):
         raise ModelError(f"{model.label}: changed while it was read; nothing was written: run it again")
     copy.check([Span(span.start, span.stop) for span in result.spans])
     new = copy.reopen()
     weights = {weight.span: weight for weight in used_as_weights(new)[0]}
-    if weights.keys() != {weight.span for weight in used_as_weights(model)[0]}:
+    if weights.keys() != analysis.weight_spans:
         raise ModelError(f"{new.label}: its weights are not where they were; nothing was written")
     for tensor in result.tensors:
         if tensor.clustered and tensor.span is not None and tensor.stored is None:
@@ -36,7 +38,7 @@ def prove(model: Model, source: Path | None, copy: PatchedCopy, result: Result) 
             _check_values(new, weight, tensor.values_after or 0, most)
         for place in () if tensor.span is None else (tensor.span, *tensor.scales):
             span = Span(place.start, place.stop)
-            if not copy.was_written(span, new.data[span.start : span.stop]):
+            if not copy.was_written(span, new.bytes_of(span)):
                 raise ModelError(
                     f"{new.label}: tensor '{tensor.name}' holds other values than were written; nothing was written"
                 )

@@ -21,8 +21,7 @@ from ..interpreter import worker
 from ..interpreter.interface import ModelInterface
 from ..interpreter.process import InterpreterProcess, Limits
 from ..interpreter.runtime import Kernels
-from ..model.read import Model
-from ..model.select import select
+from ..model.analysis import Analysis
 from ..samples.given import Reading, prepare
 from ..samples.hints import input_hints
 from ..samples.samples import Samples
@@ -55,7 +54,7 @@ class Session:
 
 
 @contextmanager
-def open_session(model: Model, original: Path, config: Config) -> Iterator[Session | str]:
+def open_session(analysis: Analysis, original: Path, config: Config) -> Iterator[Session | str]:
     """A session, or the reason why the model cannot be run, in words.
 
     Raises DataError if the user's samples cannot be read or do not fit, ConfigError if what is asked for takes labels.
@@ -63,6 +62,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
     if not config.run:
         yield "the model is not to be run"
         return
+    model = analysis.model
     limits = Limits(
         timeout=config.timeout or _BASE_SECONDS + _SECONDS_PER_BYTE * model.size,
         memory=config.memory or _BASE_MEMORY + _MEMORY_PER_BYTE * model.size,
@@ -79,13 +79,13 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
                 samples = gather_samples(interface, None, hints, 1, config.seed)
             first = {key: each.batch(0, 1) for key, each in samples.items()}
             running = find_kernels(process, original, first, config.threads)
-            effort = _effort(process, model, original, first, running, BUDGETS[config.effort])
+            effort = _effort(process, analysis, original, first, running, BUDGETS[config.effort])
             if given is None:
                 for signature in interface.signatures:
                     known = hints.get(signature.key, {})
                     if signature.key not in running.failures:
                         guessed = guess_range(
-                            process, model, original, signature, known, config.threads, running.kernels
+                            process, analysis, original, signature, known, config.threads, running.kernels
                         )
                         hints[signature.key] = {**known, **guessed}
                 count = min(synthetic_count(interface), effort.synthetic_samples)
@@ -116,7 +116,7 @@ def open_session(model: Model, original: Path, config: Config) -> Iterator[Sessi
 
 def _effort(
     process: InterpreterProcess,
-    model: Model,
+    analysis: Analysis,
     original: Path,
     first: Mapping[str | None, Mapping[str, npt.NDArray[Any]]],
     running: Running,
@@ -129,7 +129,7 @@ def _effort(
         if key not in running.failures
     ]
     seconds = sum(each for each in runs if each is not None)
-    return Effort.of(model, select(model)[0], seconds, budget)
+    return Effort.of(analysis.model, analysis.weights, seconds, budget)
 
 
 def _describe(process: InterpreterProcess, original: Path) -> ModelInterface:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..config import Config
 from ..errors import ConfigError, InterpreterFailure
+from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight
@@ -31,8 +32,7 @@ from .session import Session
 
 
 def cluster_model(
-    model: Model,
-    weights: Sequence[Weight],
+    analysis: Analysis,
     original: Path,
     copy: PatchedCopy,
     session: Session | str,
@@ -40,16 +40,16 @@ def cluster_model(
     progress: Progress,
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
-    usable = usable_weights(model, weights, config)
+    usable = usable_weights(analysis, config)
     target = find_target(config.store)
     blind = isinstance(session, str) and config.clusters is not None and target.keeps_types
     if config.granularity == "axis" or blind:
-        cluster_weights(model, list(usable.values()), copy, config, progress)
+        cluster_weights(analysis.model, list(usable.values()), copy, config, progress)
         cause = f" ({session})" if isinstance(session, str) else ""
         return Strategy(f"k-means on the weights alone{cause}")
     if not usable:
         return Strategy("no weight that could be clustered")
-    task = make_task(model, usable, original, copy, config, progress)
+    task = make_task(analysis, usable, original, copy, config, progress)
     cause = session if isinstance(session, str) else ""
     if isinstance(session, Session):
         for by_outputs in (False, True):
@@ -66,7 +66,7 @@ def cluster_model(
 
 
 def make_task(
-    model: Model,
+    analysis: Analysis,
     weights: Mapping[int, Weight],
     original: Path,
     copy: PatchedCopy,
@@ -78,11 +78,11 @@ def make_task(
     Raises ModelError, before any work is done, if the target's file could not be written in the end.
     """
     return Task(
-        model=model,
+        analysis=analysis,
         original=original,
         copy=copy,
         weights=weights,
-        encode=find_target(config.store).encode(model, weights.values()),
+        encode=find_target(config.store).encode(analysis, weights.values()),
         clusters=_fixed_counts(weights.values(), config),
         seed=config.seed,
         threads=config.threads,
@@ -122,7 +122,7 @@ def _search(task: Task, calibrated: CalibratedModel, session: Session, config: C
         return Strategy(f"as a search on {basis} chose before", found)
     if config.max_size is not None:
         most = config.size_limit(compressed_size(task.original, "zip9"))
-        found = search_size(calibrated, lambda: most is not None and _zipped(task.copy, config) <= most)
+        found = search_size(calibrated, lambda: most is not None and zipped_size(task, config) <= most)
     else:
         usual = usual_criterion(calibrated) if config.has_gates else None
         found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
@@ -158,8 +158,9 @@ def _fixed_counts(weights: Iterable[Weight], config: Config) -> dict[Span, int]:
     return {span: count for span, count in counts if count is not None}
 
 
-def _zipped(copy: PatchedCopy, config: Config) -> int:
-    with find_target(config.store).finished(copy) as new:
+def zipped_size(task: Task, config: Config) -> int:
+    """Bytes that zip -9 makes of the file that the copy becomes as it now is."""
+    with find_target(config.store).finished(task.analysis, task.copy) as new:
         return compressed_size(new.path, "zip9")
 
 
@@ -178,8 +179,9 @@ def _without_running(task: Task, cause: str, config: Config) -> Strategy:
     return Strategy(f"every weight at the same signal-to-noise ratio ({cause})")
 
 
-def usable_weights(model: Model, weights: Sequence[Weight], config: Config) -> dict[int, Weight]:
+def usable_weights(analysis: Analysis, config: Config) -> dict[int, Weight]:
     """The weights to cluster, by their number; raises ConfigError if a pattern or a rule fits no weight at all."""
+    model, weights = analysis.model, analysis.weights
     for rule in config.rules:
         if not any(rule.fits(weight.tensor.name, weight.operators) for weight in weights):
             what = "operator" if rule.by_operator else "name"
@@ -206,7 +208,7 @@ def usable_weights(model: Model, weights: Sequence[Weight], config: Config) -> d
 
 def _is_usable(model: Model, weight: Weight) -> bool:
     """Whether there is anything to cluster: finite values, and more than one of them."""
-    codes = weight.storage.decode(model.data[weight.span.start : weight.span.stop], weight.count)
+    codes = weight.codes(model)
     finite = not weight.storage.is_float or np.isfinite(codes).all()
     usable = bool(codes.size and finite and codes.min() < codes.max())
     model.forget(weight.span)  # after the last look: codes may be the very bytes of the file

@@ -108,8 +108,7 @@ def _normalisation(
     """Mean and deviation of pixels, as asked for or as the model's metadata says, and in words whence."""
     if reading.mean is not None and reading.std is not None:
         return reading.mean, reading.std, f"pixels less {_listed(reading.mean)}, over {_listed(reading.std)}"
-    subgraph = model.signatures[signature.key].subgraph if signature.key in model.signatures else 0
-    told = normalisations(model).get(signature.inputs[0].index) if subgraph == 0 else None
+    told = normalisations(model).get(signature.inputs[0].index) if model.subgraph_of(signature.key).index == 0 else None
     if told is None:
         return None, None, ""
     return told.mean, told.std, f"pixels less {_listed(told.mean)}, over {_listed(told.std)}, as the metadata says"

@@ -15,11 +15,9 @@ from ..calibration.sight import Sight, find_sight
 from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
-from ..model.layers import Layer, find_layers
-from ..model.outputs import subgraph_of
+from ..model.layers import Layer
 from ..model.patch import PatchedCopy
 from ..model.read import Model
-from ..model.scales import find_scale_vectors
 from ..model.select import Groups, Weight
 from ..progress import Plan, Progress
 from ..samples.samples import Samples
@@ -135,7 +133,7 @@ def calibrate(
     }
     weights = {number: weight for number, weight in task.weights.items() if _is_reached(model, weight, samples)}
     blind = _blind_jobs(task, [weight for number, weight in task.weights.items() if number not in weights])
-    uses = {number: find_layers(model, weight) for number, weight in weights.items()}
+    uses = {number: task.analysis.layers(weight) for number, weight in weights.items()}
     layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
     effort = effort or Effort.of(model, weights.values())
     split = split_samples(samples, task.seed, effort.samples, effort.sensitivity_samples(len(weights)))
@@ -198,11 +196,10 @@ def _jobs(
     uses: Mapping[int, Sequence[Layer]],
     statistics: Iterable[Statistics],
 ) -> dict[int, Job]:
-    vectors = {place: each for place, each in find_scale_vectors(task.model, weights.values()).items() if each.can_grow}
-
     def encode(weight: Weight, rows: Groups) -> Encoding:
-        if weight.span in vectors and weight.span not in task.clusters:
-            return RescaledCodes(Place(weight, rows), vectors[weight.span])
+        vectors = task.analysis.scale_vectors(weight)
+        if vectors is not None and vectors.can_grow and weight.span not in task.clusters:
+            return RescaledCodes(Place(weight, rows), vectors)
         return task.encode(weight, rows)
 
     def made(number: int, observed: Statistics) -> Job:
@@ -232,7 +229,7 @@ def _apply_blind(clusterer: Clusterer, jobs: Iterable[Job]) -> None:
 def _is_reached(model: Model, weight: Weight, running: Collection[str | None]) -> bool:
     """Whether a signature that runs may use a weight: it is not in the subgraphs of others alone."""
     lost = {signature.subgraph for key, signature in model.signatures.items() if key not in running}
-    lost -= {subgraph_of(model, key) for key in running}  # None runs the first, where signatures give nothing
+    lost -= {model.subgraph_of(key).index for key in running}  # None runs the first, where signatures give nothing
     return not weight.users or any(user.operator.subgraph not in lost for user in weight.users)
 
 

@@ -97,7 +97,7 @@ def new_bias(
     """
     values = real_bias(model, bias)
     if not np.isfinite(values).all():
-        return model.data[bias.span.start : bias.span.stop]
+        return model.bytes_of(bias.span)
     if mean_change is not None:
         values = values - mean_change
     scale = bias.scale if bias.is_float or new_scale is None else new_scale.astype(np.float64)

@@ -40,7 +40,7 @@ class Place:
     def write(self, copy: PatchedCopy, codes: npt.NDArray[Any], stored: Stored | None = None) -> None:
         """Write codes (rows, columns). stored: the int8 codes that are to stand for them."""
         span = self.weight.span
-        original = copy.model.data[span.start : span.stop]
+        original = copy.model.bytes_of(span)
         copy.write(span, self.weight.storage.encode(as_flat(codes, self.rows), original), stored)
 
 

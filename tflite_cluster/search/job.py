@@ -66,8 +66,7 @@ def make_job(
 def _matrix(model: Model, weight: Weight, rows: Groups, statistics: Statistics, *, has_bias: bool) -> Matrix:
     """The weight as error feedback sees it, with feedback where its layer was observed."""
     storage = weight.storage
-    raw = model.data[weight.span.start : weight.span.stop]
-    codes = as_rows(storage.decode(raw, weight.count), rows)
+    codes = as_rows(weight.codes(model), rows)
     scale = row_scale(weight, rows)
     moments, shrinkage = statistics.moments, statistics.shrinkage
     feedback, mean, input_power = None, None, None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.select import Weight
@@ -18,7 +19,7 @@ from .encodings import Encode
 class Task:
     """The weights to cluster into a copy of the model."""
 
-    model: Model
+    analysis: Analysis
     original: Path
     """The model's file."""
     copy: PatchedCopy
@@ -31,3 +32,8 @@ class Task:
     seed: int
     threads: int
     progress: Progress
+
+    @property
+    def model(self) -> Model:
+        """The model to cluster."""
+        return self.analysis.model

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from ..errors import ModelError
+from ..model.analysis import Analysis
 from ..model.draft import Draft
 from ..model.patch import PatchedCopy
-from ..model.read import Model
 from ..model.select import Groups, Weight
 from ..model.storing.copy import StoredCopy
 from ..model.storing.same import find_difference
-from ..model.storing.storable import storable
 from ..model.storing.store import require_movable
 from ..search.encodings import Encode, Encoding, Int8Codes, Place, SameCodes
 
@@ -22,10 +21,10 @@ class Int8File:
 
     keeps_types = False
 
-    def encode(self, model: Model, weights: Iterable[Weight]) -> Encode:
+    def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
         """Int8 codes for those that can be stored so; the others keep their codes."""
-        chosen = [weight for weight in weights if storable(model, weight) is None]
-        require_movable(model, chosen)
+        chosen = [weight for weight in weights if analysis.int8_obstacle(weight) is None]
+        require_movable(analysis.model, chosen)
         places = frozenset(weight.span for weight in chosen)
 
         def as_codes(weight: Weight, rows: Groups) -> Encoding:
@@ -35,13 +34,13 @@ class Int8File:
         return as_codes
 
     @contextmanager
-    def finished(self, copy: PatchedCopy) -> Iterator[Draft]:
+    def finished(self, analysis: Analysis, copy: PatchedCopy) -> Iterator[Draft]:
         """The copy itself where no weight became codes."""
         copy.flush()
         if not copy.stored:
             yield copy
             return
-        with StoredCopy(copy) as new:
+        with StoredCopy(analysis, copy) as new:
             new.flush()
             yield new
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from ..model.analysis import Analysis
 from ..model.draft import Draft
 from ..model.patch import PatchedCopy
-from ..model.read import Model
 from ..model.select import Groups, Weight
 from ..search.encodings import Encode, Place, SameCodes
 
@@ -17,7 +17,7 @@ class SameTypes:
 
     keeps_types = True
 
-    def encode(self, model: Model, weights: Iterable[Weight]) -> Encode:  # noqa: ARG002  (the protocol has them)
+    def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:  # noqa: ARG002  (the protocol has them)
         """All with the codes that they have."""
 
         def same_codes(weight: Weight, rows: Groups) -> SameCodes:
@@ -26,7 +26,7 @@ class SameTypes:
         return same_codes
 
     @contextmanager
-    def finished(self, copy: PatchedCopy) -> Iterator[Draft]:
+    def finished(self, analysis: Analysis, copy: PatchedCopy) -> Iterator[Draft]:  # noqa: ARG002  (likewise)
         """The copy itself."""
         copy.flush()
         yield copy

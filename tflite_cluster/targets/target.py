@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from ..model.analysis import Analysis
 from ..model.draft import Draft
 from ..model.patch import PatchedCopy
-from ..model.read import Model
 from ..model.select import Weight
 from ..search.encodings import Encode
 
@@ -19,14 +19,14 @@ class Target(Protocol):
     keeps_types: bool
     """Whether every weight keeps the type that it has."""
 
-    def encode(self, model: Model, weights: Iterable[Weight]) -> Encode:
+    def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
         """How each of these weights is to be written where its scales stay.
 
         Raises ModelError, before any work is done, if the file could not be written in the end.
         """
 
-    def finished(self, copy: PatchedCopy) -> AbstractContextManager[Draft]:
-        """The file that the copy becomes."""
+    def finished(self, analysis: Analysis, copy: PatchedCopy) -> AbstractContextManager[Draft]:
+        """The file that the copy becomes. analysis: of the model that was copied."""
 
     def prove(self, copy: PatchedCopy, new: Draft) -> None:
         """Read the finished file again, and see that it holds what the copy does. Raises ModelError if not."""

@@ -40,7 +40,7 @@ def is_exact(model: Model, bias: Tensor) -> bool:
     span = model.buffers[bias.buffer]
     if span.size % 2 or any(model.buffers[index] == span for index in model.metadata):
         return False
-    values = np.frombuffer(model.data[span.start : span.stop], "<f2")
+    values = np.frombuffer(model.bytes_of(span), "<f2")
     return bool(np.isfinite(values).all()) and all(
         _fits(model, tensor, len(values)) for tensor in _holders(model, span)
     )
@@ -67,14 +67,14 @@ def _fits(model: Model, tensor: Tensor, length: int) -> bool:
 
 
 def exact_biases(model: Model, weights: Iterable[Weight]) -> dict[Span, Stored]:
-    """The codes of the float16 biases beside these weights, which are `storable`, by place."""
+    """The codes of the float16 biases of the operators that use these weights, by place; see `int8_obstacle`."""
     found: dict[Span, Stored] = {}
     for weight in weights:
         for user in weight.users:
             bias = float16_bias(model, user)
             if bias is not None and model.buffers[bias.buffer] not in found:
                 span = model.buffers[bias.buffer]
-                values = np.frombuffer(model.data[span.start : span.stop], "<f2").astype(np.float32)
+                values = np.frombuffer(model.bytes_of(span), "<f2").astype(np.float32)
                 scale = np.where(values == 0, np.float32(1), np.abs(values) / np.float32(_CODE))
                 codes = (np.sign(values) * _CODE).astype(np.int8)
                 found[span] = Stored(span, tuple(_holders(model, span)), codes, scale, axis=0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import cast
 
+from ..analysis import Analysis
 from ..draft import Draft
 from ..patch import PatchedCopy
-from ..select import select
 from .biases import exact_biases
 from .store import write_stored
 
@@ -15,12 +15,14 @@ from .store import write_stored
 class StoredCopy(Draft):
     """A patched copy with its codes in place of the float values that they stand for."""
 
-    def __init__(self, copy: PatchedCopy) -> None:
+    def __init__(self, analysis: Analysis, copy: PatchedCopy) -> None:
+        """analysis: of the model that is copied."""
         super().__init__(copy.model, copy.destination)
+        self._analysis = analysis
         self._copy = copy
 
     def _fill(self) -> None:
         model = self._copy.reopen()
-        weights = [weight for weight in select(model)[0] if weight.span in self._copy.stored]
+        weights = [weight for weight in self._analysis.weights if weight.span in self._copy.stored]
         self.stored = exact_biases(model, weights) | self._copy.stored
         write_stored(model, list(self.stored.values()), cast(io.BufferedIOBase, self._file))

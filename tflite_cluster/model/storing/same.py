@@ -29,8 +29,8 @@ def _differences(before: Model, after: Model, stored: Mapping[Span, Stored]) -> 
         return
     for number, (old, new) in enumerate(zip(before.buffers, after.buffers, strict=True)):
         codes = stored.get(old)
-        content = before.data[old.start : old.stop] if codes is None else codes.codes.reshape(-1).data.cast("B")
-        same = after.data[new.start : new.stop] == content
+        content = before.bytes_of(old) if codes is None else codes.codes.reshape(-1).data.cast("B")
+        same = after.bytes_of(new) == content
         before.forget(old)
         after.forget(new)
         if not same and before.metadata.get(number) != RUNTIME_VERSION:

@@ -91,7 +91,7 @@ class Stored:
 
 
 def write_stored(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase) -> None:
-    """Write the model with these weights as int8 codes; each must be `storable`.
+    """Write the model with these weights as int8 codes; nothing may keep one from it (see `int8_obstacle`).
 
     `file` is empty, and can be written and sought. Raises ModelError for a model whose parts cannot be moved.
     """
@@ -259,7 +259,7 @@ class _Plan:
         """Raise what the metadata say of the oldest runtime, where there is room for it."""
         for index, name in self.model.metadata.items():
             span = self.model.buffers[index]
-            known = bytes(self.data[span.start : span.stop]).rstrip(b"\0").decode(errors="replace")
+            known = bytes(self.model.bytes_of(span)).rstrip(b"\0").decode(errors="replace")
             if name == RUNTIME_VERSION and len(version) <= span.size and _numbers(known) < _numbers(version):
                 self.edits[span.start] = memoryview(version.encode().ljust(span.size, b"\0"))
 

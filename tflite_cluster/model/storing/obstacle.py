@@ -19,7 +19,7 @@ _LARGEST_TABLE: Final = 16 << 20
 """Bytes of float32: what is unpacked stays in memory, where otherwise only the rows that are read would be."""
 
 
-def storable(model: Model, weight: Weight) -> str | None:
+def int8_obstacle(model: Model, weight: Weight) -> str | None:
     """Why this weight cannot be stored as int8 codes behind DEQUANTIZE, in words; None if it can."""
     if weight.tensor.type not in ("FLOAT32", "FLOAT16"):
         return f"it is {weight.tensor.type}, not float32 or float16"

@@ -18,9 +18,9 @@ from support.fixture_models import MANIFEST, MODELS  # noqa: E402
 
 from tflite_cluster import cluster  # noqa: E402
 from tflite_cluster.model.analysis import analyse  # noqa: E402
+from tflite_cluster.model.operators import BUILTIN  # noqa: E402
 from tflite_cluster.model.read import open_model  # noqa: E402
 from tflite_cluster.model.select import Weight  # noqa: E402
-from tflite_cluster.model.tape import WAY_BACK  # noqa: E402
 
 PAGE = ROOT / "docs" / "operators.md"
 HEAD = """# Operators
@@ -68,7 +68,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     check = parser.parse_args().check
-    names = ", ".join(f"`{name}`" for name in sorted(WAY_BACK))
+    names = ", ".join(f"`{name}`" for name, record in sorted(BUILTIN.items()) if record.gradient is not None)
     head = HEAD.format(way_back=textwrap.fill(names, 119, break_on_hyphens=False))
     page = head + "".join(sorted(map(row, MODELS)))
     if not check:

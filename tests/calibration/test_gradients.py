@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.fixture_models import FOLDER
-from support.operators import after_dense
+from support.operators import SOFTMAX, after_dense, two_dense
 
 from tflite_cluster.calibration.gather import Observer, probe_of
 from tflite_cluster.calibration.gradients import End, collect_gradients
@@ -18,8 +18,11 @@ from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
 from tflite_cluster.interpreter.worker import describe
-from tflite_cluster.model.layers import Layer, find_layer
+from tflite_cluster.model.layer import Layer
+from tflite_cluster.model.layers import find_layer
+from tflite_cluster.model.operators import BUILTIN
 from tflite_cluster.model.outputs import outputs_of
+from tflite_cluster.model.read import OPERATORS as OPERATOR_NAMES
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.tape import Tape, record
@@ -43,8 +46,8 @@ def taped(model: Model) -> tuple[Tape, list[End]]:
 def sample_of(model: Model, seed: int = 0) -> tuple[str | None, dict[str, np.ndarray]]:
     signature = (*model.signatures, None)[0]
     inputs = model.subgraphs[0].inputs
-    names = list(model.signatures[signature].tensors) if signature is not None else ["x"]
     tensor = model.subgraphs[0].tensors[inputs[0]]
+    names = list(model.signatures[signature].tensors) if signature is not None else [tensor.name]
     values = np.random.default_rng(seed).standard_normal(tensor.shape, np.float32)
     if tensor.type == "INT8":
         assert tensor.quantization is not None
@@ -135,12 +138,32 @@ OPERATORS = {
 }
 
 
+def test_every_way_back_is_compared_with_the_interpreter() -> None:
+    """By a model of its own, or in the model whose layers are all followed; of codes in its int8 form."""
+    alone = {OPERATOR_NAMES[code] for code, *_ in OPERATORS.values()}
+    together = (
+        taped(open_model(FOLDER / f"two_ways_{storage}.tflite"))[0] for storage in ("float32", "float16", "int8")
+    )
+    in_models = {"SOFTMAX", *(step.name for tape in together for step in tape.steps)}
+    known = {name for name, record in BUILTIN.items() if record.gradient is not None}
+    assert alone | in_models == known
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_one_operator(process: InterpreterProcess, name: str, tmp_path: Path) -> None:
     code, shape, constant, options = OPERATORS[name]
     path = tmp_path / "model.tflite"
     path.write_bytes(after_dense(code, shape, *([] if constant is None else [constant]), options=options))
     assert len(taped(open_model(path))[0].kept) == 1
+    assert_follow_the_biases(process, path, tmp_path)
+
+
+def test_a_softmax_between_layers(process: InterpreterProcess, tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    generator = np.random.default_rng(0)
+    first, second = ((generator.standard_normal((rows, 6)), np.zeros(rows)) for rows in (6, 4))
+    path.write_bytes(two_dense(first, second, middle=SOFTMAX))
+    assert len(taped(open_model(path))[0].kept) == 2
     assert_follow_the_biases(process, path, tmp_path)
 
 

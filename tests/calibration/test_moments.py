@@ -15,10 +15,11 @@ from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Moments,
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
-from tflite_cluster.model.layers import Layer, find_layer, find_layers, real_bias, real_rows
-from tflite_cluster.model.options import Window
+from tflite_cluster.model.layer import Layer
+from tflite_cluster.model.layers import find_layer, find_layers, real_bias, real_rows
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.window import Window
 from tflite_cluster.samples.synthetic import gather_samples
 
 EVERYWHERE = 10**9

@@ -17,7 +17,8 @@ from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Probe, c
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
-from tflite_cluster.model.layers import Layer, Recurrence, find_layer, real_rows
+from tflite_cluster.model.layer import Layer, Recurrence
+from tflite_cluster.model.layers import find_layer, real_rows
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import Weight, select

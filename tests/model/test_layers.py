@@ -10,19 +10,12 @@ from support.crafting import Table, craft
 from support.fixture_models import FOLDER, MODELS
 from support.operators import batch_matmul, convolution, dense, depthwise
 
-from tflite_cluster.model.layers import (
-    Layer,
-    Recurrence,
-    as_flat,
-    as_rows,
-    find_layer,
-    find_layers,
-    real_bias,
-    real_rows,
-)
-from tflite_cluster.model.options import Window
+from tflite_cluster.model.groups import Groups
+from tflite_cluster.model.layer import Layer, Recurrence
+from tflite_cluster.model.layers import as_flat, as_rows, find_layer, find_layers, real_bias, real_rows
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import Groups, Weight, select
+from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.window import Window
 
 
 def largest(source: str | bytes) -> tuple[Model, Weight, Layer | None]:

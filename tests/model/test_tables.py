@@ -11,7 +11,6 @@ from support.fixture_models import FOLDER
 
 from tflite_cluster import NotSmallerError, cluster
 from tflite_cluster.model.layers import find_layers
-from tflite_cluster.model.operands import TABLE_OPERATORS
 from tflite_cluster.model.read import OPERATORS, Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.obstacle import int8_obstacle
@@ -188,7 +187,3 @@ def test_what_was_compiled_is_told_to_be_clustered_before(name: bytes, accelerat
     assert "cluster the model before compiling" in reason
     with pytest.raises(NotSmallerError, match=f"compiled for .*{accelerator}.*before compiling"):
         cluster(bytes(model.data), check=False)
-
-
-def test_operators_of_tables_are_builtin_ones() -> None:
-    assert set(OPERATORS.values()) >= TABLE_OPERATORS

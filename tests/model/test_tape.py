@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from support.fixture_models import FOLDER, MODELS
 
-from tflite_cluster.model.layers import Layer, find_layer
+from tflite_cluster.model.groups import Groups
+from tflite_cluster.model.layer import Layer
+from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.outputs import outputs_of
 from tflite_cluster.model.read import Model, Operator, Subgraph, Tensor, open_model
-from tflite_cluster.model.select import Groups, select
+from tflite_cluster.model.select import select
 from tflite_cluster.model.tape import record
 from tflite_cluster.model.verify import Span
 

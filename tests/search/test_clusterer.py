@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from support.fixture_models import FOLDER
 
-from tflite_cluster.model.layers import Bias, find_layer
+from tflite_cluster.model.layer import Bias
+from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.search.clusterer import new_bias

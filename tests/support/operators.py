@@ -149,9 +149,12 @@ def dense_of_a_constant() -> bytes:
 
 
 def two_dense(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], ending: int | None = None
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    ending: int | None = None,
+    middle: int = TANH,
 ) -> bytes:
-    """The file of a model y = ending(dense(tanh(dense(x)))) with the given weights and biases."""
+    """The file of a model y = ending(dense(middle(dense(x)))) with the given weights and biases."""
     stored = [each.astype(np.float32) for pair in (first, second) for each in pair]
     (hidden, inputs), outputs = first[0].shape, len(second[0])
     shapes = [(1, inputs), (1, hidden), (1, hidden), (1, outputs), (1, outputs)]
@@ -159,7 +162,7 @@ def two_dense(
     tensors += [_tensor(b"constant%d" % n, values.shape, buffer=n + 1) for n, values in enumerate(stored)]
     steps = [
         (DENSE, (0, 5, 6), 1),
-        (TANH, (1,), 2),
+        (middle, (1,), 2),
         (DENSE, (2, 7, 8), 3),
         *([] if ending is None else [(ending, (3,), 4)]),
     ]

@@ -18,7 +18,7 @@ from ..fidelity.verdict import Fidelity
 from ..files import temporary_folder
 from ..model.analysis import analyse
 from ..model.draft import check_destination
-from ..model.operands import compiled_for
+from ..model.operators import compiled_for
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
 from ..packing.sizes import Scales

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from ..model.analysis import Analysis, analyse
-from ..model.layers import Bias
+from ..model.layer import Bias
 from ..model.locate import Locator
 from ..model.read import Model, open_model
 from ..model.scales import ScaleVectors, are_usable

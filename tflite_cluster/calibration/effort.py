@@ -20,7 +20,7 @@ from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..interpreter.timing import processor_seconds
-from ..model.layers import MATRIX_OPERATORS
+from ..model.operators import record_of
 from ..model.read import Model
 from ..model.select import User, Weight
 
@@ -204,7 +204,9 @@ def _slowness(seconds: float, per_run: int) -> int:
 def _multiplications(model: Model, weight: Weight) -> int:
     """Of each element by all that one run gives it."""
     users = [
-        user for user in weight.users if user.operator.name in MATRIX_OPERATORS and (*user.operator.outputs, -1)[0] >= 0
+        user
+        for user in weight.users
+        if record_of(user.operator).layer is not None and (*user.operator.outputs, -1)[0] >= 0
     ]
     return prod(weight.tensor.shape) * sum(_places(model, user) for user in users)
 
@@ -214,6 +216,6 @@ def _places(model: Model, user: User) -> int:
     operator = user.operator
     tensors = model.subgraphs[operator.subgraph].tensors
     output = tensors[operator.outputs[0]]
-    goes_by_input = operator.name == "TRANSPOSE_CONV" and len(operator.inputs) > 2  # a crafted file may have fewer
-    source = tensors[operator.inputs[2]] if goes_by_input else output
+    places = record_of(operator).places
+    source = tensors[operator.inputs[places]] if places is not None and operator.has(places) else output
     return prod(map(abs, source.shape[:-1])) * (_WITH_INT16 if output.type == "INT16" else 1)

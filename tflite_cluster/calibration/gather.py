@@ -16,7 +16,8 @@ from ..interpreter.interface import Sequences
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..interpreter.worker import batch_length
-from ..model.layers import Layer
+from ..model.layer import Layer
+from ..model.operators import record_of
 from ..model.prefix import prefix
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
@@ -182,7 +183,8 @@ def probe_of(tensor: Tensor) -> Probe:
 
 def _is_dense(layer: Layer) -> bool:
     """Whether all rows meet the same input, and each gives one channel of the output."""
-    return layer.operator.name in ("CONV_2D", "FULLY_CONNECTED") and layer.groups == 1
+    bias = record_of(layer.operator).bias
+    return layer.kind != "depthwise" and layer.groups == 1 and bias is not None and bias.is_per_row
 
 
 def _narrow(layers: Mapping[int, Layer]) -> list[int]:

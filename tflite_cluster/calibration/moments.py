@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from ..interpreter.runtime import Kernels, OpenModel
 from ..interpreter.worker import batch_length, each_run, open_model, run_sample
-from ..model.layers import Kind, Recurrence
-from ..model.options import Window
+from ..model.layer import Kind, Recurrence
+from ..model.window import Window
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -19,7 +19,8 @@ from ..interpreter.interface import Signature, TensorSpec
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
 from ..model.analysis import Analysis
-from ..model.layers import Layer, real_bias, real_rows
+from ..model.layer import Layer
+from ..model.layers import real_bias, real_rows
 from ..model.read import Model
 from ..model.select import Weight
 from ..samples.synthetic import InputHint, synthetic_samples

@@ -20,6 +20,7 @@ from ..interpreter import worker
 from ..interpreter.interface import Signature, TensorSpec
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
+from ..model.operators import record_of
 from ..model.read import Model, Subgraph
 from ..samples.samples import InputSamples, Samples
 from ..samples.synthetic import InputHint, Manner, synthetic_samples
@@ -40,8 +41,6 @@ _GAINS: Final = 1 / 16, 4.0, 1 / 256, 64.0, 1 / 4, 1024.0
 
 _SAME: Final = 1e-6
 """Deviation of an output beside its size, up to which differences are no more than the rounding of float32."""
-
-_STATEFUL: Final = frozenset({"SVDF", "RNN", "UNIDIRECTIONAL_SEQUENCE_RNN", "LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM"})
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ def _whole_range(spec: TensorSpec) -> InputHint:
 def _keeps_state(model: Model, graph: Subgraph) -> bool:
     """Whether what a run leaves behind can change the next one."""
     return any(tensor.is_variable or tensor.type == "RESOURCE" for tensor in model.tensors) or any(
-        operator.name in _STATEFUL for operator in graph.operators
+        record_of(operator).keeps_state for operator in graph.operators
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from .layers import Layer, find_layers
+from .layer import Layer
+from .layers import find_layers
 from .read import Model
 from .scales import ScaleVectors, find_scale_vectors
 from .select import LeftAlone, Weight, select

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from .layers import MATRIX_OPERATORS
+from .operators import record_of
 from .read import Model, Operator, Subgraph, Tensor
 from .tape import has_gradient
 
@@ -113,7 +113,8 @@ def _decided(subgraph: Subgraph) -> frozenset[int]:
     decided = set[int]()
     for operator in subgraph.operators:
         follows = not decided.isdisjoint(operator.inputs)
-        if follows and (operator.name in MATRIX_OPERATORS | _NESTS or (operator.is_custom and not _decides(operator))):
+        is_layer = record_of(operator).layer is not None or operator.name in _NESTS
+        if follows and (is_layer or (operator.is_custom and not _decides(operator))):
             return frozenset()
         if follows or _decides(operator):
             decided.update(tensor for tensor in operator.outputs if tensor >= 0)

@@ -80,6 +80,14 @@ class Operator:
     table: Any = field(repr=False, compare=False)
     """The flatbuffer table, for the options."""
 
+    def has(self, operand: int | None) -> bool:
+        """Whether that operand, which may be optional, is given; None stands for no operand."""
+        return operand is not None and operand < len(self.inputs) and self.inputs[operand] >= 0
+
+    def is_builtin(self, name: str) -> bool:
+        """Whether it is the builtin operator of that name."""
+        return self.name == name and not self.is_custom
+
 
 @dataclass(frozen=True)
 class Subgraph:
@@ -123,6 +131,10 @@ class Model:
     def bytes_of(self, span: Span) -> memoryview:
         """The bytes of a span."""
         return self.data[span.start : span.stop]
+
+    def operand(self, operator: Operator, operand: int) -> Tensor:
+        """The tensor that an operator takes as an operand that it has."""
+        return self.subgraphs[operator.subgraph].tensors[operator.inputs[operand]]
 
     def subgraph_of(self, key: str | None) -> Subgraph:
         """The subgraph that a signature runs; the first for None, which stands for a model without signatures."""

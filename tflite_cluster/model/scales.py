@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .fields import root, tables_of, target_at
-from .layers import BIAS_OPERANDS, Bias, Layer, is_given, unpacked_from
+from .layer import Bias, Layer
+from .layers import unpacked_from
+from .operators import record_of
 from .read import Model, Tensor
 from .select import Weight
 from .verify import Span, verify
@@ -120,9 +122,9 @@ def _vectors_of(model: Model, tables: list[list[int]], weight: Weight, layer: La
 
 def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
     """Whether nothing but one operator reads the weight and its scales, and that as it stands."""
-    operand = BIAS_OPERANDS.get(layer.operator.name)
+    known = record_of(layer.operator).bias
     quantization = weight.tensor.quantization
-    if operand is None or len(weight.tensors) != 1 or quantization is None:
+    if known is None or not known.is_per_row or len(weight.tensors) != 1 or quantization is None:
         return False
     if quantization.blockwise or np.any(quantization.zero_point) or not _meets(model, weight, layer):
         return False
@@ -130,7 +132,7 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
         return False
     if not are_usable(weight.scale):
         return False
-    if not is_given(layer.operator, operand):
+    if not layer.operator.has(known.operand):
         return True
     return layer.bias is not None and _fits(model, weight, layer, layer.bias)
 

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
-from .operands import TABLE_OPERATORS, other_role, weight_axis
+from .groups import Groups
+from .operators import other_role, record_of, weight_axis
 from .read import Model, Operator, Tensor
 from .storage import STORAGES, Storage
 from .tables import why_not_learned
 from .verify import Span
-
-_PASSES_THROUGH = ("DEQUANTIZE", "DENSIFY", "CAST")
 
 
 @dataclass(frozen=True)
@@ -33,25 +31,10 @@ class User:
     operand: int
     axis: int
 
-
-@dataclass(frozen=True)
-class Groups:
-    """Elements seen as an array (outer, groups, inner), each group with something of its own (a scale, a codebook)."""
-
-    outer: int
-    groups: int
-    inner: int
-
-    @classmethod
-    def along(cls, shape: tuple[int, ...], axis: int) -> Groups:
-        """One group per index of `axis`."""
-        axis %= len(shape)
-        return cls(prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :]))
-
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape to view the elements in."""
-        return self.outer, self.groups, self.inner
+    def needs_learned_values(self) -> bool:
+        """Whether the constant is a weight only if its values look learned."""
+        return record_of(self.operator).needs_learned_values
 
 
 @dataclass(frozen=True)
@@ -79,7 +62,7 @@ class Weight:
     @property
     def is_table(self) -> bool:
         """Whether values meet others one by one, with no sum in which errors are averaged."""
-        return not self.operators.isdisjoint(TABLE_OPERATORS)
+        return any(user.needs_learned_values for user in self.users)
 
     @property
     def tensor(self) -> Tensor:
@@ -151,7 +134,7 @@ def _left_alone(tensor: Tensor, span: Span, reason: str) -> LeftAlone:
 
 def _why_not_learned(model: Model, weight: Weight) -> str | None:
     """Why a constant that elementwise operators read is not taken for a weight."""
-    user = next(user for user in weight.users if user.operator.name in TABLE_OPERATORS)
+    user = next(user for user in weight.users if user.needs_learned_values)
     values = weight.codes(model)
     reason = why_not_learned(values, weight.tensor.shape, weight.storage.bits, weight.span.size)
     model.forget(weight.span)
@@ -202,7 +185,7 @@ class _Graph:
             if key in self.outputs:
                 raise _NotAWeight("it is an output of the graph")
             for operator, operand in self.readers[key]:
-                passes = operator.name in _PASSES_THROUGH and not operator.is_custom
+                passes = record_of(operator).passes_weights
                 self.steps_left -= 1 + (len(operator.outputs) if passes else 0)
                 if self.steps_left < 0:
                     raise ModelError("its constants share their readers far more than any real model's")
@@ -237,7 +220,7 @@ def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]
         if _layout(other) != _layout(first):
             raise _NotAWeight(f"'{other.name}' uses the same bytes as another type or shape")
     storage = STORAGES.get(first.type)
-    table = next((user.operator.name for user in users if user.operator.name in TABLE_OPERATORS), None)
+    table = next((user.operator.name for user in users if user.needs_learned_values), None)
     if table is not None and first.is_sparse:
         raise _NotAWeight(f"it is sparse, and {table} reads it")
     if storage is None:

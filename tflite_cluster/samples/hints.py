@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
-from ..model.options import options_of
+from ..model.operators import options_of, record_of
 from ..model.read import Model, Operator, Subgraph
 from ..model.storage import STORAGES
 from .synthetic import Hints, InputHint
-
-_SAME_VALUES: Final = frozenset({"CAST", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "TRANSPOSE", "SLICE", "STRIDED_SLICE"})
-"""Operators whose output holds values of their first operand and no others."""
-
-_TABLES: Final = {("EMBEDDING_LOOKUP", 0): 1, ("GATHER", 1): 0}
-"""(operator, operand that holds indices) -> operand that holds the table, whose slices they count."""
 
 
 def input_hints(model: Model) -> Hints:
@@ -44,29 +37,23 @@ def _ranges(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:
         for operand, index in enumerate(operator.inputs):
             if index not in same:
                 continue
-            if operator.name in _SAME_VALUES and operand == 0:
+            if record_of(operator).keeps_values and operand == 0:
                 same.update(operator.outputs)
             rows = _table_rows(subgraph, operator, operand)
             if rows:
                 yield InputHint(0, rows - 1)
-            if operator.name == "QUANTIZE" and operator.outputs and operator.outputs[0] >= 0:
+            if operator.is_builtin("QUANTIZE") and operator.outputs and operator.outputs[0] >= 0:
                 yield from _quantised_range(subgraph, operator.outputs[0])
 
 
 def _table_rows(subgraph: Subgraph, operator: Operator, operand: int) -> int:
     """Slices of the table that this operand indexes; 0 if it does not index one."""
-    table = _TABLES.get((operator.name, operand))
-    if table is None or table >= len(operator.inputs) or operator.inputs[table] < 0:
+    lookup = record_of(operator).lookup
+    if lookup is None or lookup.indices != operand or not operator.has(lookup.table):
         return 0
-    shape = subgraph.tensors[operator.inputs[table]].shape
-    axis = _axis(operator) if operator.name == "GATHER" else 0
+    shape = subgraph.tensors[operator.inputs[lookup.table]].shape
+    axis = lookup.axis(options_of(operator))
     return shape[axis] if -len(shape) <= axis < len(shape) else 0
-
-
-def _axis(operator: Operator) -> int:
-    """The axis that a GATHER takes slices along; a negative one counts from the end."""
-    options = options_of(operator)
-    return 0 if options is None else int(options.Axis())
 
 
 def _quantised_range(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:

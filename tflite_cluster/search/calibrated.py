@@ -15,10 +15,11 @@ from ..calibration.sight import Sight, find_sight
 from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
-from ..model.layers import Layer
+from ..model.groups import Groups
+from ..model.layer import Layer
 from ..model.patch import PatchedCopy
 from ..model.read import Model
-from ..model.select import Groups, Weight
+from ..model.select import Weight
 from ..progress import Plan, Progress
 from ..samples.samples import Samples
 from .allocation import price_at_sqnr

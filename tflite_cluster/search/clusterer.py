@@ -14,7 +14,8 @@ from ..calibration.moments import DriftedMoments
 from ..clustering.bias import rounded
 from ..clustering.histogram import Array
 from ..clustering.rate import Priced
-from ..model.layers import Bias, real_bias
+from ..model.layer import Bias
+from ..model.layers import real_bias
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from .encodings import Assigned, BiasChange

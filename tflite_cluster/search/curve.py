@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from ..clustering.rate import Priced
-from ..model.layers import Layer
+from ..model.layer import Layer
 from .calibrated import CalibratedModel
 from .job import Job
 from .points import Point

@@ -16,10 +16,11 @@ import numpy.typing as npt
 from ..clustering.grid import OnGrid, grid_at_price, grid_of_count
 from ..clustering.histogram import Array
 from ..clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count, output_noise
+from ..model.groups import Groups
 from ..model.layers import as_flat
 from ..model.patch import PatchedCopy
 from ..model.scales import ScaleVectors
-from ..model.select import Groups, Weight
+from ..model.select import Weight
 from ..model.storing.store import Stored
 from ..model.verify import Span
 

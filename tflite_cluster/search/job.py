@@ -11,9 +11,11 @@ import numpy as np
 from ..calibration.moments import DriftedMoments
 from ..clustering.feedback import Feedback, corrected, shrunk
 from ..clustering.rate import LEAST_SQNR, Drift, Matrix
-from ..model.layers import Layer, as_rows, row_scale
+from ..model.groups import Groups
+from ..model.layer import Layer
+from ..model.layers import as_rows, row_scale
 from ..model.read import Model
-from ..model.select import Groups, Weight
+from ..model.select import Weight
 from .encodings import Assigned, Encode, Encoding
 from .statistics import NOTHING_OBSERVED, Shrinkage, Statistics
 

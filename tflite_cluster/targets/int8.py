@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from ..errors import ModelError
 from ..model.analysis import Analysis
 from ..model.draft import Draft
+from ..model.groups import Groups
 from ..model.patch import PatchedCopy
-from ..model.select import Groups, Weight
+from ..model.select import Weight
 from ..model.storing.copy import StoredCopy
 from ..model.storing.same import find_difference
 from ..model.storing.store import require_movable

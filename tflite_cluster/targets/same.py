@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from ..model.analysis import Analysis
 from ..model.draft import Draft
+from ..model.groups import Groups
 from ..model.patch import PatchedCopy
-from ..model.select import Groups, Weight
+from ..model.select import Weight
 from ..search.encodings import Encode, Place, SameCodes
 
 

@@ -13,13 +13,13 @@ from typing import Final
 import numpy as np
 
 from ..fields import has_unknown_fields, root, tables_of, target_at
-from ..layers import BIAS_OPERANDS, is_given, unpacked_from
+from ..layers import unpacked_from
+from ..operators import record_of
 from ..read import Model, Tensor
 from ..select import User, Weight
 from ..verify import Span
 from .store import Stored
 
-_BIASES: Final = BIAS_OPERANDS | {"TRANSPOSE_CONV": 3}
 _CODE: Final = 64
 """A power of two, by which to divide a float32 is exact."""
 
@@ -27,10 +27,10 @@ _CODE: Final = 64
 def float16_bias(model: Model, user: User) -> Tensor | None:
     """The float16 constant from which the bias of an operator is unpacked; None if it has no such bias."""
     operator = user.operator
-    operand = _BIASES.get(operator.name)
-    if operand is None or not is_given(operator, operand):
+    bias = record_of(operator).bias
+    if bias is None or not bias.needs_type_of_weight or not operator.has(bias.operand):
         return None
-    source = unpacked_from(model, model.subgraphs[operator.subgraph].tensors[operator.inputs[operand]])
+    source = unpacked_from(model, model.operand(operator, bias.operand))
     is_constant = source is not None and source.type == "FLOAT16" and model.buffers[source.buffer].size
     return source if is_constant else None
 

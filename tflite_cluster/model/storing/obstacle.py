@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..fields import has_unknown_fields, root, tables_of, target_at
-from ..operands import compiled_for, is_adjoint
+from ..operators import compiled_for, options_of, record_of
 from ..read import CONTROL_DEPENDENCIES, Model, Tensor
 from ..select import User, Weight
 from .biases import float16_bias, is_exact
@@ -14,7 +14,6 @@ _METADATA: Final = {
     CONTROL_DEPENDENCIES: "its metadata fix the order of its operators by number",
     "OfflineMemoryAllocation": "its metadata say where in memory each tensor belongs",
 }
-_TABLES: Final = ("GATHER", "EMBEDDING_LOOKUP", "EMBEDDING_LOOKUP_SPARSE")
 _LARGEST_TABLE: Final = 16 << 20
 """Bytes of float32: what is unpacked stays in memory, where otherwise only the rows that are read would be."""
 
@@ -51,13 +50,11 @@ def _of_model(model: Model) -> str | None:
 
 
 def _of_user(user: User) -> str | None:
-    """LiteRT prepares a constant second factor once, but one that an operator makes in every run."""
     operator = user.operator
     if operator.is_custom:
         return f"the custom operator {operator.name} may need its weights in the type they have"
-    if operator.name == "BATCH_MATMUL" and user.operand == 1 and not is_adjoint(operator, 1):
-        return "BATCH_MATMUL would transpose it in every run, and be slower"
-    return None
+    obstacle = record_of(operator).int8_obstacle
+    return None if obstacle is None else obstacle(options_of(operator), user.operand)
 
 
 def _of_tensor(model: Model, weight: Weight, tensor: Tensor) -> str | None:
@@ -68,7 +65,8 @@ def _of_tensor(model: Model, weight: Weight, tensor: Tensor) -> str | None:
         return "an operator writes it"
     readers = {operator.name for operator in subgraph.operators if tensor.index in operator.inputs}
     largest = 4 * weight.count > _LARGEST_TABLE
-    if largest and tensor.type == "FLOAT32" and any(user.operator.name in _TABLES for user in weight.users):
+    reads_rows = any(record_of(user.operator).lookup is not None for user in weight.users)
+    if largest and tensor.type == "FLOAT32" and reads_rows:
         return "few of its rows are read at a time, and all of them would be unpacked into memory"
     if tensor.type == "FLOAT16":
         biases = [bias for user in weight.users if (bias := float16_bias(model, user)) is not None]

@@ -1,44 +1,11 @@
-"""What an operator's options say: the table itself, and the geometry of the window that it moves over its input."""
+"""The window that a convolution or a pool moves over its input, as the operator's options give it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import tflite
-
-from .read import Operator
-
-_TABLES: Final = {
-    "ADD": tflite.AddOptions,
-    "AVERAGE_POOL_2D": tflite.Pool2DOptions,
-    "BATCH_MATMUL": tflite.BatchMatMulOptions,
-    "BIDIRECTIONAL_SEQUENCE_LSTM": tflite.BidirectionalSequenceLSTMOptions,
-    "BIDIRECTIONAL_SEQUENCE_RNN": tflite.BidirectionalSequenceRNNOptions,
-    "CONCATENATION": tflite.ConcatenationOptions,
-    "CONV_2D": tflite.Conv2DOptions,
-    "DEPTHWISE_CONV_2D": tflite.DepthwiseConv2DOptions,
-    "FULLY_CONNECTED": tflite.FullyConnectedOptions,
-    "GATHER": tflite.GatherOptions,
-    "LEAKY_RELU": tflite.LeakyReluOptions,
-    "MAX_POOL_2D": tflite.Pool2DOptions,
-    "MUL": tflite.MulOptions,
-    "SOFTMAX": tflite.SoftmaxOptions,
-    "SUB": tflite.SubOptions,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": tflite.UnidirectionalSequenceLSTMOptions,
-    "UNIDIRECTIONAL_SEQUENCE_RNN": tflite.SequenceRNNOptions,
-}
-
-
-def options_of(operator: Operator) -> Any:
-    """The table of an operator's options; None if it has none, or those of another operator."""
-    reader = _TABLES[operator.name]
-    table = operator.table.BuiltinOptions()
-    if table is None or operator.table.BuiltinOptionsType() != getattr(tflite.BuiltinOptions, reader.__name__):
-        return None
-    options = reader()
-    options.Init(table.Bytes, table.Pos)
-    return options
 
 
 @dataclass(frozen=True)
@@ -71,18 +38,16 @@ class Window:
         return rows, columns
 
 
-def window_of(operator: Operator, shape: tuple[int, ...]) -> Window | None:
-    """The window of a convolution with weights of that shape; None if that makes no sense."""
-    options = options_of(operator)
+def window_of(options: Any, shape: tuple[int, ...]) -> Window | None:
+    """The window of a convolution with weights of that shape; None if that makes no sense, or without options."""
     if options is None or len(shape) != 4:
         return None
     dilation = options.DilationHFactor(), options.DilationWFactor()
     return _sound(Window((shape[1], shape[2]), _stride(options), dilation, _is_same(options)))
 
 
-def pool_window_of(operator: Operator) -> Window | None:
-    """The window of a pooling operator; None if that makes no sense."""
-    options = options_of(operator)
+def pool_window_of(options: Any) -> Window | None:
+    """The window of a pooling operator; None if that makes no sense, or without options."""
     if options is None:
         return None
     return _sound(Window((options.FilterHeight(), options.FilterWidth()), _stride(options), (1, 1), _is_same(options)))

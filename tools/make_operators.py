@@ -25,12 +25,12 @@ from tflite_cluster.model.select import Weight  # noqa: E402
 PAGE = ROOT / "docs" / "operators.md"
 HEAD = """# Operators
 
-Made by `python tools/make_operators.py`: each fixture of the tests is clustered to 16 values, and then run in the
+Made by `python tools/make_operators.py`: each fixture of the tests is clustered to 24 values, and then run in the
 interpreter beside its original.
 
-Errors are passed on where one can observe what meets a weight. Of recurrent layers, that is the input and the output of
-the step before. It is not seen for projections of an LSTM, weights over time of SVDF, recurrent weights of an LSTM or
-RNN that takes a single step in a run, nor inside of the bodies of `WHILE` and `IF`, which a GRU of Keras becomes.
+Errors are passed on where the layer's input can be observed. The weights of recurrent layers multiply the input and the
+output of the step before. Nothing is observed for projections of an LSTM, weights over time of SVDF, recurrent weights
+of an LSTM or RNN that takes a single step in a run, and inside the bodies of `WHILE` and `IF`, as in a GRU of Keras.
 
 They are passed on between the outputs of a `CONV_2D` or `FULLY_CONNECTED` layer where gradients can be brought back to
 it from the outputs of the model: where all that comes between is one of

@@ -12,7 +12,7 @@ from support.fixture_models import FOLDER
 from support.operators import SOFTMAX, after_dense, two_dense
 
 from tflite_cluster.calibration.gather import Observer, probe_of
-from tflite_cluster.calibration.gradients import End, collect_gradients
+from tflite_cluster.calibration.gradients import GradientSeed, collect_gradients
 from tflite_cluster.calibration.moments import Moments, observe
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
@@ -38,9 +38,9 @@ def layers_of(model: Model) -> dict[int, Layer]:
     return {layer.output: layer for layer in found if layer is not None}
 
 
-def taped(model: Model) -> tuple[Tape, list[End]]:
-    ends = [End(output.tensor, 1.0, scores=False) for output in outputs_of(model, None)]
-    return record(model, 0, [end.tensor.index for end in ends], layers_of(model).values()), ends
+def taped(model: Model) -> tuple[Tape, list[GradientSeed]]:
+    seeds = [GradientSeed(output.tensor, 1.0, scores=False) for output in outputs_of(model, None)]
+    return record(model, 0, [seed.tensor.index for seed in seeds], layers_of(model).values()), seeds
 
 
 def sample_of(model: Model, seed: int = 0) -> tuple[str | None, dict[str, np.ndarray]]:
@@ -65,10 +65,10 @@ def process() -> Iterator[InterpreterProcess]:
 def gradients(process: InterpreterProcess, path: Path) -> dict[int, Moments]:
     """By the tensor that they come back to."""
     model = open_model(path)
-    tape, ends = taped(model)
+    tape, seeds = taped(model)
     key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
-    found = process.call(collect_gradients, path, key, batch, ends, tape, SEED, Kernels.DEFAULT, 1)
+    found = process.call(collect_gradients, path, key, batch, seeds, tape, SEED, Kernels.DEFAULT, 1)
     return dict(zip(tape.kept, found, strict=True))
 
 
@@ -171,11 +171,11 @@ def dense_gradients(process: InterpreterProcess, weight: float, scores: bool) ->
     """Those of a layer whose output is the model's: what gradients start with."""
     path = FOLDER / "fully_connected_hybrid_int8.tflite"
     model = open_model(path)
-    tape, ends = taped(model)
+    tape, seeds = taped(model)
     key, sample = sample_of(model)
     batch = {name: np.stack([values, values]) for name, values in sample.items()}
-    ends = [End(end.tensor, weight, scores) for end in ends]
-    (found,) = process.call(collect_gradients, path, key, batch, ends, tape, SEED, Kernels.DEFAULT, 1)
+    seeds = [GradientSeed(seed.tensor, weight, scores) for seed in seeds]
+    (found,) = process.call(collect_gradients, path, key, batch, seeds, tape, SEED, Kernels.DEFAULT, 1)
     assert isinstance(found, Moments)
     return found
 
@@ -190,7 +190,7 @@ def test_what_all_class_scores_have_in_common_does_not_count(tmp_path: Path, pro
     path = tmp_path / "model.tflite"
     path.write_bytes(after_dense(0, (1, 8), np.zeros(8), options=(11, {})))  # adds nothing
     model = open_model(path)
-    tape, ends = taped(model)
+    tape, seeds = taped(model)
     key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
     for scores in (False, True):
@@ -199,7 +199,7 @@ def test_what_all_class_scores_have_in_common_does_not_count(tmp_path: Path, pro
             path,
             key,
             batch,
-            [End(end.tensor, 1.0, scores) for end in ends],
+            [GradientSeed(seed.tensor, 1.0, scores) for seed in seeds],
             tape,
             SEED,
             Kernels.DEFAULT,
@@ -226,10 +226,12 @@ def observer(process: InterpreterProcess) -> Observer:
     return Observer(process, model, TWO_WAYS, samples, chosen, 1)
 
 
-def test_gradients_are_gathered_where_all_rows_meet_the_same_input(observer: Observer) -> None:
+def test_gradients_are_gathered_where_all_rows_have_the_same_input(observer: Observer) -> None:
     layers = dict(enumerate(layers_of(observer.model).values()))
-    ends = {key: [End(outputs_of(observer.model, key)[0].tensor, 1.0, scores=True)] for key in observer.samples}
-    found = observer.gradients(layers, ends, 5)
+    seeds = {
+        key: [GradientSeed(outputs_of(observer.model, key)[0].tensor, 1.0, scores=True)] for key in observer.samples
+    }
+    found = observer.gradients(layers, seeds, 5)
     assert {layers[number].operator.name for number in layers.keys() - found.keys()} == {"DEPTHWISE_CONV_2D"}
     for number, moments in found.items():
         output = observer.model.subgraphs[0].tensors[layers[number].output]
@@ -239,18 +241,20 @@ def test_gradients_are_gathered_where_all_rows_meet_the_same_input(observer: Obs
 
 def test_gradients_that_are_no_numbers_are_left_out(observer: Observer) -> None:
     layers = dict(enumerate(layers_of(observer.model).values()))
-    (end,) = outputs_of(observer.model, None)
-    assert not observer.gradients(layers, {key: [End(end.tensor, np.inf, False)] for key in observer.samples}, 2)
+    (seed,) = outputs_of(observer.model, None)
+    assert not observer.gradients(
+        layers, {key: [GradientSeed(seed.tensor, np.inf, False)] for key in observer.samples}, 2
+    )
 
 
 def test_a_graph_that_no_converter_makes_has_no_gradients(process: InterpreterProcess, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(after_dense(28, (1, 8)))
     model = open_model(path)
-    tape, ends = taped(model)
+    tape, seeds = taped(model)
     first, *others = tape.steps
     broken = Tape((replace(first, name="MEAN"), *others))  # without the operand that names its axes
     key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
     with pytest.raises(InterpreterFailure, match="no gradients"):
-        process.call(collect_gradients, path, key, batch, ends, broken, SEED, Kernels.DEFAULT, 1)
+        process.call(collect_gradients, path, key, batch, seeds, broken, SEED, Kernels.DEFAULT, 1)

@@ -1,4 +1,4 @@
-"""What meets the columns of a weight: against plain loops, and against what the interpreter computes from it."""
+"""The inputs of layers: against plain loops, and against what the interpreter computes from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from support.fixture_models import FOLDER
 from support.operators import batch_matmul, convolution, dense, depthwise
 
 from tflite_cluster.calibration.gather import Observer, probe_of
-from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Moments, Probe, collect, observations, observe
+from tflite_cluster.calibration.moments import (
+    DriftedMoments,
+    LayerInput,
+    Moments,
+    Probe,
+    collect,
+    observations,
+    observe,
+)
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
@@ -28,8 +36,8 @@ PROBE = Probe(0, 0)
 Floats = np.ndarray
 
 
-def see(meeting: Meeting, activation: Floats, most: int = EVERYWHERE, seed: int = 0) -> Floats:
-    return observations(meeting, activation, most, np.random.default_rng(seed))
+def see(layer_input: LayerInput, activation: Floats, most: int = EVERYWHERE, seed: int = 0) -> Floats:
+    return observations(layer_input, activation, most, np.random.default_rng(seed))
 
 
 def plain_patches(activation: Floats, window: Window) -> Floats:
@@ -65,10 +73,10 @@ WINDOWS = [
 def test_patches_of_a_convolution(window: Window, images: int, groups: int) -> None:
     activation = np.random.default_rng(0).standard_normal((images, 7, 6, 4)).astype(np.float32)
     columns = window.kernel[0] * window.kernel[1] * 4 // groups
-    meeting = Meeting(PROBE, "patches", groups, columns, window, groups, 1)
+    layer_input = LayerInput(PROBE, "patches", groups, columns, window, groups, 1)
     by_group = np.split(plain_patches(activation, window), groups, axis=3)
     expected = np.stack([part.reshape(len(part), -1) for part in by_group], axis=1)
-    np.testing.assert_array_equal(see(meeting, activation), expected)
+    np.testing.assert_array_equal(see(layer_input, activation), expected)
 
 
 @pytest.mark.parametrize("window", WINDOWS, ids=str)
@@ -76,32 +84,34 @@ def test_patches_of_a_convolution(window: Window, images: int, groups: int) -> N
 def test_patches_of_a_depthwise_convolution(window: Window, multiplier: int) -> None:
     activation = np.random.default_rng(0).standard_normal((2, 7, 6, 4)).astype(np.float32)
     taps = window.kernel[0] * window.kernel[1]
-    meeting = Meeting(PROBE, "depthwise", 4 * multiplier, taps, window, 1, multiplier)
+    layer_input = LayerInput(PROBE, "depthwise", 4 * multiplier, taps, window, 1, multiplier)
     patches = plain_patches(activation, window).reshape(-1, taps, 4)
     expected = np.stack([patches[:, :, output // multiplier] for output in range(4 * multiplier)], axis=1)
-    np.testing.assert_array_equal(see(meeting, activation), expected)
+    np.testing.assert_array_equal(see(layer_input, activation), expected)
 
 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_pixels_are_the_last_axis_in_runs(parts: int) -> None:
     activation = np.random.default_rng(0).standard_normal((2, 5, 12)).astype(np.float32)
     expected = activation.reshape(10, parts, 12 // parts)
-    np.testing.assert_array_equal(see(Meeting(PROBE, "pixels", parts, 12 // parts, None, 1, 1), activation), expected)
+    np.testing.assert_array_equal(
+        see(LayerInput(PROBE, "pixels", parts, 12 // parts, None, 1, 1), activation), expected
+    )
 
 
 def test_some_places_are_a_choice_of_all_of_them() -> None:
     window = Window((3, 3), (1, 1), (1, 1), same=True)
-    meeting = Meeting(PROBE, "patches", 1, 18, window, 1, 1)
+    layer_input = LayerInput(PROBE, "patches", 1, 18, window, 1, 1)
     activation = np.random.default_rng(0).standard_normal((2, 6, 6, 2)).astype(np.float32)
-    everything = {row.tobytes() for row in see(meeting, activation)}
-    some = see(meeting, activation, most=20)
+    everything = {row.tobytes() for row in see(layer_input, activation)}
+    some = see(layer_input, activation, most=20)
     assert some.shape == (20, 1, 18)
     assert len({row.tobytes() for row in some} & everything) == 20
-    np.testing.assert_array_equal(some, see(meeting, activation, most=20))
-    assert not np.array_equal(some, see(meeting, activation, most=20, seed=1))
+    np.testing.assert_array_equal(some, see(layer_input, activation, most=20))
+    assert not np.array_equal(some, see(layer_input, activation, most=20, seed=1))
 
 
-# From here on with the interpreter: rows of the weight times what meets them, and the bias, are the output.
+# From here on with the interpreter: rows of the weight times the layer input, and the bias, are the output.
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +140,10 @@ def sample_of(runner: OpenModel) -> tuple[str | None, dict[str, Floats]]:
     return key, gather_samples(interface, None, {}, 1, 5)[key].batch(0, 1)
 
 
-def meeting_of(model: Model, layer: Layer) -> Meeting:
+def layer_input_of(model: Model, layer: Layer) -> LayerInput:
     parts = layer.rows.groups if layer.kind == "depthwise" else layer.groups
     probe = probe_of(model.subgraphs[layer.operator.subgraph].tensors[layer.input])
-    return Meeting(probe, layer.kind, parts, layer.columns, layer.window, layer.groups, layer.multiplier)
+    return LayerInput(probe, layer.kind, parts, layer.columns, layer.window, layer.groups, layer.multiplier)
 
 
 def products(matrix: Floats, x: Floats) -> Floats:
@@ -150,7 +160,7 @@ def run_and_predict(path: Path) -> tuple[Floats, Floats, float]:
     key, batch = sample_of(runner)
     runner.run(key, {name: values[0] for name, values in batch.items()})
     tensors = model.subgraphs[layer.operator.subgraph].tensors
-    output, probe = probe_of(tensors[layer.output]), meeting_of(model, layer)
+    output, probe = probe_of(tensors[layer.output]), layer_input_of(model, layer)
     x = see(probe, probe.probe.read(runner))
     matrix = real_rows(model, weight, layer.rows)
     assert matrix is not None
@@ -260,13 +270,13 @@ def test_collected_sums_are_those_of_all_samples(process: InterpreterProcess) ->
     runner = OpenModel(path, Kernels.NO_DELEGATE, 1, preserve_all_tensors=True)
     signature = runner.interface().signatures[0]
     batch = gather_samples(runner.interface(), None, {}, 4, 0)[signature.key].batch(0, 4)
-    meeting = meeting_of(model, layer)
-    (moments,) = process.call(collect, path, signature.key, batch, [meeting], EVERYWHERE, [0], Kernels.DEFAULT, 1)
+    layer_input = layer_input_of(model, layer)
+    (moments,) = process.call(collect, path, signature.key, batch, [layer_input], EVERYWHERE, [0], Kernels.DEFAULT, 1)
 
     seen = []
     for sample in range(4):
         runner.run(signature.key, {name: values[sample] for name, values in batch.items()})
-        seen.append(see(meeting, meeting.probe.read(runner))[:, 0].astype(np.float64))
+        seen.append(see(layer_input, layer_input.probe.read(runner))[:, 0].astype(np.float64))
     x = np.concatenate(seen)
     assert moments.count == len(x) == 4 * 64
     np.testing.assert_allclose(moments.mean[0], x.mean(0), rtol=1e-4, atol=1e-5)
@@ -275,14 +285,14 @@ def test_collected_sums_are_those_of_all_samples(process: InterpreterProcess) ->
 
 
 def test_moments_add_up() -> None:
-    meeting = Meeting(PROBE, "pixels", 2, 3, None, 1, 1)
+    layer_input = LayerInput(PROBE, "pixels", 2, 3, None, 1, 1)
     x = np.random.default_rng(0).standard_normal((10, 2, 3)).astype(np.float32)
-    total = Moments.empty(meeting.parts, meeting.columns)
+    total = Moments.empty(layer_input.parts, layer_input.columns)
     for part in (x[:4], x[4:]):
         total.add(Moments(len(part), part.sum(0), np.einsum("ipn,ipm->pnm", part, part)))
     np.testing.assert_allclose(total.hessian, np.einsum("ipn,ipm->pnm", x, x) / 10, rtol=1e-5)
     np.testing.assert_allclose(total.mean, x.mean(0), rtol=1e-5)
-    assert Moments.empty(meeting.parts, meeting.columns).hessian.sum() == 0
+    assert Moments.empty(layer_input.parts, layer_input.columns).hessian.sum() == 0
 
 
 def test_observed_tensors_are_real_values(process: InterpreterProcess) -> None:
@@ -370,10 +380,10 @@ def test_nothing_drifts_in_an_identical_copy(process: InterpreterProcess) -> Non
 def test_sums_of_drift() -> None:
     generator = np.random.default_rng(0)
     x, drifted = generator.standard_normal((2, 50, 3, 4))
-    meeting = Meeting(PROBE, "pixels", 3, 4, None, 1, 1)
-    moments = DriftedMoments.empty(meeting.parts, meeting.columns)
+    layer_input = LayerInput(PROBE, "pixels", 3, 4, None, 1, 1)
+    moments = DriftedMoments.empty(layer_input.parts, layer_input.columns)
     for part in (slice(0, 20), slice(20, 50)):
-        other = DriftedMoments.empty(meeting.parts, meeting.columns)
+        other = DriftedMoments.empty(layer_input.parts, layer_input.columns)
         other.count = len(x[part])
         other.first += drifted[part].sum(0)
         other.second += np.einsum("spi,spj->pij", drifted[part], drifted[part])

@@ -1,4 +1,4 @@
-"""What meets the gates of recurrent layers, against networks written out step by step, and what it is good for."""
+"""The inputs of the gates of recurrent layers, against networks written out step by step, and what it is good for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.fixture_models import FOLDER
 from support.tasks import task_of
 
 from tflite_cluster.calibration.gather import Observer, probe_of
-from tflite_cluster.calibration.moments import DriftedMoments, Meeting, Probe, collect, observations
+from tflite_cluster.calibration.moments import DriftedMoments, LayerInput, Probe, collect, observations
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
@@ -50,7 +50,7 @@ class Network:
 
 
 def lstm(matrices: Matrices, first: int, x: Floats) -> Floats:
-    """What meets the recurrent matrices: the output before each step, (steps, batch, outputs). Biases are zero."""
+    """The input of the recurrent matrices: the output before each step, (steps, batch, outputs). Biases are zero."""
     steps, batch, _ = x.shape
     from_input, from_output = ([matrices[first + 4 * half + gate] for gate in range(4)] for half in range(2))
     projection = matrices.get(first + 15, np.eye(len(from_input[0])))
@@ -110,9 +110,9 @@ def layers_of(model: Model, weights: dict[int, Weight]) -> dict[int, Layer]:
     return {operand: layer for operand, layer in found if layer is not None}
 
 
-def meeting_of(model: Model, layer: Layer) -> Meeting:
+def layer_input_of(model: Model, layer: Layer) -> LayerInput:
     probe = probe_of(model.subgraphs[0].tensors[layer.input])
-    return Meeting(probe, layer.kind, 1, layer.columns, None, 1, 1, layer.recurrence)
+    return LayerInput(probe, layer.kind, 1, layer.columns, None, 1, 1, layer.recurrence)
 
 
 def batch_of(network: Network) -> tuple[str | None, dict[str, Floats], Floats]:
@@ -126,7 +126,7 @@ def batch_of(network: Network) -> tuple[str | None, dict[str, Floats], Floats]:
 
 
 def foretold(network: Network, model: Model, weights: dict[int, Weight], x: Floats) -> dict[int, Floats]:
-    """What meets each operand, (samples, places, columns), from the input and the weights alone."""
+    """The layer input of each operand, (samples, places, columns), from the input and the weights alone."""
     matrices = {}
     for operand, weight in weights.items():
         matrix = real_rows(model, weight, weight.channels)
@@ -150,8 +150,8 @@ def test_gates_meet_what_the_network_step_by_step_gives_them(network: Network) -
     for sample in range(SAMPLES):
         runner.run(key, {name: values[sample] for name, values in batch.items()})
         for operand, layer in layers.items():
-            meeting = meeting_of(model, layer)
-            seen = observations(meeting, meeting.probe.read(runner), EVERYWHERE, np.random.default_rng(0))[:, 0]
+            layer_input = layer_input_of(model, layer)
+            seen = observations(layer_input, layer_input.probe.read(runner), EVERYWHERE, np.random.default_rng(0))[:, 0]
             np.testing.assert_allclose(seen, expected[operand][sample], rtol=1e-4, atol=network.tolerance)
 
 
@@ -159,9 +159,9 @@ def test_moments_are_those_of_the_network_step_by_step(network: Network, process
     model, weights = parts_of(network)
     key, batch, x = batch_of(network)
     layers = layers_of(model, weights)
-    meetings = [meeting_of(model, layer) for layer in layers.values()]
+    layer_inputs = [layer_input_of(model, layer) for layer in layers.values()]
     found = process.call(
-        collect, FOLDER / f"{network.name}.tflite", key, batch, meetings, EVERYWHERE, [0], Kernels.DEFAULT, 1
+        collect, FOLDER / f"{network.name}.tflite", key, batch, layer_inputs, EVERYWHERE, [0], Kernels.DEFAULT, 1
     )
     expected = foretold(network, model, weights, x)
     for operand, moments in zip(layers, found, strict=True):
@@ -182,9 +182,9 @@ def test_a_wrong_step_would_be_noticed(wrong: Recurrence, process: InterpreterPr
     model, weights = parts_of(network)
     key, batch, _ = batch_of(network)
     layer = layers_of(model, weights)[5]
-    meetings = [meeting_of(model, replace(layer, recurrence=each)) for each in (layer.recurrence, wrong)]
+    layer_inputs = [layer_input_of(model, replace(layer, recurrence=each)) for each in (layer.recurrence, wrong)]
     path = FOLDER / f"{network.name}.tflite"
-    right, other = process.call(collect, path, key, batch, meetings, EVERYWHERE, [0], Kernels.DEFAULT, 1)
+    right, other = process.call(collect, path, key, batch, layer_inputs, EVERYWHERE, [0], Kernels.DEFAULT, 1)
     assert np.abs(right.hessian - other.hessian).max() > 100 * network.tolerance
 
 
@@ -199,8 +199,8 @@ def test_each_sequence_of_a_batch_begins_with_nothing(time: int, backward: bool,
         earlier = step + 1 if backward else step - 1
         expected += [output[earlier, b, start:] if 0 <= earlier < steps else np.zeros(width) for b in range(batch)]
     recurrence = Recurrence(time, backward, start)
-    meeting = Meeting(Probe(0, 0), "steps", parts, width // parts, None, 1, 1, recurrence)
-    seen = observations(meeting, np.moveaxis(output, 0, time), EVERYWHERE, np.random.default_rng(0))
+    layer_input = LayerInput(Probe(0, 0), "steps", parts, width // parts, None, 1, 1, recurrence)
+    seen = observations(layer_input, np.moveaxis(output, 0, time), EVERYWHERE, np.random.default_rng(0))
     assert seen.shape == (steps * batch, parts, width // parts)
     rows = seen.reshape(-1, width)
     np.testing.assert_array_equal(rows[np.lexsort(rows.T)], np.array(expected)[np.lexsort(np.transpose(expected))])

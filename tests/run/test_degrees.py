@@ -9,7 +9,7 @@ import pytest
 from support.partly_runnable import deep, lone_signature, two_signatures, upsampling
 
 from tflite_cluster import cluster, compare
-from tflite_cluster.calibration.sight import Sight, find_kernels, find_sight
+from tflite_cluster.calibration.observability import Observability, find_kernels, find_observability
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
@@ -102,11 +102,11 @@ def test_what_is_seen_under_which_kernels(tmp_path: Path) -> None:
     sample = {"x": np.zeros((1, 1, 128, 128, 1), np.float32)}
     with InterpreterProcess(Limits(timeout=60, memory=SMALL)) as process:
         assert find_kernels(process, path, {None: sample}, 1).kernels is Kernels.DEFAULT
-        sight = find_sight(process, [path, other], None, sample, Kernels.DEFAULT, 1)
-        assert (sight.keeps, sight.layers) == (False, None)
-        assert "memory" in sight.cause
+        found = find_observability(process, [path, other], None, sample, Kernels.DEFAULT, 1)
+        assert (found.keeps, found.layers) == (False, None)
+        assert "memory" in found.cause
     with InterpreterProcess(Limits(timeout=60, memory=None)) as process:
-        assert find_sight(process, [path], None, sample, Kernels.DEFAULT, 1) == Sight()
+        assert find_observability(process, [path], None, sample, Kernels.DEFAULT, 1) == Observability()
 
 
 @pytest.mark.slow

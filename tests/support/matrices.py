@@ -21,7 +21,7 @@ def hessians(parts: int, n: int) -> Floats:
 
 
 def floats(values: Floats | None = None, parts: tuple[int, int] | None = None) -> Matrix:
-    """A matrix of float32; parts is the shape (parts, n) of what meets the columns, observed unless None."""
+    """A matrix of float32; parts is the shape (parts, n) of the layer input, observed unless None."""
     if values is None:
         values = np.random.default_rng(0).laplace(0, 0.1, (ROWS, COLUMNS))
     feedback = None if parts is None else Feedback.of(hessians(*parts))

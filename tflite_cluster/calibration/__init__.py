@@ -1,1 +1,1 @@
-"""What is seen of a model while it runs on samples: what meets its weights, what errors do to its outputs."""
+"""What runs of a model on samples show: the inputs of its layers, and what errors in them do to its outputs."""

@@ -22,7 +22,7 @@ class Values:
     model: OpenModel
 
     def stored(self, tensor: Tensor) -> npt.NDArray[Any]:
-        """Numbers or codes, as they are."""
+        """Numbers or codes, as they are stored."""
         return self.model.tensor(tensor.index, tensor.subgraph)
 
     def real(self, tensor: Tensor) -> Floats:

@@ -82,7 +82,7 @@ _SENSITIVITY_SAMPLES: Final = _Range(2, 8, 200)
 _GRADIENT_SAMPLES: Final = _Range(8, 16, 160)
 _PASS_SAMPLES: Final = 200, 400
 _SYNTHETIC: Final = 100
-"""Samples that are made up at least."""
+"""Synthetic samples at least."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +135,9 @@ class Effort:
         return _GRADIENT_SAMPLES.within(self._runs(_FOR_GRADIENTS), self._share, self._most)
 
     def pass_samples(self, layers: int) -> int:
-        """Samples to cluster layers in order on, for each of which half of two models is run; 0 if too few can be.
+        """Samples for clustering layers in order; 0 if there is time for too few. Each takes half a run of two models.
 
-        Some of the layers would not do: they make up for little, and for that mostly on the samples seen.
+        Clustering only some of the layers in order gains little, and mostly on the samples used.
         """
         samples = min(self._runs(_FOR_PASS) / max(layers, 1), _PASS_SAMPLES[1] * self._most)
         return int(samples) if samples >= _PASS_SAMPLES[0] else 0

@@ -1,4 +1,4 @@
-"""Which activations meet which weight, and their moments over the calibration samples."""
+"""The input of each layer, and its moments over the calibration samples."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ..model.prefix import prefix
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
 from ..samples.samples import Samples
-from .gradients import End, collect_gradients
-from .moments import DriftedMoments, Meeting, Moments, Probe, collect, collect_drift
-from .sight import Sight
+from .gradients import GradientSeed, collect_gradients
+from .moments import DriftedMoments, LayerInput, Moments, Probe, collect, collect_drift
+from .observability import Observability
 
 _MOST_PLACES: Final = 64
-"""Places of each activation that are looked at: neighbours tell little that is new."""
+"""Places of each activation that are counted in: their neighbours add little."""
 
 _MOST_BYTES: Final = 384 << 20
 """What all second moments together may take in memory."""
@@ -41,7 +41,7 @@ AnyMoments = TypeVar("AnyMoments", bound=Moments)
 
 @dataclass(frozen=True)
 class Observer:
-    """Runs a model on the chosen samples of each signature, and gathers what meets its weights."""
+    """Runs a model on the chosen samples of each signature, and gathers the moments of layer inputs."""
 
     process: InterpreterProcess
     model: Model
@@ -49,7 +49,7 @@ class Observer:
     samples: Mapping[str | None, Samples]
     chosen: Mapping[str | None, npt.NDArray[np.intp]]
     threads: int
-    sights: Mapping[str | None, Sight] = field(default_factory=dict)
+    observability: Mapping[str | None, Observability] = field(default_factory=dict)
     """How the layers of each signature are read, where not as usual."""
 
     @property
@@ -66,7 +66,7 @@ class Observer:
         return self._gather(uses, Moments, collect, [self.original], progress)
 
     def drift(self, copy: Path, layers: Mapping[int, Layer], most: int) -> dict[int, DriftedMoments]:
-        """The same for a clustered copy beside the original, of layers that all meet the same tensor.
+        """The same for a clustered copy beside the original, of layers that all have the same input.
 
         From `most` samples of each signature.
         """
@@ -77,11 +77,11 @@ class Observer:
         return fewer._gather(uses, DriftedMoments, partial(collect_drift, edits), [self.original, copy], _say_nothing)
 
     def gradients(
-        self, layers: Mapping[int, Layer], ends: Mapping[str | None, Sequence[End]], most: int
+        self, layers: Mapping[int, Layer], seeds: Mapping[str | None, Sequence[GradientSeed]], most: int
     ) -> dict[int, Moments]:
         """Moments (1, rows, rows) of the gradients at those of the numbered layers that they can be brought back to.
 
-        From `most` samples of each signature. Layers are missing whose rows meet different inputs, or have no gradient.
+        From `most` samples of each signature. Layers are missing whose rows have different inputs, or no gradient.
         """
         found: dict[int, Moments] = {}
         for key, indices in self.chosen.items():
@@ -90,9 +90,11 @@ class Observer:
             subgraph = self.model.subgraph_of(key).index
             here = {number: layer for number, layer in layers.items() if layer.operator.subgraph == subgraph}
             numbers = _narrow({number: layer for number, layer in here.items() if _is_dense(layer)})
-            tape = record(self.model, subgraph, [end.tensor.index for end in ends[key]], [layers[n] for n in numbers])
+            tape = record(
+                self.model, subgraph, [seed.tensor.index for seed in seeds[key]], [layers[n] for n in numbers]
+            )
             try:
-                sums = self._sum_gradients(key, indices[:most], ends[key], tape)
+                sums = self._sum_gradients(key, indices[:most], seeds[key], tape)
             except InterpreterFailure:
                 continue
             outputs = {layers[number].output: number for number in numbers}
@@ -104,15 +106,15 @@ class Observer:
         }
 
     def _kernels(self, key: str | None) -> Kernels | None:
-        return self.sights.get(key, Sight()).layers
+        return self.observability.get(key, Observability()).layers
 
     def _sum_gradients(
-        self, key: str | None, indices: npt.NDArray[np.intp], ends: Sequence[End], tape: Tape
+        self, key: str | None, indices: npt.NDArray[np.intp], seeds: Sequence[GradientSeed], tape: Tape
     ) -> list[Moments]:
         sums: list[Moments] = []
         kernels = self._kernels(key)
         for number, batch in enumerate(batches(self.samples[key], indices) if tape.kept else ()):
-            call = collect_gradients, self.original, key, batch, ends, tape, [number], kernels, self.threads
+            call = collect_gradients, self.original, key, batch, seeds, tape, [number], kernels, self.threads
             parts = self.process.call(*call)
             for moments, part in zip(sums, parts, strict=bool(sums)):
                 moments.add(part)
@@ -136,12 +138,12 @@ class Observer:
             if kernels is None:
                 continue
             here = [pair for pair in pairs if pair[1].operator.subgraph == self.model.subgraph_of(key).index]
-            meetings = [_meeting(self.model, layer, widest) for _, layer in here]
-            sums = [kind.empty(meeting.parts, meeting.columns) for meeting in meetings]
+            layer_inputs = [_layer_input(self.model, layer, widest) for _, layer in here]
+            sums = [kind.empty(layer_input.parts, layer_input.columns) for layer_input in layer_inputs]
             try:
                 for batch in batches(self.samples[key], indices):
                     how = [done], kernels, self.threads
-                    parts = self.process.call(work, *paths, key, batch, meetings, _MOST_PLACES, *how)
+                    parts = self.process.call(work, *paths, key, batch, layer_inputs, _MOST_PLACES, *how)
                     for moments, part in zip(sums, parts, strict=True):
                         moments.add(part)
                     done += batch_length(batch)
@@ -152,12 +154,12 @@ class Observer:
                 if moments.count:
                     found.setdefault(number, kind.empty(*moments.first.shape)).add(moments)
         if done < self.count:
-            progress(self.count, self.count)  # also where some signatures tell nothing of their layers
+            progress(self.count, self.count)  # also where the layers of some signatures cannot be observed
         return found
 
 
 def _say_nothing(_done: int, _total: int) -> None:
-    """Progress of what takes no time worth telling."""
+    """Progress too quick to report."""
 
 
 def batches(samples: Samples, indices: npt.NDArray[np.intp]) -> Iterator[dict[str, npt.NDArray[Any]]]:
@@ -182,7 +184,7 @@ def probe_of(tensor: Tensor) -> Probe:
 
 
 def _is_dense(layer: Layer) -> bool:
-    """Whether all rows meet the same input, and each gives one channel of the output."""
+    """Whether all rows have the same input, and each gives one channel of the output."""
     bias = record_of(layer.operator).bias
     return layer.kind != "depthwise" and layer.groups == 1 and bias is not None and bias.is_per_row
 
@@ -219,9 +221,9 @@ def _shape(layer: Layer, widest: int) -> tuple[int, int]:
     return parts, layer.columns // parts
 
 
-def _meeting(model: Model, layer: Layer, widest: int) -> Meeting:
+def _layer_input(model: Model, layer: Layer, widest: int) -> LayerInput:
     parts, columns = _shape(layer, widest)
     tensor = model.subgraphs[layer.operator.subgraph].tensors[layer.input]
-    return Meeting(
+    return LayerInput(
         probe_of(tensor), layer.kind, parts, columns, layer.window, layer.groups, layer.multiplier, layer.recurrence
     )

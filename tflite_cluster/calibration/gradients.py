@@ -24,9 +24,11 @@ from .moments import Floats, Moments
 
 
 @dataclass(frozen=True)
-class End:
-    """An output that gradients start from. weight: how much an error of it, or of each element, counts. scores: whether
-    its last axis holds class scores, of which what all have in common does not matter.
+class GradientSeed:
+    """An output in which gradients begin.
+
+    weight: how much an error of it, or of each element, counts. scores: whether its last axis holds class scores, to
+    which a number may be added without any effect.
     """
 
     tensor: Tensor
@@ -38,9 +40,9 @@ def collect_gradients(
     path: Path,
     key: str | None,
     batch: Mapping[str, npt.NDArray[Any]],
-    ends: Sequence[End],
+    seeds: Sequence[GradientSeed],
     tape: Tape,
-    seed: Sequence[int],
+    random_seed: Sequence[int],
     kernels: Kernels,
     threads: int,
 ) -> list[Moments]:
@@ -54,7 +56,7 @@ def collect_gradients(
     sums: list[Moments] = []
     for sample in each_run(model, key, batch):
         try:
-            found = _back(Values(model), ends, tape, np.random.default_rng([*seed, sample]))
+            found = _back(Values(model), seeds, tape, np.random.default_rng([*random_seed, sample]))
         except (ArithmeticError, LookupError, ValueError) as error:
             raise InterpreterFailure(f"no gradients can be brought back: {error}") from error
         sums = sums or [Moments.empty(1, gradient.shape[-1]) for gradient in found]
@@ -63,11 +65,11 @@ def collect_gradients(
     return sums
 
 
-def _back(values: Values, ends: Sequence[End], tape: Tape, generator: np.random.Generator) -> list[Floats]:
+def _back(values: Values, seeds: Sequence[GradientSeed], tape: Tape, generator: np.random.Generator) -> list[Floats]:
     """The gradients that the tape keeps, in its order."""
     gradients: dict[int, Floats] = {}
-    for end in ends:
-        _add(gradients, end.tensor, _start(values, end, generator))
+    for seed in seeds:
+        _add(gradients, seed.tensor, _start(values, seed, generator))
     kept: list[Floats] = []
     for step in tape.steps:
         gradient = gradients.pop(step.output.index)
@@ -79,10 +81,10 @@ def _back(values: Values, ends: Sequence[End], tape: Tape, generator: np.random.
     return kept
 
 
-def _start(values: Values, end: End, generator: np.random.Generator) -> Floats:
-    shape = values.stored(end.tensor).shape
-    gradient: Floats = generator.standard_normal(shape, np.float32) * np.asarray(end.weight, np.float32)
-    return gradient - gradient.mean(-1, keepdims=True) if end.scores else gradient
+def _start(values: Values, seed: GradientSeed, generator: np.random.Generator) -> Floats:
+    shape = values.stored(seed.tensor).shape
+    gradient: Floats = generator.standard_normal(shape, np.float32) * np.asarray(seed.weight, np.float32)
+    return gradient - gradient.mean(-1, keepdims=True) if seed.scores else gradient
 
 
 def _add(gradients: dict[int, Floats], tensor: Tensor, part: Floats) -> None:

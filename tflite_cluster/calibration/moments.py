@@ -1,7 +1,6 @@
-"""Second moments E[x xᵀ] of what meets the columns of each weight, gathered where the interpreter runs.
+"""Second moments E[x xᵀ] of the input x of each layer, gathered where the interpreter runs.
 
-`collect`, `collect_drift` and `observe` run in the interpreter's process and give back sums, never activations of whole
-images.
+`collect` and `collect_drift` run in the interpreter's process and give back sums, never activations of whole images.
 Padding counts as the real value zero, as it does for the kernels.
 """
 
@@ -31,7 +30,7 @@ _TOGETHER: Final = 64
 
 @dataclass(frozen=True)
 class Probe:
-    """A tensor to look at after each run, and how to turn it into real values: scale x (code - zero)."""
+    """A tensor to read after each run, and how to turn it into real values: scale x (code - zero)."""
 
     subgraph: int
     tensor: int
@@ -48,8 +47,8 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Meeting:
-    """How the probed tensor meets the columns of a weight; `parts` x `columns` is the shape of one observation.
+class LayerInput:
+    """How the probed tensor becomes the input of a layer; `parts` x `columns` is the shape of one observation.
 
     Parts are convolution groups, depthwise outputs, or runs of columns of a matrix too wide for one Hessian.
     """
@@ -175,21 +174,21 @@ def collect(
     path: Path,
     key: str | None,
     batch: Mapping[str, npt.NDArray[Any]],
-    meetings: Sequence[Meeting],
+    layer_inputs: Sequence[LayerInput],
     most: int,
     seed: Sequence[int],
     kernels: Kernels,
     threads: int,
 ) -> list[Moments]:
-    """Moments of each meeting over a batch of samples, with at most `most` places seen in each sample.
+    """Moments of each layer input over a batch of samples, from at most `most` places of each sample.
 
     Runs in the interpreter's process. `seed` sets the choice of places.
     """
     model = open_model(path, kernels, threads, preserve_all_tensors=True)
-    sums = [Moments.empty(meeting.parts, meeting.columns) for meeting in meetings]
+    sums = [Moments.empty(layer_input.parts, layer_input.columns) for layer_input in layer_inputs]
     waiting = [_Waiting(moments.count_in) for moments in sums]
     for sample in range(batch_length(batch)):
-        for each, x in zip(waiting, _met(model, key, batch, sample, meetings, most, seed), strict=True):
+        for each, x in zip(waiting, _observed(model, key, batch, sample, layer_inputs, most, seed), strict=True):
             each.add(x)
     for each in waiting:
         each.count_all()
@@ -202,7 +201,7 @@ def collect_drift(
     copy: Path,
     key: str | None,
     batch: Mapping[str, npt.NDArray[Any]],
-    meetings: Sequence[Meeting],
+    layer_inputs: Sequence[LayerInput],
     most: int,
     seed: Sequence[int],
     kernels: Kernels,
@@ -215,10 +214,10 @@ def collect_drift(
     models = [
         open_model(path, kernels, threads, preserve_all_tensors=not edits, edits=edits) for path in (original, copy)
     ]
-    sums = [DriftedMoments.empty(meeting.parts, meeting.columns) for meeting in meetings]
+    sums = [DriftedMoments.empty(layer_input.parts, layer_input.columns) for layer_input in layer_inputs]
     waiting = [_Waiting(moments.count_in_beside) for moments in sums]
     for sample in range(batch_length(batch)):
-        before, after = (_met(model, key, batch, sample, meetings, most, seed) for model in models)
+        before, after = (_observed(model, key, batch, sample, layer_inputs, most, seed) for model in models)
         for each, x, drifted in zip(waiting, before, after, strict=True):
             each.add(drifted, x)
     for each in waiting:
@@ -226,20 +225,20 @@ def collect_drift(
     return sums
 
 
-def _met(
+def _observed(
     model: OpenModel,
     key: str | None,
     batch: Mapping[str, npt.NDArray[Any]],
     sample: int,
-    meetings: Sequence[Meeting],
+    layer_inputs: Sequence[LayerInput],
     most: int,
     seed: Sequence[int],
 ) -> Iterator[Floats]:
-    """What meets each weight when one sample is run, (places, parts, columns)."""
+    """The input of each layer when one sample is run, (places, parts, columns)."""
     run_sample(model, key, batch, sample)
-    for number, meeting in enumerate(meetings):
+    for number, layer_input in enumerate(layer_inputs):
         generator = np.random.default_rng([*seed, sample, number])
-        yield observations(meeting, meeting.probe.read(model), most, generator)
+        yield observations(layer_input, layer_input.probe.read(model), most, generator)
 
 
 def observe(
@@ -255,22 +254,22 @@ def observe(
     return [[probe.read(model).reshape(-1) for probe in probes] for _ in each_run(model, key, batch)]
 
 
-def observations(meeting: Meeting, activation: Floats, most: int, generator: np.random.Generator) -> Floats:
-    """What meets the columns at up to `most` places of one activation: (places, parts, columns)."""
-    if meeting.recurrence is not None:
-        activation = _one_step_late(activation, meeting.recurrence, meeting.parts * meeting.columns)
-    if meeting.kind in ("pixels", "steps"):
-        rows = activation.reshape(-1, meeting.parts * meeting.columns)
-        return rows[_places(len(rows), most, generator)].reshape(-1, meeting.parts, meeting.columns)
-    patches = _patches(activation, meeting, most, generator)
+def observations(layer_input: LayerInput, activation: Floats, most: int, generator: np.random.Generator) -> Floats:
+    """The layer input at up to `most` places of one activation: (places, parts, columns)."""
+    if layer_input.recurrence is not None:
+        activation = _one_step_late(activation, layer_input.recurrence, layer_input.parts * layer_input.columns)
+    if layer_input.kind in ("pixels", "steps"):
+        rows = activation.reshape(-1, layer_input.parts * layer_input.columns)
+        return rows[_places(len(rows), most, generator)].reshape(-1, layer_input.parts, layer_input.columns)
+    patches = _patches(activation, layer_input, most, generator)
     places, height, width, channels = patches.shape
-    if meeting.kind == "depthwise":
+    if layer_input.kind == "depthwise":
         by_channel = patches.reshape(places, height * width, channels).transpose(0, 2, 1)
-        repeated: Floats = np.repeat(by_channel, meeting.multiplier, axis=1)
+        repeated: Floats = np.repeat(by_channel, layer_input.multiplier, axis=1)
         return repeated
-    groups = meeting.groups
+    groups = layer_input.groups
     by_group: Floats = patches.reshape(places, height, width, groups, channels // groups).transpose(0, 3, 1, 2, 4)
-    return by_group.reshape(places, meeting.parts, meeting.columns)
+    return by_group.reshape(places, layer_input.parts, layer_input.columns)
 
 
 def _one_step_late(output: Floats, recurrence: Recurrence, width: int) -> Floats:
@@ -281,9 +280,9 @@ def _one_step_late(output: Floats, recurrence: Recurrence, width: int) -> Floats
     return np.concatenate([np.zeros_like(steps[:1]), steps[:-1]])
 
 
-def _patches(activation: Floats, meeting: Meeting, most: int, generator: np.random.Generator) -> Floats:
+def _patches(activation: Floats, layer_input: LayerInput, most: int, generator: np.random.Generator) -> Floats:
     """Patches at some of the output places of the images: (places, kernel height, kernel width, channels)."""
-    window = meeting.window
+    window = layer_input.window
     assert window is not None
     images, height, width, _ = activation.shape
     rows, columns = window.outputs((height, width))

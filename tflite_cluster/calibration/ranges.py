@@ -1,4 +1,4 @@
-"""The range of a real input that nothing tells: that on which the first layers behave as if trained on it.
+"""The likeliest range of a real input where the graph does not give it: the first layers behave as if trained on it.
 
 Batch normalisation, folded or not, and the usual initialisations leave pre-activations with deviations of order one on
 the data that a model was made for, whatever its units, and with means that are small beside them: a wrong scale shows
@@ -26,7 +26,7 @@ from ..model.select import Weight
 from ..samples.synthetic import InputHint, synthetic_samples
 from .gather import Observer
 from .moments import Moments
-from .sight import Sight
+from .observability import Observability
 
 Array = npt.NDArray[np.float64]
 
@@ -55,9 +55,9 @@ def guess_range(
     threads: int,
     kernels: Kernels = Kernels.DEFAULT,
 ) -> dict[str, InputHint]:
-    """The likeliest range of a signature's only real input; nothing if it has several, or if none can be told.
+    """The likeliest range of a signature's only real input; nothing if it has several, or if no range can be found.
 
-    hints: ranges that the graph tells, which are candidates too. kernels: those that run the model.
+    hints: ranges that the graph gives, which are candidates too. kernels: those that run the model.
     """
     real = [spec for spec in signature.inputs if spec.quantised or spec.dtype.kind == "f"]
     model = analysis.model
@@ -66,11 +66,11 @@ def guess_range(
         return {}
     uses = {number: [layer] for number, (_, layer) in weights.items()}
     scores: dict[InputHint, float] = {}
-    sights = {signature.key: Sight(kernels, layers=kernels)}
+    observability = {signature.key: Observability(kernels, layers=kernels)}
     for candidate in _candidates(real[0], hints.get(real[0].name)):
         samples = synthetic_samples(signature, {**hints, real[0].name: candidate}, _SAMPLES, seed=0)
         chosen = {signature.key: np.arange(samples.count)}
-        observer = Observer(process, model, path, {signature.key: samples}, chosen, threads, sights)
+        observer = Observer(process, model, path, {signature.key: samples}, chosen, threads, observability)
         moments = observer.moments(uses, _ignore)
         scores[candidate] = _implausibility(model, weights, moments)
     best = min(scores, key=lambda candidate: scores[candidate])
@@ -131,4 +131,4 @@ def _outputs(matrix: Array, moments: Moments) -> tuple[Array, Array]:
 
 
 def _ignore(_done: int, _total: int) -> None:
-    """Nobody need be told of this."""
+    """Progress too quick to report."""

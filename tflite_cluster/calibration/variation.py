@@ -25,11 +25,11 @@ from ..model.read import Model, Subgraph
 from ..samples.samples import InputSamples, Samples
 from ..samples.synthetic import InputHint, Manner, synthetic_samples
 
-_LOOKED_AT: Final = 4, 12
-"""Samples that outputs are looked at for, at least and at most."""
+_COMPARED: Final = 4, 12
+"""Samples on which outputs are compared, at least and at most."""
 
 _FOR_ALL: Final = 60e9
-"""Multiplications that all looks may take."""
+"""Multiplications that all attempts may take."""
 
 _PER_OPERATOR: Final = 100_000
 _SEQUENCES: Final = 100
@@ -68,7 +68,7 @@ def with_varying_outputs(
 
     samples: the plain ones, which are kept unless others have more outputs vary; where some outputs vary on the plain
     ones, every other sample stays plain. hints: the ranges that those were made for. `model` is read from `path`.
-    Looking takes a bounded number of runs, which depends on the model alone.
+    The number of runs is bounded, and depends on the model alone.
     """
     search = _Search(process, model, path, signature, hints, seed, threads, kernels)
     best, constant = samples, search.constant(samples)
@@ -78,7 +78,7 @@ def with_varying_outputs(
     for attempt in search.attempts():
         if not constant:
             break
-        few = search.samples(attempt, search.looked_at, keep_some)
+        few = search.samples(attempt, search.compared, keep_some)
         still = search.constant(few)
         if still is not None and set(still) < set(constant):
             count = samples.count if attempt.manner.invocations == 1 else min(samples.count, _SEQUENCES)
@@ -110,13 +110,13 @@ class _Search:
         self._feedback = _feedback(signature)
         self._has_state = bool(self._feedback) or _keeps_state(model, graph)
         self._left = _FOR_ALL
-        least, most = _LOOKED_AT
-        self.looked_at = int(min(max(_FOR_ALL / 4 / self._work, least), most))
+        least, most = _COMPARED
+        self.compared = int(min(max(_FOR_ALL / 4 / self._work, least), most))
 
     def constant(self, samples: Samples) -> tuple[str, ...] | None:
         """Names of outputs that do not vary over the first samples; None if they cannot be run."""
         try:
-            given = samples.batch(0, min(self.looked_at, samples.count))
+            given = samples.batch(0, min(self.compared, samples.count))
             run = worker.run, self._path, self._signature.key, given, self._kernels, self._threads
             outputs = self._process.call(*run)
         except InterpreterFailure:
@@ -126,7 +126,7 @@ class _Search:
     def attempts(self) -> Iterator[_Attempt]:
         """What to try, the most natural first, as long as there is time."""
         for attempt in self._all_attempts():
-            self._left -= self._work * self.looked_at * attempt.manner.invocations
+            self._left -= self._work * self.compared * attempt.manner.invocations
             if self._left >= 0:
                 yield attempt
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
     """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
-    with contextlib.suppress(OSError, ValueError):  # what cannot be looked at is refused when it is opened
+    with contextlib.suppress(OSError, ValueError):  # what cannot be compared is refused when it is opened
         if source is not None and destination.samefile(source):
             raise OutputError(f"{destination} is the input itself: give the output another name")
     check_place(destination, force)

@@ -30,7 +30,7 @@ _UNREADABLE = (
 
 def class_names(model: Model) -> tuple[str, ...]:
     """Names of the classes in the order of their numbers; none where there is no single label file that is safe to
-    open: an archive that cannot be read tells nothing.
+    open: an archive that cannot be read is ignored.
     """
     tail = bytes(model.data[max(0, model.size - _TAIL) :])
     try:

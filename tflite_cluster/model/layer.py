@@ -1,6 +1,6 @@
 """A weight at work in an operator: the matrix that it is, and the input that its columns multiply.
 
-Error feedback sees every weight as a matrix of rows (outputs) by columns (elements of the layer's input).
+Error feedback takes every weight as a matrix of rows (outputs) by columns (elements of the layer's input).
 """
 
 from __future__ import annotations

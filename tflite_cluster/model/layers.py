@@ -27,7 +27,7 @@ def find_layer(model: Model, weight: Weight) -> Layer | None:
 def find_layers(model: Model, weight: Weight) -> tuple[Layer, ...]:
     """All uses of a weight, if each is of such a kind and it is the same matrix in each; else none.
 
-    The bias is told only if there is one use.
+    The layer has its bias only if there is one use.
     """
     if weight.tensor.is_sparse or any(tensor.shape != weight.tensor.shape for tensor in weight.tensors):
         return ()
@@ -67,13 +67,13 @@ def _bias(model: Model, layer: Layer) -> Bias | None:
 
 
 def _has_units(tensor: Tensor, rows: int) -> bool:
-    """Whether each row of an integer bias has a real size of a code, which LiteRT itself does not look at."""
+    """Whether each row of an integer bias has a real size of a code, which LiteRT itself ignores."""
     scale = np.zeros(0) if tensor.quantization is None else tensor.quantization.scale
     return len(scale) in (1, rows) and bool(np.isfinite(scale).all() and np.all(scale > 0))
 
 
 def _is_read_once(model: Model, tensor: Tensor) -> bool:
-    """Whether one operand of one operator is all that sees a tensor."""
+    """Whether a tensor is read by one operand of one operator, and by nothing else."""
     graph = model.subgraphs[tensor.subgraph]
     readers = sum(operator.inputs.count(tensor.index) for operator in graph.operators)
     return readers == 1 and tensor.index not in graph.outputs and not tensor.is_variable

@@ -19,7 +19,7 @@ _MOST_BYTES: Final = 1 << 20
 """Honest metadata takes some hundred bytes; label files are not part of it."""
 
 _MOST_ENTRIES: Final = 64
-"""Inputs, steps of preprocessing and channels that are looked at."""
+"""Inputs, steps of preprocessing and channels that are read at most."""
 
 _SUBGRAPHS, _INPUTS, _PROCESS_UNITS, _OPTIONS_TYPE, _OPTIONS, _MEAN, _STD = 3, 2, 4, 0, 1, 0, 1
 """Numbers of the fields in their tables, as TFLite's metadata schema has them."""
@@ -37,9 +37,9 @@ class Normalisation:
 
 
 def normalisations(model: Model) -> dict[int, Normalisation]:
-    """Normalisation by tensor, for those inputs of the first subgraph whose metadata tells one.
+    """Normalisation by tensor, for those inputs of the first subgraph whose metadata gives one.
 
-    Metadata that is damaged tells nothing: it is of no concern to the interpreter.
+    Damaged metadata is ignored, as the interpreter does not read it.
     """
     inputs = model.subgraphs[0].inputs
     spans = [model.buffers[index] for index, name in model.metadata.items() if name == _BUFFER]
@@ -76,7 +76,7 @@ def _number(data: bytes, position: int, form: str = "<I") -> int:
 
 
 class _Table:
-    """One table, of which every access is checked: ValueError or struct.error if it leads outside."""
+    """One table with every access checked: ValueError or struct.error if it leads outside."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self._data = data

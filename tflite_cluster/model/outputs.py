@@ -1,4 +1,4 @@
-"""The tensors that tell how far a candidate is from the original, and in which gradients begin."""
+"""The tensors by which a candidate is compared with the original, and in which gradients begin."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DECIDES: Final = frozenset(
         "TOPK_V2",
     }
 )
-"""Operators that choose among what they are given: what comes out does not tell how close the choice was."""
+"""Operators that choose among what they are given: their outputs do not show how close the choice was."""
 
 _NESTS: Final = frozenset({"CALL", "IF", "STABLEHLO_COMPOSITE", "WHILE"})
 
@@ -109,7 +109,7 @@ class _Ways:
 
 
 def _decided(subgraph: Subgraph) -> frozenset[int]:
-    """Tensors that follow from a choice; none where layers come after one, which outputs alone tell of."""
+    """Tensors that follow from a choice; none where layers follow a choice, because only outputs show their errors."""
     decided = set[int]()
     for operator in subgraph.operators:
         follows = not decided.isdisjoint(operator.inputs)

@@ -108,7 +108,7 @@ class PatchedCopy(Draft):
         self._is_flushed = True
 
     def check(self, spans: Iterable[Span] | None = None) -> None:
-        """See that the file differs from the model inside the spans only; raises ModelError if not.
+        """Check that the file differs from the model inside the spans only; raises ModelError if not.
 
         spans: by default all that were written.
         """

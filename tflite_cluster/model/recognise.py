@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 _BEGINNING: Final = 4096
-"""Bytes of a file that tell what it is."""
+"""Bytes at the beginning of a file by which it is recognised."""
 
 _TAIL: Final = 4 << 20
-"""Bytes at the end of a zip archive in which its list of files is looked for."""
+"""Bytes at the end of a zip archive in which its list of files is searched."""
 
 _MOST_NAMED: Final = 5
 """Models of a bundle that are named; of more, the number is."""
@@ -42,7 +42,7 @@ FORMATS: Final = (
     Format((b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\x00", b"BZh", b"(\xb5/\xfd"), "a compressed file: unpack it first"),
     Format((b"\x08\x01\x12",), f"a TensorFlow SavedModel (saved_model.pb): {_CONVERT}"),
 )
-"""Formats that tell by how they begin; in text, capitals and space ahead do not matter."""
+"""Formats that are recognised by how they begin; in text, capitals and space ahead do not matter."""
 
 
 def what_it_is(data: memoryview) -> str | None:
@@ -52,7 +52,7 @@ def what_it_is(data: memoryview) -> str | None:
     for form in FORMATS:
         if beginning.startswith(form.starts) or text.startswith(form.starts):
             return form.advice
-    return next((found for look in _LOOKS if (found := look(data, beginning)) is not None), None)
+    return next((found for check in _CHECKS if (found := check(data, beginning)) is not None), None)
 
 
 def what_folder(path: Path) -> str:
@@ -102,5 +102,5 @@ def _onnx(_data: memoryview, beginning: bytes) -> str | None:
     return f"an ONNX model: {_CONVERT}" if is_like else None
 
 
-_LOOKS: Final[tuple[Callable[[memoryview, bytes], str | None], ...]] = (_zip, _c_source, _onnx)
-"""Formats that take a closer look."""
+_CHECKS: Final[tuple[Callable[[memoryview, bytes], str | None], ...]] = (_zip, _c_source, _onnx)
+"""Formats that need more than a comparison of the beginning."""

@@ -39,7 +39,7 @@ _LARGEST_FACTOR: Final = 1.0
 class ScaleVectors:
     """Places of the float32 vectors that the scales of a weight make up, one number for each output channel.
 
-    lowest, highest: the range that the scales stand for, where the file tells it. bias: the scales of the bias, where
+    lowest, highest: the range that the scales stand for, where the file has it. bias: the scales of the bias, where
     there is one of integers; they are those of the weight times input_scale. factor: the largest ratio of the unit of a
     sum to that of the output, 0 where sums are real.
     """
@@ -126,7 +126,7 @@ def _can_have_others(model: Model, weight: Weight, layer: Layer) -> bool:
     quantization = weight.tensor.quantization
     if known is None or not known.is_per_row or len(weight.tensors) != 1 or quantization is None:
         return False
-    if quantization.blockwise or np.any(quantization.zero_point) or not _meets(model, weight, layer):
+    if quantization.blockwise or np.any(quantization.zero_point) or not _is_read_by(model, weight, layer):
         return False
     if weight.scale_groups != layer.rows or len(quantization.scale) != layer.rows.groups or layer.rows.groups < 2:
         return False
@@ -143,8 +143,8 @@ def are_usable(scale: npt.NDArray[np.floating[Any]]) -> bool:
     return bool(np.all((scale >= least) & (scale <= largest)))  # a NaN is neither
 
 
-def _meets(model: Model, weight: Weight, layer: Layer) -> bool:
-    """Whether the operator takes the weight as it is, or behind a DEQUANTIZE."""
+def _is_read_by(model: Model, weight: Weight, layer: Layer) -> bool:
+    """Whether the operator reads the weight directly, or through a DEQUANTIZE."""
     operand = model.subgraphs[layer.operator.subgraph].tensors[layer.operator.inputs[1]]
     source = unpacked_from(model, operand)
     return weight.tensor.index in (operand.index, None if source is None else source.index)
@@ -175,7 +175,7 @@ def _tensor_tables(model: Model) -> list[list[int]]:
 
 
 def _vectors(data: memoryview, table: int) -> dict[str, Span]:
-    """Places of what stands in the vectors of scales and ranges of a tensor's table, as far as they are not empty."""
+    """Places of the contents of the vectors of scales and ranges in a tensor's table, where these are not empty."""
     quantization = target_at(data, "Tensor", table, "quantization")
     found = {}
     for name in ("scale", "min", "max"):

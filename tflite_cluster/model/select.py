@@ -1,7 +1,7 @@
 """Which constants are weights, and why the others are left alone.
 
 A constant is a weight when everything that reads it, directly or through DEQUANTIZE, DENSIFY or CAST, is an operator
-that takes it as its weight operand. Anything else stays as it is, with a reason that a user can read.
+that takes it as its weight operand. Anything else is left alone, with a reason that a user can read.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Weight:
 
     @property
     def is_table(self) -> bool:
-        """Whether values meet others one by one, with no sum in which errors are averaged."""
+        """Whether its values are combined with others one by one, with no sum in which errors are averaged."""
         return any(user.needs_learned_values for user in self.users)
 
     @property
@@ -174,7 +174,7 @@ class _Graph:
     def final_readers(self, tensor: Tensor) -> Iterator[tuple[Operator, int]]:
         """Operators that read the tensor, seen through those that only change its representation.
 
-        An honest constant leads to readers of its own, so that each is met about once in the search for all constants.
+        An honest constant has readers of its own: each is found about once in the search for all constants.
         """
         pending, seen = [(tensor.subgraph, tensor.index)], set[tuple[int, int]]()
         while pending:

@@ -1,7 +1,7 @@
-"""Constants of elementwise operators: which were learned, and which were made by a formula and stay as they are.
+"""Constants of elementwise operators: which were learned, and which were made by a formula and are left alone.
 
 A learned table may be as inexact as a weight. Grids and anchors of detectors, masks, windows and positions by sine are
-exact numbers of which a small change can be a large error; they give themselves away by what they hold.
+exact numbers, where a small change can be a large error; their values show what they are.
 """
 
 from __future__ import annotations

@@ -36,13 +36,13 @@ def has_gradient(tensor: Tensor) -> bool:
     return tensor.type in _REAL
 
 
-def record(model: Model, subgraph: int, ends: Collection[int], layers: Iterable[Layer]) -> Tape:
-    """The way from the tensors `ends`, which have gradients, back to the outputs of those layers of a subgraph."""
+def record(model: Model, subgraph: int, seeds: Collection[int], layers: Iterable[Layer]) -> Tape:
+    """The way from the tensors `seeds`, which have gradients, back to the outputs of those layers of a subgraph."""
     graph = model.subgraphs[subgraph]
     wanted = {layer.output for layer in layers}
     writers = Counter(tensor for operator in graph.operators for tensor in operator.outputs)
     later, stored = _later(graph, wanted), _stored(model, graph)
-    is_whole = dict.fromkeys(ends, True)
+    is_whole = dict.fromkeys(seeds, True)
     steps: list[Step] = []
     for operator in reversed(graph.operators):
         reached = [is_whole[tensor] for tensor in operator.outputs if tensor in is_whole]

@@ -1,6 +1,6 @@
 """Is this file safe to walk? Every table, vector and string that is read later is checked here first.
 
-Python's flatbuffers runtime follows any offset it meets: a hostile file can make it read outside the file or walk the
+Python's flatbuffers runtime follows any offset: a hostile file can make it read outside the file or walk the
 same tables for days. An honest file is a tree in which each table stands once, so the walk is also given a budget that
 grows with the file and that no honest file can reach.
 """
@@ -100,7 +100,7 @@ class Walk:
         self.structure.extend((start, start + length))
 
     def note_field(self, start: int, length: int, what: str) -> None:
-        """Hear of a field that stands in a table itself, likewise."""
+        """Take down a field that stands in a table itself; for those who override this."""
 
     def _table(self, name: str, position: int) -> None:
         self._require(position, 4, f"a table {name}")

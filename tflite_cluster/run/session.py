@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from ..calibration.effort import BUDGETS, Effort, measured
+from ..calibration.observability import Running, find_kernels
 from ..calibration.ranges import guess_range
-from ..calibration.sight import Running, find_kernels
 from ..calibration.variation import with_varying_outputs
 from ..config import Config, Data
 from ..errors import ConfigError, DataError, InterpreterFailure

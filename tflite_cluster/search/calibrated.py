@@ -11,7 +11,7 @@ import numpy as np
 
 from ..calibration.effort import Effort
 from ..calibration.gather import Observer
-from ..calibration.sight import Sight, find_sight
+from ..calibration.observability import Observability, find_observability
 from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
 from ..interpreter.runtime import Kernels
@@ -126,10 +126,10 @@ def calibrate(
     """
     model, threads = task.model, task.threads
     task.copy.flush()
-    sights = {
-        key: Sight(kernels, False, None)
+    observability = {
+        key: Observability(kernels, False, None)
         if by_outputs
-        else find_sight(process, (task.original, task.copy.path), key, each.batch(0, 1), kernels, threads)
+        else find_observability(process, (task.original, task.copy.path), key, each.batch(0, 1), kernels, threads)
         for key, each in samples.items()
     }
     weights = {number: weight for number, weight in task.weights.items() if _is_reached(model, weight, samples)}
@@ -141,12 +141,12 @@ def calibrate(
     most = max(each.count for each in samples.values())
     task.progress(_plan(task, effort, most, len(weights), len(layers)), 1, 1)
     shrinkage = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
-    judge = Judge(process, model, task.original, samples, split.everything, split.held_out, threads, sights)
-    observer = Observer(process, model, task.original, samples, split.calibration, threads, sights)
+    judge = Judge(process, model, task.original, samples, split.everything, split.held_out, threads, observability)
+    observer = Observer(process, model, task.original, samples, split.calibration, threads, observability)
     statistics = _observed(task, observer, judge, uses, layers, effort, shrinkage)
     jobs = _jobs(task, weights, uses, statistics)
     layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
-    left_out = [*_words(sights), *effort.left_out(most, len(weights), layers_observed)]
+    left_out = [*_words(observability), *effort.left_out(most, len(weights), layers_observed)]
     try:
         floor, is_known = judge.noise_floor(split.few), True
     except InterpreterFailure as failure:
@@ -184,8 +184,8 @@ def _observed(
     uses: all layers of each weight, by its number. layers: the layers of those that have only one.
     """
     moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
-    ends = {key: judge.ends(key) for key in observer.samples}
-    gradients = observer.gradients(layers, ends, effort.gradient_samples)
+    seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
+    gradients = observer.gradients(layers, seeds, effort.gradient_samples)
     samples = observer.count
     few = min(samples, effort.gradient_samples)
     return [Statistics(moments.get(each), samples, gradients.get(each), few, shrinkage) for each in uses]
@@ -234,14 +234,14 @@ def _is_reached(model: Model, weight: Weight, running: Collection[str | None]) -
     return not weight.users or any(user.operator.subgraph not in lost for user in weight.users)
 
 
-def _words(sights: Mapping[str | None, Sight]) -> Iterator[str]:
+def _words(observability: Mapping[str | None, Observability]) -> Iterator[str]:
     """What cannot be observed, in words."""
-    for key, sight in sights.items():
-        where = f" of signature '{key}'" if len(sights) > 1 else ""
-        cause = f": {sight.cause}" if sight.cause else ""
-        if sight.layers is None:
+    for key, how in observability.items():
+        where = f" of signature '{key}'" if len(observability) > 1 else ""
+        cause = f": {how.cause}" if how.cause else ""
+        if how.layers is None:
             yield f"the layers{where} cannot be observed, so errors are judged by the model's outputs alone{cause}"
-        elif not sight.keeps:
+        elif not how.keeps:
             yield f"the layers{where} are observed under different kernels from those that run the candidates{cause}"
 
 

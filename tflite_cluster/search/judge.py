@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..calibration.gather import batches, probe_of
-from ..calibration.gradients import End
-from ..calibration.looks import Look, look_at, places
-from ..calibration.sight import Sight
+from ..calibration.gradients import GradientSeed
+from ..calibration.observability import Observability
+from ..calibration.output_views import OutputView, places, view_outputs
 from ..fidelity.slices import Slices, find_slices
 from ..fidelity.sums import ROUNDING, effective_samples, least_samples
 from ..interpreter.process import InterpreterProcess
@@ -40,20 +40,20 @@ class Judge:
         chosen: SampleIndices,
         held_out: SampleIndices,
         threads: int,
-        sights: Mapping[str | None, Sight],
+        observability: Mapping[str | None, Observability],
     ) -> None:
         """chosen: all samples that the copy may be judged by. held_out: those of them that it was not fitted to.
 
-        sights: how tensors are read; where no more than the outputs can be, those are compared as they are.
+        observability: how tensors are read; where no more than the outputs can be, those are compared as they are.
         """
         self._process = process
         self._original = original
         self._samples = samples
         self._held_out = held_out
         self._threads = threads
-        self._sights = sights
+        self._observability = observability
         self._outputs = {
-            key: outputs_of(model, key) if sights[key].keeps else plain_outputs(model, key) for key in samples
+            key: outputs_of(model, key) if observability[key].keeps else plain_outputs(model, key) for key in samples
         }
         self._reference = {key: self._observe(original, key, indices) for key, indices in chosen.items()}
         self._slices = {key: list(map(_slices, self._outputs[key], self._reference[key])) for key in chosen}
@@ -89,10 +89,10 @@ class Judge:
         chosen = {key: np.array(list(rows), np.intp) for key, rows in self._row.items()}
         return self._compared(chosen, self._reference)
 
-    def ends(self, key: str | None) -> list[End]:
+    def gradient_seeds(self, key: str | None) -> list[GradientSeed]:
         """The outputs of a signature, of which an error counts by its size beside what tells samples apart."""
         return [
-            End(output.tensor, _end_weight(output, values, slices), output.is_logits and values.shape[2] > 1)
+            GradientSeed(output.tensor, _seed_weight(output, values, slices), output.is_logits and values.shape[2] > 1)
             for output, values, slices in zip(self._outputs[key], self._reference[key], self._slices[key], strict=True)
             if has_gradient(output.tensor) and values.size
         ]
@@ -124,13 +124,13 @@ class Judge:
         self, path: Path, key: str | None, indices: npt.NDArray[np.intp], kernels: Kernels | None = None
     ) -> list[Array]:
         """What is compared of each output: (samples, rows, columns); by default under the kernels that run it."""
-        sight = self._sights[key]
-        looks = [Look(probe_of(output.tensor), output.is_logits) for output in self._outputs[key]]
+        how = self._observability[key]
+        views = [OutputView(probe_of(output.tensor), output.is_logits) for output in self._outputs[key]]
         found: list[list[npt.NDArray[np.float32]]] = []
         for batch in batches(self._samples[key], indices):
-            call = (look_at, path, key, batch, looks, kernels or sight.run, self._threads, sight.keeps)
+            call = (view_outputs, path, key, batch, views, kernels or how.run, self._threads, how.keeps)
             found.extend(self._process.call(*call))
-        return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(looks))]
+        return [np.stack([sample[i] for sample in found]).astype(np.float64) for i in range(len(views))]
 
 
 def _slices(output: Output, values: Array) -> Slices | None:
@@ -155,7 +155,7 @@ def _of_elements(slices: Slices) -> npt.NDArray[np.intp]:
     return np.asarray(slices.of_elements[places(math.prod(slices.shape))])
 
 
-def _end_weight(output: Output, values: Array, slices: Slices | None) -> float | npt.NDArray[np.float32]:
+def _seed_weight(output: Output, values: Array, slices: Slices | None) -> float | npt.NDArray[np.float32]:
     """One over the root of the variance of all elements, in each slice its own."""
     size = max(values[0].size, math.prod(output.tensor.shape))
     if slices is None:

@@ -34,7 +34,7 @@ CUSTOM: Final = _by_name(custom.RECORDS)
 """Custom operators by name."""
 
 UNKNOWN: Final = OperatorRecord("")
-"""The record of operators of which nothing is known."""
+"""The record of all operators that are not known."""
 
 
 def record_of(operator: Operator) -> OperatorRecord:

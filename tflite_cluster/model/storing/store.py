@@ -45,7 +45,7 @@ STORED_SUFFIX: Final = "_int8"
 
 @dataclass(frozen=True)
 class Stored:
-    """A constant at a place in the file, of which all tensors are given, and the codes that will stand for it:
+    """A constant at a place in the file with all its tensors, and the codes that will stand for it:
     real value = scale x code.
 
     codes: of the tensors' shape. scale: float32 (1,), or one for each index of `axis`.
@@ -102,7 +102,7 @@ def write_stored(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase
 
 
 def require_movable(model: Model, weights: Sequence[Weight]) -> None:
-    """Raise ModelError, before any work is done, for a model of which these weights could not be stored in the end."""
+    """Raise ModelError, before any work is done, for a model whose weights could not be stored in the end."""
     if weights:
         one = np.ones(1, np.float32)
         nothing = [Stored.of(weight, np.zeros(weight.tensor.shape, np.int8), one) for weight in weights]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support.operators import convolution
 
 from tflite_cluster import cluster
-from tflite_cluster.calibration.looks import Look
 from tflite_cluster.calibration.moments import Probe
+from tflite_cluster.calibration.output_views import OutputView
 
 PROBE = Probe(0, 0)
 MOST = 8192
@@ -21,7 +21,7 @@ MOST = 8192
 @given(st.lists(st.integers(0, 20), max_size=3), st.booleans())
 def test_small_tensors_are_seen_whole(shape: list[int], by_last_axis: bool) -> None:
     values = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
-    seen = Look(PROBE, by_last_axis).some(values)
+    seen = OutputView(PROBE, by_last_axis).some(values)
     np.testing.assert_array_equal(seen.reshape(-1), values.reshape(-1))
     assert seen.ndim == 2
     if by_last_axis and values.size and values.ndim:
@@ -32,18 +32,18 @@ def test_small_tensors_are_seen_whole(shape: list[int], by_last_axis: bool) -> N
 
 @given(st.integers(MOST + 1, 100_000), st.integers(0, 2**32))
 def test_of_large_tensors_the_same_elements_are_seen_each_time(size: int, seed: int) -> None:
-    places = Look(PROBE, by_last_axis=False).some(np.arange(size, dtype=np.float32)).astype(int)
+    places = OutputView(PROBE, by_last_axis=False).some(np.arange(size, dtype=np.float32)).astype(int)
     assert places.shape == (1, MOST)
     assert np.all(np.diff(places) > 0)
     values = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
-    np.testing.assert_array_equal(Look(PROBE, by_last_axis=False).some(values.reshape(1, size)), values[places])
+    np.testing.assert_array_equal(OutputView(PROBE, by_last_axis=False).some(values.reshape(1, size)), values[places])
 
 
 @pytest.mark.parametrize("classes", [2, 21, 1001, MOST + 1])
 def test_class_scores_of_many_places_stay_together(classes: int) -> None:
     places = 3 * MOST // classes + 2
     values = np.arange(places * classes, dtype=np.float32).reshape(1, places, classes)
-    seen = Look(PROBE, by_last_axis=True).some(values)
+    seen = OutputView(PROBE, by_last_axis=True).some(values)
     assert seen.shape == (max(MOST // classes, 1), classes)
     np.testing.assert_array_equal(np.diff(seen, axis=1), 1)
     assert np.all(seen[:, 0] % classes == 0)

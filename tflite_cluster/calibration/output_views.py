@@ -1,4 +1,4 @@
-"""How much is looked at of the tensors that candidates are judged by."""
+"""The elements that are compared of the tensors that candidates are judged by."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from ..interpreter.worker import each_run, open_model
 from .moments import Floats, Probe
 
 _MOST_ELEMENTS: Final = 8192
-"""Elements of an output that are compared: of pictures, some places tell as much as all."""
+"""Elements of an output that are compared at most: some places of a picture say as much as all."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is compared of a tensor: all of it as one row, or its last axis in many; of a large one, some at random."""
+class OutputView:
+    """What is compared of a tensor: one row of all its elements, or rows along its last axis.
+
+    Of a large tensor, a random choice is compared, which is always the same.
+    """
 
     probe: Probe
     by_last_axis: bool
@@ -36,7 +39,7 @@ class Look:
 
 
 def places(elements: int) -> npt.NDArray[np.intp] | slice:
-    """Which elements are looked at of a tensor that has so many."""
+    """The elements that are compared of a tensor that has so many."""
     return _chosen(elements, _MOST_ELEMENTS)
 
 
@@ -47,18 +50,18 @@ def _chosen(count: int, most: int) -> npt.NDArray[np.intp] | slice:
     return np.sort(np.random.default_rng(count).choice(count, most, replace=False))
 
 
-def look_at(
+def view_outputs(
     path: Path,
     key: str | None,
     batch: Mapping[str, npt.NDArray[Any]],
-    looks: Sequence[Look],
+    views: Sequence[OutputView],
     kernels: Kernels,
     threads: int,
     preserve_all_tensors: bool = True,
 ) -> list[list[Floats]]:
-    """What is seen of each sample: [sample][look] -> (rows, columns). Runs in the interpreter's process.
+    """The compared elements of each sample: [sample][view] -> (rows, columns). Runs in the interpreter's process.
 
-    preserve_all_tensors: whether tensors are looked at that are no outputs.
+    preserve_all_tensors: whether some of the tensors are not outputs of the model.
     """
     model = open_model(path, kernels, threads, preserve_all_tensors=preserve_all_tensors)
-    return [[look.some(look.probe.read(model)) for look in looks] for _ in each_run(model, key, batch)]
+    return [[view.some(view.probe.read(model)) for view in views] for _ in each_run(model, key, batch)]

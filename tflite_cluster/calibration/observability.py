@@ -1,4 +1,4 @@
-"""What of a model can be seen: under which kernels it runs, and under which its tensors can be read."""
+"""What can be observed of a model: under which kernels it runs, and under which its tensors can be read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observability:
     """How the tensors of one signature are read.
 
     run: the kernels that candidates are judged under. keeps: whether all tensors can be read under those, or only the
@@ -66,10 +66,10 @@ def find_kernels(
     return best
 
 
-def find_sight(
+def find_observability(
     process: InterpreterProcess, paths: Sequence[Path], key: str | None, sample: Sample, run: Kernels, threads: int
-) -> Sight:
-    """See on one sample how the tensors of a signature can be read, in all the files at once.
+) -> Observability:
+    """Find out on one sample how the tensors of a signature can be read, in all the files at once.
 
     run: the kernels that run it.
     """
@@ -77,11 +77,11 @@ def find_sight(
     for kernels in sorted(_KERNELS, key=lambda kernels: kernels != run):
         cause = _failure(process, paths, key, sample, kernels, True, threads)
         if cause is None:
-            return Sight(run, kernels == run, kernels, first)
+            return Observability(run, kernels == run, kernels, first)
         first = first or cause.cause
         if isinstance(cause, InterpreterTimeout):
             break
-    return Sight(run, False, None, first)
+    return Observability(run, False, None, first)
 
 
 def _failure(

@@ -16,7 +16,6 @@ from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.layers import find_layer
-from tflite_cluster.model.outputs import subgraph_of
 from tflite_cluster.model.prefix import prefix
 from tflite_cluster.model.read import Model, Tensor, open_model
 from tflite_cluster.model.select import select
@@ -38,7 +37,7 @@ def keys(model: Model) -> list[str | None]:
 
 def observed(model: Model, key: str | None) -> list[Tensor]:
     """What layers of a signature take of other operators."""
-    graph = model.subgraphs[subgraph_of(model, key)]
+    graph = model.subgraph_of(key)
     layers = (find_layer(model, weight) for weight in select(model)[0])
     inputs = {layer.input for layer in layers if layer is not None and layer.operator.subgraph == graph.index}
     return [graph.tensors[index] for operator in graph.operators for index in operator.outputs if index in inputs]

@@ -62,41 +62,15 @@ def open_session(analysis: Analysis, original: Path, config: Config) -> Iterator
     if not config.run:
         yield "the model is not to be run"
         return
-    model = analysis.model
+    size = analysis.model.size
     limits = Limits(
-        timeout=config.timeout or _BASE_SECONDS + _SECONDS_PER_BYTE * model.size,
-        memory=config.memory or _BASE_MEMORY + _MEMORY_PER_BYTE * model.size,
+        timeout=config.timeout or _BASE_SECONDS + _SECONDS_PER_BYTE * size,
+        memory=config.memory or _BASE_MEMORY + _MEMORY_PER_BYTE * size,
     )
+    given = config.data if config.data is not None else _beside(original)
     with InterpreterProcess(limits) as process:
-        given = config.data if config.data is not None else _beside(original)
         try:
-            interface = _describe(process, original)
-            hints, data, labels = dict(input_hints(model)), None, None
-            if given is not None:
-                data, labels = prepare(given, _reading(config), model, interface)
-                samples = gather_samples(interface, data, hints, synthetic_count(interface), config.seed, labels)
-            else:
-                samples = gather_samples(interface, None, hints, 1, config.seed)
-            first = {key: each.batch(0, 1) for key, each in samples.items()}
-            running = find_kernels(process, original, first, config.threads)
-            effort = _effort(process, analysis, original, first, running, BUDGETS[config.effort])
-            if given is None:
-                for signature in interface.signatures:
-                    known = hints.get(signature.key, {})
-                    if signature.key not in running.failures:
-                        guessed = guess_range(
-                            process, analysis, original, signature, known, config.threads, running.kernels
-                        )
-                        hints[signature.key] = {**known, **guessed}
-                count = min(synthetic_count(interface), effort.synthetic_samples)
-                samples = gather_samples(interface, None, hints, count, config.seed)
-            for signature in interface.signatures:
-                if samples[signature.key].synthetic and signature.key not in running.failures:
-                    plain, known = samples[signature.key], hints.get(signature.key, {})
-                    samples[signature.key] = with_varying_outputs(
-                        process, model, original, signature, plain, known, config.seed, config.threads, running.kernels
-                    )
-            effort = effort.of_invocations(max((each.invocations for each in samples.values()), default=1))
+            session = _prepared(process, analysis, original, config, given)
         except InterpreterFailure as failure:
             yield f"the original model cannot be run: {failure.cause}"
             return
@@ -105,13 +79,52 @@ def open_session(analysis: Analysis, original: Path, config: Config) -> Iterator
                 raise
             yield str(error)
             return
-        _refuse_what_needs_labels(config, samples.values())
-        scorer = None
-        if config.metric is not None:
-            scorer = Scorer(config.metric, original, process, interface, config.threads, running.kernels)
-        samples = {key: each for key, each in samples.items() if key not in running.failures}
-        not_run = {str(key): cause for key, cause in running.failures.items()}
-        yield Session(process, interface, samples, scorer, running.kernels, effort, not_run)
+        _refuse_what_needs_labels(config, session.samples.values())
+        yield session
+
+
+def _prepared(
+    process: InterpreterProcess, analysis: Analysis, original: Path, config: Config, given: Data | None
+) -> Session:
+    """The kernels that run the model, its samples and what it is worth."""
+    model = analysis.model
+    interface = _describe(process, original)
+    hints = dict(input_hints(model))
+    if given is None:
+        samples = gather_samples(interface, None, hints, 1, config.seed)
+    else:
+        data, labels = prepare(given, _reading(config), model, interface)
+        samples = gather_samples(interface, data, hints, synthetic_count(interface), config.seed, labels)
+    first = {key: each.batch(0, 1) for key, each in samples.items()}
+    running = find_kernels(process, original, first, config.threads)
+    kernels = running.kernels
+    run = [signature for signature in interface.signatures if signature.key not in running.failures]
+    effort = _effort(process, analysis, original, first, running, BUDGETS[config.effort])
+    if given is None:
+        for signature in run:
+            known = hints.get(signature.key, {})
+            guessed = guess_range(process, analysis, original, signature, known, config.threads, kernels)
+            hints[signature.key] = {**known, **guessed}
+        count = min(synthetic_count(interface), effort.synthetic_samples)
+        samples = gather_samples(interface, None, hints, count, config.seed)
+    for signature in run:
+        plain, known = samples[signature.key], hints.get(signature.key, {})
+        if plain.synthetic:
+            samples[signature.key] = with_varying_outputs(
+                process, model, original, signature, plain, known, config.seed, config.threads, kernels
+            )
+    scorer = None
+    if config.metric is not None:
+        scorer = Scorer(config.metric, original, process, interface, config.threads, kernels)
+    return Session(
+        process=process,
+        interface=interface,
+        samples={signature.key: samples[signature.key] for signature in run},
+        scorer=scorer,
+        kernels=kernels,
+        effort=effort.of_invocations(max((each.invocations for each in samples.values()), default=1)),
+        not_run={str(key): cause for key, cause in running.failures.items()},
+    )
 
 
 def _effort(

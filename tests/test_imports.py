@@ -23,7 +23,7 @@ STAGES: dict[str, set[str]] = {
     "rules": set(),
     "fidelity": {"interpreter"},
     "samples": {"model", "interpreter"},
-    "config": {"fidelity", "rules"},
+    "config": {"fidelity", "packing", "rules"},
     "calibration": {"interpreter", "model", "samples"},
     "search": {"calibration", "clustering", "config", "fidelity", "interpreter", "model", "samples"},
     "result": {"config", "fidelity", "search"},
@@ -37,8 +37,8 @@ STAGES: dict[str, set[str]] = {
         *("calibration", "config", "fidelity", "interpreter", "model", "packing"),
         *("result", "run", "samples", "search", "targets"),
     },
-    "report": {"__init__", "api", "config", "fidelity", "model", "result", "run", "search"},
-    "cli": {"__init__", "api", "config", "fidelity", "recipe", "report", "result", "targets"},
+    "report": {"__init__", "api", "config", "fidelity", "model", "packing", "result", "run", "search"},
+    "cli": {"__init__", "api", "config", "fidelity", "packing", "recipe", "report", "result", "targets"},
     "__main__": {"cli"},
 }
 """Part of the package -> the earlier parts that it may use besides itself and the basics."""

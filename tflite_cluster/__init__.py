@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.bundle import BundledModel, BundleResult, cluster_bundle
     from .api.check import Violation, check_limits
     from .api.cluster import cluster
     from .api.compare import Comparison, LayerComparison, compare
     from .api.diff import Difference, Place, TensorDifference, diff
     from .api.inspect import InspectedConstant, InspectedWeight, Inspection, Total, inspect
+    from .api.pack import Packed, pack
     from .api.sweep import Sweep, SweepPoint, sweep
     from .config import Config, Data, Settings
     from .errors import ConfigError, DataError, ModelError, OutputError, RecipeError, TfliteClusterError
@@ -42,6 +44,8 @@ __all__ = [
     "Accuracy",
     "Axis",
     "Benchmark",
+    "BundleResult",
+    "BundledModel",
     "Candidate",
     "Chosen",
     "CodesWritten",
@@ -66,6 +70,7 @@ __all__ = [
     "NotSmallerError",
     "OutputError",
     "OutputFidelity",
+    "Packed",
     "Place",
     "Plan",
     "Point",
@@ -92,14 +97,19 @@ __all__ = [
     "__version__",
     "check_limits",
     "cluster",
+    "cluster_bundle",
     "compare",
     "diff",
     "inspect",
     "load_recipe",
+    "pack",
     "sweep",
 ]
 
 _HOMES = {
+    "BundleResult": "api.bundle",
+    "BundledModel": "api.bundle",
+    "cluster_bundle": "api.bundle",
     "Violation": "api.check",
     "check_limits": "api.check",
     "cluster": "api.cluster",
@@ -115,6 +125,8 @@ _HOMES = {
     "Inspection": "api.inspect",
     "Total": "api.inspect",
     "inspect": "api.inspect",
+    "Packed": "api.pack",
+    "pack": "api.pack",
     "Sweep": "api.sweep",
     "SweepPoint": "api.sweep",
     "sweep": "api.sweep",

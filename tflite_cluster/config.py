@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 from .errors import ConfigError
 from .fidelity.gates import GATES, Gates
+from .packing.coders import CODERS, USUAL
 from .rules import Chosen, Rule, find_rule
 from .units import parse_share
 
@@ -91,8 +92,10 @@ class Config:
     """Run the model to calibrate, and both to compare; else weights are clustered by themselves, and nothing is known
     of what the new model computes."""
     max_size: str | int | None = None
-    """What the zip of the whole file may weigh: bytes, "1.2MB", "25%" of what it weighs now, or "4x" smaller. The best
+    """What the compressed file may weigh: bytes, "1.2MB", "25%" of what it weighs now, or "4x" smaller. The best
     fidelity within it is sought."""
+    coder: str = "zip9"
+    """The coder whose bytes `max_size` counts: "gzip6", "zip9", "deflate12", "xz", "brotli11" or "zstd19"."""
     min_agreement: float | None = None
     """Percent of samples for which both models must name the same class."""
     min_sqnr: float | None = None
@@ -114,6 +117,8 @@ class Config:
     """Measure how fast both models run, and how much memory they take."""
     xz: bool = False
     """Measure xz too, which takes longest."""
+    coders: Sequence[str] = ()
+    """Coders to measure besides gzip6 and zip9, by their names."""
     seed: int = 0
     """Seed of the synthetic samples."""
     workers: int | None = None
@@ -189,6 +194,25 @@ class Config:
             raise ConfigError("<max_size> asks for the best fidelity within a size: leave out <clusters> and gates")
         if self.max_size is not None:
             self.size_limit(1)
+        self._refuse_odd_coders()
+
+    def _refuse_odd_coders(self) -> None:
+        if self.max_size is None:
+            self.refuse(("coder",), "it says whose bytes <max_size> counts: give <max_size> too")
+        if isinstance(self.coders, str):
+            raise ConfigError("<coders> takes several names: write [{given!r}]", given=self.coders)
+        if self.coders and not self.measure:
+            raise ConfigError("leave out <coders>: sizes are not measured; or <+measure>")
+        for setting, name in (("coder", self.coder), *(("coders", name) for name in self.coders)):
+            if name not in CODERS:
+                known = ", ".join(map(repr, CODERS))
+                raise ConfigError(f"<{setting}> must be one of {{known}}, not {{given!r}}", known=known, given=name)
+            if not CODERS[name].is_available:
+                raise ConfigError(
+                    f"<{setting}> {{given!r}} needs the package {CODERS[name].package}: "
+                    "pip install 'tflite-cluster[codecs]'",
+                    given=name,
+                )
 
     def _refuse_odd_normalisation(self) -> None:
         if self.normalize is not None and self.normalize not in NORMALISATIONS:
@@ -243,10 +267,16 @@ class Config:
         """The limits that fidelity must keep."""
         return Gates(self.confidence, **{setting: getattr(self, setting) for setting in _GATES})
 
-    def size_limit(self, zipped: int) -> int | None:
-        """Bytes that max_size allows, if the original takes `zipped`; None without max_size."""
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of the coders by which both files are compressed to measure them, in the order of reports."""
+        wanted = {*USUAL, *self.coders, *(("xz",) if self.xz else ()), self.coder} if self.measure else set()
+        return tuple(name for name in CODERS if name in wanted)
+
+    def size_limit(self, compressed: int) -> int | None:
+        """Bytes that max_size allows, if the original takes `compressed`; None without max_size."""
         try:
-            return None if self.max_size is None else parse_share(str(self.max_size), zipped)
+            return None if self.max_size is None else parse_share(str(self.max_size), compressed)
         except ValueError as error:
             raise ConfigError("<max_size>: {error}", error=error) from None
 
@@ -299,6 +329,7 @@ class Settings(TypedDict, total=False):
     check: bool
     run: bool
     max_size: str | int | None
+    coder: str
     min_agreement: float | None
     min_sqnr: float | None
     max_drop: float | None
@@ -308,6 +339,7 @@ class Settings(TypedDict, total=False):
     measure: bool
     benchmark: bool
     xz: bool
+    coders: Sequence[str]
     seed: int
     workers: int | None
     timeout: float | None

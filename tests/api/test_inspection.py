@@ -51,7 +51,7 @@ def shown(path: Path, width: int) -> str:
     """The text, with figures of compression that do not depend on the zlib at hand."""
     found = inspect(path, measure=False)
     weights = tuple(replace(weight, deflated=weight.entropy + 1) for weight in found.weights)
-    found = replace(found, zip_bytes=found.file_bytes // 2, weights=weights)
+    found = replace(found, sizes={"zip9": found.file_bytes // 2}, weights=weights)
     console = Console(width=width, file=io.StringIO(), highlight=False)
     for part in render(found, width):
         console.print(part)

@@ -15,7 +15,7 @@ import tflite_cluster
 from tflite_cluster import Accuracy, Fidelity, errors
 from tflite_cluster.errors import InterpreterFailure, InterpreterTimeout, TfliteClusterError
 
-VERBS = ["check_limits", "cluster", "compare", "diff", "inspect", "load_recipe", "sweep"]
+VERBS = ["check_limits", "cluster", "cluster_bundle", "compare", "diff", "inspect", "load_recipe", "pack", "sweep"]
 
 
 class Unpack:

@@ -44,7 +44,10 @@ DECLARATIONS = [
     "extern const unsigned char __attribute__((aligned(4))) model[]",
 ]
 STRANGERS = {
-    "bundle": (archive("hand_detector.tflite", "notes.txt"), "zip bundle that holds hand_detector.tflite: unzip it"),
+    "bundle": (
+        archive("hand_detector.tflite", "notes.txt"),
+        "zip bundle that holds hand_detector.tflite: cluster it as a whole",
+    ),
     "large bundle": (archive(*MANY), "part4.tflite and 3 more"),
     "gzip": (gzip.compress(MODEL), "gzip file: unpack it"),
     "PyTorch": (archive("net/data.pkl"), "PyTorch"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.results import CHECKED, CLUSTERED, POINTS, RESULTS, SCORES, SEARCH, SIZES, WRITTEN
+from support.results import CHECKED, CLUSTERED, POINTS, RESULTS, SCORES, SEARCH, WRITTEN, sized
 
 from tflite_cluster.cli import main
 from tflite_cluster.config import Config
@@ -224,7 +224,7 @@ def test_where_a_page_comes_from() -> None:
 
 
 def test_a_model_that_zips_no_smaller_is_not_called_smaller() -> None:
-    page = to_html(replace(RESULTS["checked"], sizes=replace(SIZES, zip9=SizePair(1000, 1000))), [], False, ORIGIN)
+    page = to_html(replace(RESULTS["checked"], sizes=sized(zip9=SizePair(1000, 1000))), [], False, ORIGIN)
     assert '<dd class="note">no smaller</dd>' in page
     assert "would not zip smaller" in page
 
@@ -237,7 +237,7 @@ def test_a_gain_too_small_for_what_changes_is_the_reason() -> None:
     result = replace(
         RESULTS["searched"],
         config=replace(RESULTS["searched"].config, clusters=None),
-        sizes=replace(SIZES, zip9=SizePair(1050, 1000)),
+        sizes=sized(zip9=SizePair(1050, 1000)),
         strategy=Strategy("searched", replace(search, points=(chosen,), chosen=chosen)),
     )
     page = to_html(result, [], False, ORIGIN)

@@ -21,7 +21,7 @@ from ..model.draft import check_destination
 from ..model.operators import compiled_for
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
-from ..packing.sizes import Scales
+from ..packing.sizes import SizeMeasurements
 from ..progress import Progress, no_progress
 from ..result import FidelityError, Result, SizePair, Sizes
 from ..run.benchmark import benchmark
@@ -70,14 +70,14 @@ def cluster(
             threadpool_limits(1, "blas"),  # tensors are clustered in parallel; sums must not depend on the threads
             PatchedCopy(model, target) as copy,
             open_session(analysis, original, config) as session,
-            Scales() as scales,
+            SizeMeasurements() as measurements,
         ):
-            before = scales.weigh(original, _formats(config))
+            before = measurements.start(original, config.measured)
             strategy = cluster_model(analysis, original, copy, session, config, progress)
             with output.finished(analysis, copy) as new:
-                after = scales.weigh(new.path, _formats(config))
+                after = measurements.start(new.path, config.measured)
                 tensors = describe_weights(analysis, copy, config, progress)
-                fidelity = check(model, session, original, new.path, config, progress)  # while the file is weighed
+                fidelity = check(model, session, original, new.path, config, progress)  # meanwhile
                 sizes = _sizes(SizePair(model.size, new.size), before, after, progress) if config.measure else None
                 result = Result(
                     source=model.label,
@@ -146,20 +146,13 @@ def _limited(fidelity: Fidelity, config: Config) -> Fidelity:
     return fidelity if config.has_gates else replace(fidelity, gates=(*fidelity.gates, *fidelity.below_limits))
 
 
-def _formats(config: Config) -> list[str]:
-    """What to measure, the slowest first."""
-    if not config.measure:
-        return []
-    return [*(["xz"] if config.xz else []), "zip9", "gzip6"]
-
-
 def _sizes(file: SizePair, before: dict[str, Future[int]], after: dict[str, Future[int]], progress: Progress) -> Sizes:
     pairs: dict[str, SizePair] = {}
     for name, original in before.items():
         progress("Compressing", len(pairs), len(before))
         pairs[name] = SizePair(original.result(), after[name].result())
     progress("Compressing", len(pairs), len(before))
-    return Sizes(file=file, gzip6=pairs["gzip6"], zip9=pairs["zip9"], xz=pairs.get("xz"))
+    return Sizes(file, pairs)
 
 
 def _refuse_failed_gates(result: Result) -> None:

@@ -36,8 +36,8 @@ _REAL: Final = frozenset({"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16"})
 
 
 _WITHOUT_EFFECT: Final = (
-    *("clusters", "granularity", "store", "keep", "rules", "chosen", "max_size"),
-    *("benchmark", "effort", "force", "measure", "xz"),
+    *("clusters", "granularity", "store", "keep", "rules", "chosen", "max_size", "coder"),
+    *("benchmark", "effort", "force", "measure", "xz", "coders"),
 )
 """Settings of clustering and writing, of which a comparison does neither."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..config import Config
 from ..files import as_file
 from ..model.analysis import analyse
 from ..model.layers import as_rows
@@ -100,11 +101,16 @@ class Inspection:
 
     source: str
     file_bytes: int
-    zip_bytes: int | None
-    """What zip -9 makes of the file; None if it was not to be measured."""
+    sizes: Mapping[str, int]
+    """Bytes of the file under each coder that was measured, by its name, in the order of reports."""
     weights: tuple[InspectedWeight, ...]
     """In the order of the file."""
     constants: tuple[InspectedConstant, ...]
+
+    @property
+    def zip_bytes(self) -> int | None:
+        """What zip -9 makes of the file; None if it was not to be measured."""
+        return self.sizes.get("zip9")
 
     @property
     def most_values(self) -> int:
@@ -147,31 +153,33 @@ class Inspection:
         return tuple(sorted(totals, key=lambda total: (-total.bytes, total.name)))
 
 
-def inspect(source: str | Path | bytes, *, measure: bool = True) -> Inspection:
+def inspect(source: str | Path | bytes, *, measure: bool = True, coders: Collection[str] = ()) -> Inspection:
     """Say what is inside a model, without running or changing it.
 
-    source: a .tflite file, or its content. measure: compress the whole file too, which takes longest.
-    Raises ModelError when it cannot be read or is not safe to read.
+    source: a .tflite file, or its content. measure: compress the whole file too, which takes longest. coders: names of
+    coders to do that with, besides zip9.
+    Raises ConfigError for a coder that there is not, ModelError when the model cannot be read or is not safe to read.
     """
+    wanted = Config(measure=measure, coders=tuple(coders)).measured
     path = source if isinstance(source, bytes) else Path(source)
     model = open_model(path)
     analysis = analyse(model)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        zipping = pool.submit(_zipped, path) if measure else None
+        measuring = {name: pool.submit(_compressed, path, name) for name in wanted if name == "zip9" or name in coders}
         inspected = tuple(pool.map(partial(_inspect, model), analysis.weights))
-        zipped = zipping.result() if zipping is not None else None
+        sizes = {name: size.result() for name, size in measuring.items()}
     constants = (
         InspectedConstant(
             other.name, other.type, other.shape, other.span.size, other.span.size / model.size, other.reason
         )
         for other in analysis.constants
     )
-    return Inspection(model.label, model.size, zipped, inspected, tuple(constants))
+    return Inspection(model.label, model.size, sizes, inspected, tuple(constants))
 
 
-def _zipped(source: Path | bytes) -> int:
+def _compressed(source: Path | bytes, coder: str) -> int:
     with as_file(source) as path:
-        return compressed_size(path, "zip9")
+        return compressed_size(path, coder)
 
 
 def _inspect(model: Model, weight: Weight) -> InspectedWeight:

@@ -20,7 +20,7 @@ from ..model.read import open_model
 from ..packing.sizes import compressed_size
 from ..progress import Progress, no_progress
 from ..run.session import open_session
-from ..run.strategy import make_task, score_drop, silence_in_words, usable_weights, zipped_size
+from ..run.strategy import make_task, packed_size, score_drop, silence_in_words, usable_weights
 from ..search.calibrated import CalibratedModel, calibrate
 from ..search.criterion import criterion, usual_criterion
 from ..search.curve import Curve
@@ -120,7 +120,7 @@ def sweep(
                 usual = usual_criterion(calibrated) if config.has_gates else None
                 found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
                 zipped = compressed_size(original, "zip9")
-                measured = _measure(calibrated, partial(zipped_size, task, config), found, points, zipped)
+                measured = _measure(calibrated, partial(packed_size, task, config), found, points, zipped)
             except InterpreterFailure as failure:
                 raise ModelError(f"{model.label}: it cannot be run: {failure.cause}") from failure
             return Sweep(
@@ -168,6 +168,6 @@ def _refuse_what_has_no_curve(config: Config, points: int) -> None:
         if not getattr(config, name):
             raise ConfigError(f"a curve compares models that are run: <+{name}>")
     config.refuse(("clusters", "granularity", "chosen", "max_size"), "a curve shows all sizes")
-    config.refuse(("force", "measure", "xz", "benchmark"), "a curve is measured, and writes nothing")
+    config.refuse(("force", "measure", "xz", "coders", "benchmark"), "a curve is measured, and writes nothing")
     if config.metric is not None and config.max_drop is None:
         raise ConfigError("a curve uses <metric> only with <max_drop>: give <max_drop> too, or leave out <metric>")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,9 +19,13 @@ from .. import __version__
 from ..config import Config
 from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
+from ..packing.archive import check_suffix
+from ..packing.coders import CODERS, available_coders
+from .bundle import cluster_archive
 from .complain import complain
 from .destinations import DEFAULT_SUFFIX, Job, find_jobs, refuse_shared_destinations
 from .options import (
+    FILE,
     check_written,
     effort_option,
     gate_options,
@@ -33,6 +38,7 @@ from .options import (
     store_option,
     until_nobody_reads,
 )
+from .pack import print_packed
 
 if TYPE_CHECKING:
     from ..result import FidelityError, NotSmallerError, Result
@@ -45,7 +51,7 @@ _NORMALISATION: Final = ({"mean", "std"}, {"normalize"})
 
 _EPILOG = """
 \b
-Other commands (--help explains each): check, compare, diff, inspect, sweep.
+Other commands (--help explains each): check, compare, diff, inspect, pack, sweep.
 \b
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
 read or is not safe; 98 the output would not zip smaller, or not by enough for how much its
@@ -93,6 +99,13 @@ target is set. Of several models the highest counts, and none stops the others.
     help="Do not run any model, neither to calibrate nor to compare: weights are clustered by themselves.",
 )
 @click.option("--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.")
+@click.option(
+    "--coder",
+    type=click.Choice(list(CODERS)),
+    default=Config.coder,
+    show_default=True,
+    help="The coder whose bytes --max-size counts.",
+)
 @gate_options(lambda gate: gate.seeks)
 @click.option(
     "--force",
@@ -100,10 +113,17 @@ target is set. Of several models the highest counts, and none stops the others.
     help="Replace an existing output or report, and write an output that zips no smaller.",
 )
 @click.option(
+    "--zip",
+    "archive",
+    metavar="OUT.zip|OUT.gz",
+    type=FILE,
+    help="Also pack OUT.tflite for delivery, as `tflite-cluster pack` does.",
+)
+@click.option(
     "--report",
     metavar="OUT.json|OUT.html",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also write the whole result as JSON, or as a page for a browser (and measure xz).",
+    help="Also write the whole result as JSON, or as a page for a browser (and measure every coder).",
 )
 @click.option(
     "--no-sizes",
@@ -139,6 +159,7 @@ def command(
     /,
     paths: tuple[str, ...],
     suffix: str | None,
+    archive: Path | None,
     report: Path | None,
     recipe: Path | None,
     saved: Path | None,
@@ -151,7 +172,8 @@ def command(
 
     OUT.tflite has the length of IN.tflite, unless --store int8 makes it shorter; only weights change, and the
     interpreter checks that both models compute the same. Without OUT.tflite, IN.small.tflite is written beside
-    IN.tflite. Several models go to a folder, or each beside its own with a suffix.
+    IN.tflite. Several models go to a folder, or each beside its own with a suffix. IN may also be an archive with
+    models in it, such as a .task: each is clustered, and all else stays.
     """
     if not paths:
         raise click.UsageError("Missing argument 'IN.tflite': name the model to cluster.")
@@ -164,19 +186,18 @@ def command(
     if recipe is not None:
         settings = _with_recipe(context, recipe, settings)
     jobs = find_jobs(paths, suffix)
-    for option, path in (("report", report), ("save_recipe", saved)):
+    for option, path in (("zip", archive), ("report", report), ("save_recipe", saved)):
         if path is not None and len(jobs) > 1:
             raise ConfigError(f"leave out <{option}>: it is for one model, and {len(jobs)} are given")
     read = [settings["data"], settings["labels"]]
     refuse_shared_destinations(jobs, [*read, recipe])
     read += [path for job in jobs for path in (job.source, job.destination)]
-    refuse_shared([*read, None if recipe == saved else recipe], {"--report": report, "--save-recipe": saved})
-    for option, path in (("report", report), ("save-recipe", saved)):
-        if path is not None:
-            check_written(option, path, settings["force"])
+    beside = {"--zip": archive, "--report": report, "--save-recipe": saved}
+    refuse_shared([*read, None if recipe == saved else recipe], beside)
+    _check_outputs(beside, settings["force"])
     if len(paths) == 2 and suffix is None and not settings["force"] and jobs[0].takes_a_file:
         raise OutputError(f"{paths[1]} exists: use --force to replace it, or --suffix to cluster both")
-    shown = _Shown(report, saved, log_json, verbose, quiet)
+    shown = _Shown(archive, report, saved, log_json, verbose, quiet)
     if len(jobs) == 1:
         _cluster(jobs[0], shown, settings)
         return 0
@@ -188,6 +209,7 @@ def command(
 class _Shown:
     """What is printed and written besides the model."""
 
+    archive: Path | None
     report: Path | None
     saved: Path | None
     log_json: bool
@@ -216,14 +238,20 @@ def _reported(number: int, jobs: Sequence[Job], shown: _Shown, settings: Mapping
 
 def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
     """Cluster one model and say how that went; raises TfliteClusterError."""
+    from ..api.bundle import is_bundle
     from ..api.cluster import cluster
     from ..result import FidelityError, NotSmallerError
     from .progress import log_line, progress_bar, progress_lines
 
-    xz = shown.report is not None and settings["measure"]
+    progress_shown = progress_lines if shown.log_json else partial(progress_bar, shown.quiet)
+    if is_bundle(job.source):
+        beside = {"--zip": shown.archive, "--report": shown.report, "--save-recipe": shown.saved}
+        cluster_archive(job.source, job.destination, progress_shown, beside, shown.quiet, shown.log_json, **settings)
+        return
+    coders = available_coders() if shown.report is not None and settings["measure"] else ()
     try:
-        with progress_lines() if shown.log_json else progress_bar(shown.quiet) as progress:
-            result = cluster(job.source, job.destination, progress=progress, xz=xz, **settings)
+        with progress_shown() as progress:
+            result = cluster(job.source, job.destination, progress=progress, xz=bool(coders), coders=coders, **settings)
         failure = None
     except (FidelityError, NotSmallerError) as error:
         result, failure = error.result, error
@@ -232,6 +260,8 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
             log_line(outcome="failed", source=str(job.source), error=str(error))
         raise
     _publish(result, job.source, shown, written=failure is None)
+    if shown.archive is not None and failure is None:
+        _pack(job.destination, shown.archive, settings["force"], shown.quiet)
     if shown.saved is not None and failure is None:
         from ..recipe.write import save_recipe
 
@@ -247,6 +277,23 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         raise _in_short(failure, shown.report, shown.quiet)
 
 
+def _check_outputs(beside: Mapping[str, Path | None], force: bool) -> None:
+    """Refuse, before any work is done, files to write beside the model that cannot be written."""
+    for option, path in beside.items():
+        if path is not None and option == "--zip":
+            check_suffix(path)
+        if path is not None:
+            check_written(option, path, force)
+
+
+def _pack(model: Path, archive: Path, force: bool, quiet: bool) -> None:
+    from ..api.pack import pack
+
+    packed = pack(model, archive, force=force)
+    if not quiet:
+        print_packed(packed.destination, packed.packed_bytes, packed.file_bytes)
+
+
 def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings, with those of a recipe in place of defaults; a target given here replaces what it chose."""
     from ..recipe.read import load_recipe
@@ -257,7 +304,7 @@ def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any])
     if "max_size" in given:
         replaced |= _TARGETS
     elif given & _TARGETS:
-        replaced |= {"max_size"}
+        replaced |= {"max_size", "coder"}
     for one, other in (_NORMALISATION, _NORMALISATION[::-1]):
         replaced |= other if given & one else set()
     return {**settings, **{name: value for name, value in read.items() if name not in replaced}}

@@ -20,11 +20,15 @@ from .options import FILE
     default=True,
     help="Do not compress the whole file, which takes longest.",
 )
-def command(source: Path, as_json: bool, measure: bool) -> int:
+@click.option("--sizes", is_flag=True, help="Compress the whole file by every coder, and list the sizes.")
+def command(source: Path, as_json: bool, measure: bool, sizes: bool) -> int:
     """Say what is inside a model: weights, how they are stored, what would be clustered, and why the rest would not."""
+    if sizes and not measure:
+        raise click.UsageError("give --sizes or --no-sizes, not both")
     from ..api.inspect import inspect
+    from ..packing.coders import available_coders
 
-    inspection = inspect(source, measure=measure)
+    inspection = inspect(source, measure=measure, coders=available_coders() if sizes else ())
     if as_json:
         from ..report.inspection_json import to_json
 

@@ -53,7 +53,7 @@ def until_nobody_reads() -> Iterator[None]:
 def check_written(option: str, path: Path, force: bool) -> None:
     """Refuse, before any work is done, a file that cannot be written; raises OutputError."""
     if str(path) == "-":
-        raise OutputError(f"--{option} takes the name of a file, not -")
+        raise OutputError(f"{option} takes the name of a file, not -")
     check_place(path, force)
 
 

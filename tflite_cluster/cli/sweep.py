@@ -55,7 +55,7 @@ def command(source: Path, points: int, as_json: bool, plot: Path | None, force: 
     if plot is not None:
         require_plot(plot)
         refuse_shared([source, settings["data"], settings["labels"]], {"--plot": plot})
-        check_written("plot", plot, force)
+        check_written("--plot", plot, force)
 
     with progress_bar(False) as progress:
         found = sweep(source, points=points, progress=progress, **settings)

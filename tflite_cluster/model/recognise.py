@@ -77,7 +77,7 @@ def _zip_of(names: list[str]) -> str:
     if models:
         more = f" and {len(models) - _MOST_NAMED} more" if len(models) > _MOST_NAMED else ""
         named = ", ".join(models[:_MOST_NAMED]) + more
-        return f"a zip bundle that holds {named}: unzip it, cluster each, and pack again without compression (zip -0)"
+        return f"a zip bundle that holds {named}: cluster it as a whole (tflite-cluster BUNDLE OUT), or unzip it first"
     if any(name.endswith("data.pkl") for name in names):
         return f"a PyTorch model: {_CONVERT}"
     if "config.json" in names and "metadata.json" in names:

@@ -1,18 +1,16 @@
-"""How many bytes a file takes after gzip, zip and xz, by really compressing it."""
+"""How many bytes a file takes after compression, by really compressing it."""
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
-import shutil
 import threading
-import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, cast
+
+from .coders import CODERS
 
 
 class _Counter(io.RawIOBase):
@@ -44,54 +42,34 @@ class _Counter(io.RawIOBase):
         return written
 
 
-Compressor = Callable[[Path, _Counter], None]
-
-
-def _gzip6(source: Path, sink: _Counter) -> None:
-    with (
-        source.open("rb") as file,
-        gzip.GzipFile(filename="", fileobj=sink, mode="wb", compresslevel=6, mtime=0) as archive,
-    ):
-        shutil.copyfileobj(file, archive)
-
-
-def _zip9(source: Path, sink: _Counter) -> None:
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=9, strict_timestamps=False) as archive:
-        archive.write(source, "model.tflite")
-
-
-def _xz(source: Path, sink: _Counter) -> None:
-    with source.open("rb") as file, lzma.LZMAFile(cast(IO[bytes], sink), "wb") as archive:
-        shutil.copyfileobj(file, archive)
-
-
-COMPRESSORS: Final[dict[str, Compressor]] = {"gzip6": _gzip6, "zip9": _zip9, "xz": _xz}
-
-
-def compressed_size(path: Path, compressor: str, cancelled: threading.Event | None = None) -> int:
-    """Bytes that the file takes in the format named in COMPRESSORS; raises CancelledError once `cancelled`."""
+def compressed_size(path: Path, coder: str, cancelled: threading.Event | None = None) -> int:
+    """Bytes that the file takes after the coder of this name in CODERS; raises CancelledError once `cancelled`."""
     sink = _Counter(cancelled or threading.Event())
-    COMPRESSORS[compressor](path, sink)
+    CODERS[coder].compress(path, cast(IO[bytes], sink))
     return sink.length
 
 
-class Scales:
-    """Weighs files in the background; leaving the context drops what is still under way."""
+class SizeMeasurements:
+    """Measures compressed sizes in the background; leaving the context drops what is still under way."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor()
         self._cancelled = threading.Event()
 
-    def __enter__(self) -> Scales:
+    def __enter__(self) -> SizeMeasurements:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._cancelled.set()
         self._pool.shutdown(cancel_futures=True)
 
-    def weigh(self, path: Path, compressors: Iterable[str]) -> dict[str, Future[int]]:
-        """Start to compress the file in each format, by its name in COMPRESSORS."""
-        return {name: self._pool.submit(compressed_size, path, name, self._cancelled) for name in compressors}
+    def start(self, path: Path, coders: Iterable[str]) -> dict[str, Future[int]]:
+        """Start to compress the file by each of the coders, by their names in CODERS; the slow ones come last there."""
+        started = {
+            name: self._pool.submit(compressed_size, path, name, self._cancelled)
+            for name in reversed(tuple(coders))  # the slowest begins first, so that no processor waits for it alone
+        }
+        return dict(reversed(started.items()))
 
 
 def deflated_bits(data: bytes | memoryview, count: int) -> float:

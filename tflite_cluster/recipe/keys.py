@@ -21,6 +21,7 @@ SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "check": (bool,),
     "run": (bool,),
     "max-size": (str, int),
+    "coder": (str,),
     **{gate.name: NUMBER for gate in GATES},
     "confidence": NUMBER,
     "effort": (str,),

@@ -19,6 +19,7 @@ def to_json(inspection: Inspection) -> dict[str, Any]:
         "source": inspection.source,
         "file_bytes": inspection.file_bytes,
         "zip_bytes": inspection.zip_bytes,
+        "sizes": dict(inspection.sizes),
         "already_clustered": inspection.already_clustered,
         "most_values": inspection.most_values,
         "by_operator": [dataclasses.asdict(total) for total in inspection.by_operator],

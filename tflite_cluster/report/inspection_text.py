@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..api.inspect import InspectedConstant, InspectedWeight, Inspection, Total
+from ..packing.coders import CODERS
 from .names import printable
 from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
 
@@ -38,6 +39,8 @@ def render(inspection: Inspection, width: int = PIPE_WIDTH) -> list[Table | Text
     alone += inspection.constants
     if alone:
         parts += [_reasons(alone, width), Text()]
+    if len(inspection.sizes) > 1:
+        parts += [_sizes(inspection), Text()]
     return parts + [Text(hanging(line, width)) for line in _verdict(inspection)]
 
 
@@ -46,6 +49,14 @@ def _headline(inspection: Inspection) -> str:
     if inspection.zip_bytes is None:
         return size
     return f"{size}, zip -9 {inspection.zip_bytes:,} ({inspection.zip_bytes / inspection.file_bytes:.1%})"
+
+
+def _sizes(inspection: Inspection) -> Table:
+    rows = [
+        (CODERS[name].words, f"{size:,}", f"{size / inspection.file_bytes:.1%}")
+        for name, size in inspection.sizes.items()
+    ]
+    return table(("Packed", "Bytes", "Of the file"), rows)
 
 
 def _verdict(inspection: Inspection) -> list[str]:

@@ -13,6 +13,7 @@ from ..config import Config, Data
 from ..fidelity.accuracy import Accuracy
 from ..fidelity.verdict import Fidelity
 from ..files import write_text
+from ..packing.coders import CODERS
 from ..result import Result, SizePair, Sizes, Strategy, TensorResult
 from ..search.points import Point, Search
 from ..search.quality import Quality
@@ -66,7 +67,7 @@ def _data(data: Data) -> str:
 
 
 def _sizes(sizes: Sizes) -> dict[str, Any]:
-    pairs: dict[str, SizePair | None] = {"file": sizes.file, "gzip6": sizes.gzip6, "zip9": sizes.zip9, "xz": sizes.xz}
+    pairs: dict[str, SizePair | None] = {"file": sizes.file, **{name: sizes.packed.get(name) for name in CODERS}}
     return {
         name: None if pair is None else {"before": pair.before, "after": pair.after, "ratio": pair.ratio}
         for name, pair in pairs.items()

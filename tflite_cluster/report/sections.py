@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Final
 
 from ..fidelity.gates import MAX_DROP, MIN_SQNR
-from ..result import Result, SizePair, Sizes, TensorResult
+from ..result import Result, Sizes, TensorResult
 from ..search.criterion import loss_limit
 from ..search.points import Search
 from ..units import decibels, size_words
@@ -18,6 +18,7 @@ from .histograms import Histogram
 from .json import to_json
 from .names import printable
 from .storing import type_words
+from .tables import named_sizes
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -93,13 +94,7 @@ def sections_of(result: Result, histograms: Sequence[Histogram], written: bool) 
 def _sizes(sizes: Sizes) -> Section:
     from .figures import size_figure
 
-    named: list[tuple[str, SizePair | None]] = [
-        ("installed", sizes.file),
-        ("gzip -6", sizes.gzip6),
-        ("zip -9", sizes.zip9),
-        ("xz", sizes.xz),
-    ]
-    pairs = [(name, pair) for name, pair in named if pair is not None]
+    pairs = named_sizes(sizes)
     rows = [(name, f"{pair.before:,}", f"{pair.after:,}", f"{pair.ratio:.2f}") for name, pair in pairs]
     words = (
         f"The whole file by compressor: zip -9 takes {sizes.zip9.before:,} bytes before, {sizes.zip9.after:,} after."

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..packing.coders import CODERS
+from ..result import SizePair, Sizes
 from .names import shortened
 
 PIPE_WIDTH: Final = 100_000
@@ -34,6 +36,8 @@ _LEFT: Final = {
     "Shape",
     "Left alone because",
     "Keeps its type because",
+    "Model",
+    "Verdict",
     "For example",
     "Packed",
     "Weights of",
@@ -133,3 +137,9 @@ def hanging(line: str, width: int) -> str:
         return line
     indent = " " * (len(line) - len(line.lstrip()) + 4)
     return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def named_sizes(sizes: Sizes) -> list[tuple[str, SizePair]]:
+    """The file as it is and by each coder that was measured, with their names for people."""
+    packed = [(CODERS[name].words, pair) for name, pair in sizes.packed.items()]
+    return [("installed", sizes.file), *packed]

@@ -8,13 +8,13 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from ..result import Result, SizePair, Strategy, TensorResult
+from ..result import Result, Strategy, TensorResult
 from ..units import decibels
 from .findings import Line, fidelity_lines
 from .headline import headline
 from .names import printable
 from .storing import benchmark_line, estimate_line, type_words
-from .tables import LEAST_NAME, MOST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
+from .tables import LEAST_NAME, MOST_NAME, PIPE_WIDTH, hanging, named_sizes, print_parts, table, tensor_table
 
 _MOST_OPERATORS: Final = 44
 
@@ -138,15 +138,8 @@ def _reasons(title: str, tensors: list[tuple[str, TensorResult]], width: int) ->
 def _size_table(result: Result) -> Table:
     sizes = result.sizes
     assert sizes is not None
-    named: list[tuple[str, SizePair | None]] = [
-        ("not at all", sizes.file),
-        ("gzip -6", sizes.gzip6),
-        ("zip -9", sizes.zip9),
-        ("xz", sizes.xz),
-    ]
     rows = [
         (name, f"{pair.before:,}", f"{pair.after:,}", "" if pair.after == pair.before else f"{pair.ratio:.2f}")
-        for name, pair in named
-        if pair is not None
+        for name, pair in named_sizes(sizes)
     ]
     return table(("Packed", "Bytes before", "After", "Times smaller"), rows)

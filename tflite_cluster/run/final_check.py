@@ -12,6 +12,7 @@ from ..fidelity.judge import judge
 from ..fidelity.verdict import Fidelity
 from ..model.outputs import chosen_outputs
 from ..model.read import Model
+from ..packing.coders import CODERS
 from ..packing.sizes import compressed_size
 from ..progress import Progress
 from .session import Session
@@ -60,10 +61,11 @@ def _unproven(gate: GateOutcome, session: Session, known: str | None) -> GateOut
 
 
 def _size_gates(original: Path, clustered: Path, config: Config) -> list[GateOutcome]:
-    """Whether the zip is as small as it has to be, if it has to be."""
+    """Whether the compressed file is as small as it has to be, if it has to be."""
     if config.max_size is None:
         return []
-    limit = config.size_limit(compressed_size(original, "zip9")) or 0
-    zipped = compressed_size(clustered, "zip9")
-    why = f"the smallest zip found takes {zipped:,} bytes" if zipped > limit else f"the zip takes {zipped:,} bytes"
-    return [GateOutcome("max-size", limit, zipped, zipped <= limit, f"{why}, and {limit:,} are asked for")]
+    limit = config.size_limit(compressed_size(original, config.coder)) or 0
+    size = compressed_size(clustered, config.coder)
+    name = "zip" if config.coder == "zip9" else f"{CODERS[config.coder].words} file"
+    why = f"the smallest {name} found takes {size:,} bytes" if size > limit else f"the {name} takes {size:,} bytes"
+    return [GateOutcome("max-size", limit, size, size <= limit, f"{why}, and {limit:,} are asked for")]

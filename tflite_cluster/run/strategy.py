@@ -121,8 +121,8 @@ def _search(task: Task, calibrated: CalibratedModel, session: Session, config: C
         found = repeat(calibrated, _prices(task.model, calibrated, config.chosen), config.chosen.in_order)
         return Strategy(f"as a search on {basis} chose before", found)
     if config.max_size is not None:
-        most = config.size_limit(compressed_size(task.original, "zip9"))
-        found = search_size(calibrated, lambda: most is not None and zipped_size(task, config) <= most)
+        most = config.size_limit(compressed_size(task.original, config.coder))
+        found = search_size(calibrated, lambda: most is not None and packed_size(task, config) <= most)
     else:
         usual = usual_criterion(calibrated) if config.has_gates else None
         found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
@@ -158,10 +158,10 @@ def _fixed_counts(weights: Iterable[Weight], config: Config) -> dict[Span, int]:
     return {span: count for span, count in counts if count is not None}
 
 
-def zipped_size(task: Task, config: Config) -> int:
-    """Bytes that zip -9 makes of the file that the copy becomes as it now is."""
+def packed_size(task: Task, config: Config) -> int:
+    """Bytes that the coder of the settings makes of the file that the copy becomes as it now is."""
     with find_target(config.store).finished(task.analysis, task.copy) as new:
-        return compressed_size(new.path, "zip9")
+        return compressed_size(new.path, config.coder)
 
 
 def score_drop(calibrated: CalibratedModel, scorer: Scorer | None) -> Callable[[], float] | None:

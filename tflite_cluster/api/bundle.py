@@ -1,0 +1,189 @@
+"""Models inside an archive, such as MediaPipe's .task: each clustered as if alone, all else left byte for byte."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from ..config import Config, Settings
+from ..errors import ModelError, OutputError
+from ..files import NewFile, temporary_folder
+from ..model.draft import check_destination
+from ..model.recognise import what_it_is
+from ..model.source import is_still, same, take
+from ..packing.bundle import Bundle, Entry, is_archive, read_bundle, write_bundle
+from ..progress import Progress, no_progress
+from ..result import NotSmallerError, Result
+from ..run.worth import why_not_worth_it
+from .cluster import cluster
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_IDENTIFIER: Final = b"TFL3"
+"""What a model holds from its fifth byte on."""
+
+_DEEPEST: Final = 4
+"""Bundles within bundles that are opened; an archive can be made to hold itself."""
+
+
+@dataclass(frozen=True)
+class BundledModel:
+    """One model of a bundle: its name there, and what became of it. left_alone: why it was not changed, if so."""
+
+    name: str
+    result: Result
+    left_alone: str | None = None
+
+
+@dataclass(frozen=True)
+class BundleResult:
+    """A bundle that was written."""
+
+    source: str
+    destination: Path
+    models: tuple[BundledModel, ...]
+    """In the order of the bundle."""
+    file_bytes_before: int
+    file_bytes_after: int
+
+
+def is_bundle(source: str | Path | bytes) -> bool:
+    """Whether this is an archive and no model, by its first bytes; False if it cannot be read."""
+    if isinstance(source, bytes):
+        return is_archive(source)
+    path = Path(source)
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return is_archive(file.read(4))
+    except (OSError, ValueError):
+        return False
+
+
+def cluster_bundle(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    progress: Progress = no_progress,
+    **settings: Unpack[Settings],
+) -> BundleResult:
+    """Cluster each model in a zip archive as `cluster` would, and write the archive anew.
+
+    source: an archive with .tflite models, stored or deflated: a .task, .zip or .apk (which must be signed again).
+    destination, progress, settings: as for `cluster`; the settings are the same for each model.
+
+    Everything else stays byte for byte: other files, order, comments, times, and the alignment of stored files. A model
+    that would not zip smaller is left as it is. Nothing is written, and what was at the destination stays, when this
+    raises: what `cluster` raises for one of the models, ModelError if the archive is damaged, encrypted, of the zip64
+    kind or holds no model, or NotSmallerError if no model would be smaller.
+    """
+    source, destination = Path(source), Path(destination)
+    config = Config(**settings)
+    check_destination(source, destination, config.force)
+    data = _take(source)
+    bundle = read_bundle(data, source.name)
+    models, contents = _cluster_all(bundle, (), progress, settings)
+    if not models:
+        raise ModelError(f"{source.name}: not a .tflite model: it is {what_it_is(data)}")
+    if not contents:
+        raise NotSmallerError(
+            f"{source.name}: {models[0].name}: {models[0].left_alone}; no model of the bundle was changed, and none "
+            "was written",
+            models[0].result,
+        )
+    if not is_still(source, data):
+        raise ModelError(f"{source.name}: changed while it was read; nothing was written: run it again")
+    size = _write(bundle, contents, destination)
+    return BundleResult(source.name, destination, tuple(models), len(data), size)
+
+
+def _take(source: Path) -> memoryview:
+    try:
+        return take(source)
+    except ModelError as error:
+        raise ModelError(f"{source.name}: {error}") from error
+    except OSError as error:
+        raise ModelError(f"{source.name}: cannot be read: {error.strerror}") from error
+
+
+def _cluster_all(
+    bundle: Bundle, outer: tuple[str, ...], progress: Progress, settings: Settings
+) -> tuple[list[BundledModel], dict[Entry, bytes]]:
+    """All models of a bundle and of the bundles in it, and the new contents of its entries that change.
+
+    outer: names of the bundles that it is in.
+    """
+    if len(outer) > _DEEPEST:
+        raise ModelError(f"{bundle.label}: more than {_DEEPEST} bundles within each other: unpack the outer ones")
+    models, contents = [], {}
+    for entry in bundle.entries:
+        if _is_model(bundle, entry):
+            model = _clustered(bundle, entry, outer, progress, settings)
+            models.append(model)
+            if model.result.model is not None and model.left_alone is None:
+                contents[entry] = model.result.model
+        elif entry.name.lower().endswith(".task") and is_archive(bundle.begin(entry, 4)):
+            inner = read_bundle(memoryview(bundle.read(entry)), f"{bundle.label}/{entry.name}")
+            found, changed = _cluster_all(inner, (*outer, entry.name), progress, settings)
+            models += found
+            if changed:
+                new = io.BytesIO()
+                write_bundle(inner, changed, new)
+                contents[entry] = new.getvalue()
+    return models, contents
+
+
+def _is_model(bundle: Bundle, entry: Entry) -> bool:
+    named = entry.name.lower().endswith((".tflite", ".lite"))
+    return named or (entry.method in (0, 8) and bundle.begin(entry, 8)[4:] == _IDENTIFIER)
+
+
+def _clustered(
+    bundle: Bundle, entry: Entry, outer: tuple[str, ...], progress: Progress, settings: Settings
+) -> BundledModel:
+    """One model, clustered; its result holds the new bytes unless it is left alone."""
+    name = "/".join((*outer, entry.name))
+    with temporary_folder() as folder:
+        path = folder / (PurePosixPath(entry.name).name or "model.tflite")  # messages name it as the bundle does
+        path.write_bytes(bundle.read(entry))
+        try:
+            return BundledModel(name, cluster(path, progress=progress, **settings))
+        except NotSmallerError as error:
+            why = why_not_worth_it(error.result) or "it would not zip smaller"
+            return BundledModel(name, error.result, why)
+
+
+def _write(bundle: Bundle, contents: dict[Entry, bytes], destination: Path) -> int:
+    """Write the new bundle, prove it, put it in place, and return its length."""
+    new = NewFile(destination)
+    try:
+        with new.writing():
+            assert new.file is not None
+            write_bundle(bundle, contents, new.file)
+            new.file.flush()
+            size = new.path.stat().st_size
+        _prove(bundle, contents, new.path)
+        new.commit()
+    finally:
+        new.discard()
+    return size
+
+
+def _prove(old: Bundle, contents: dict[Entry, bytes], path: Path) -> None:
+    """See that the new bundle holds the new models, and the very bytes of all other files, in the same order."""
+    new = read_bundle(take(path), old.label)
+    kept = len(new.entries) == len(old.entries) and all(
+        one.name == other.name
+        and (
+            new.read(other) == contents[one]
+            if one in contents
+            else same(new.data[other.start : other.stop], old.data[one.start : one.stop])
+        )
+        for one, other in zip(old.entries, new.entries, strict=True)
+    )
+    if not kept:
+        raise OutputError(f"{old.label}: the new bundle does not hold what it should; nothing was written")

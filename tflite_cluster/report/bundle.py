@@ -1,0 +1,39 @@
+"""What became of the models of a bundle, for people."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from ..api.bundle import BundledModel, BundleResult
+from .names import printable
+from .tables import hanging, print_parts, table
+
+
+def print_bundle(result: BundleResult) -> None:
+    """Write a line for each model to standard output; raises BrokenPipeError if nobody reads to the end."""
+    print_parts(lambda width: render(result, width))
+
+
+def render(result: BundleResult, width: int) -> list[Table | Text]:
+    """The parts in order, for a terminal of `width` columns."""
+    models = table(("Model", "zip -9 before", "After", "Times smaller", "Verdict"), list(map(_row, result.models)))
+    alone = [
+        f"{printable(model.name)} is left as it is: {printable(model.left_alone)}"
+        for model in result.models
+        if model.left_alone is not None
+    ]
+    sizes = f"{result.file_bytes_before:,} → {result.file_bytes_after:,} bytes"
+    lines = [*alone, f"{printable(result.source)} → {printable(str(result.destination))}: {sizes}"]
+    return [models, Text(), *(Text(hanging(line, width)) for line in lines)]
+
+
+def _row(model: BundledModel) -> tuple[str, ...]:
+    name = printable(model.name)
+    if model.left_alone is not None:
+        return name, "", "", "", "left as it is"
+    sizes = model.result.sizes
+    bytes_and_ratio = ("", "", "")
+    if sizes is not None:
+        bytes_and_ratio = (f"{sizes.zip9.before:,}", f"{sizes.zip9.after:,}", f"{sizes.zip9.ratio:.2f}")
+    return name, *bytes_and_ratio, model.result.fidelity.verdict

@@ -46,7 +46,7 @@ _FOR_RUNNING: Final = (
     "max_size",
     "effort",
 )
-"""Settings that have no effect, or cannot be met, unless the model is run."""
+"""Settings that have no effect, or cannot hold, unless the model is run."""
 
 _FOR_CHECK: Final = (*_GATES, "metric", "benchmark")
 """Settings that need the comparison in the end."""
@@ -248,7 +248,7 @@ class Config:
         return (float(value),) if isinstance(value, int | float) else tuple(map(float, value))
 
     def keeps(self, name: str, operators: Collection[str]) -> bool:
-        """Whether a weight tensor of that name, used by those operators, is left as it is."""
+        """Whether a weight tensor of that name, used by those operators, is left unchanged."""
         rule = find_rule(self.rules, name, operators)
         return any(fnmatchcase(name, pattern) for pattern in self.keep) or (rule is not None and rule.clusters is None)
 

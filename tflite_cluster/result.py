@@ -83,7 +83,7 @@ class SizePair:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The whole file as it is and by each coder that was measured, gzip6 and zip9 always among them."""
+    """The whole file itself and by each coder that was measured, gzip6 and zip9 always among them."""
 
     file: SizePair
     packed: Mapping[str, SizePair]

@@ -291,7 +291,7 @@ def test_not_smaller(capsys: Captured) -> None:
         (
             "fully_connected_float32.tflite out.tflite --min-agreement 90 --min-sqnr 200",
             "min-sqnr",
-            ["none of", "points visited is good enough", "200 dB is asked for"],
+            ["none of", "candidates is good enough", "200 dB is asked for"],
         ),
     ],
 )

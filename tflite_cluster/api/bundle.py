@@ -77,7 +77,7 @@ def cluster_bundle(
     destination, progress, settings: as for `cluster`; the settings are the same for each model.
 
     Everything else stays byte for byte: other files, order, comments, times, and the alignment of stored files. A model
-    that would not zip smaller is left as it is. Nothing is written, and what was at the destination stays, when this
+    that would not zip smaller is left unchanged. Nothing is written, and what was at the destination stays, when this
     raises: what `cluster` raises for one of the models, ModelError if the archive is damaged, encrypted, of the zip64
     kind or holds no model, or NotSmallerError if no model would be smaller.
     """

@@ -39,7 +39,7 @@ _WITHOUT_EFFECT: Final = (
     *("clusters", "granularity", "store", "keep", "rules", "chosen", "max_size", "coder"),
     *("benchmark", "effort", "force", "measure", "xz", "coders"),
 )
-"""Settings of clustering and writing, of which a comparison does neither."""
+"""Settings of clustering and writing; a comparison does neither."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class TensorDifference:
 
 @dataclass(frozen=True)
 class Place:
-    """Bytes [start, stop), of which `changed` differ, outside all weights and biases."""
+    """Bytes [start, stop) outside all weights and biases; `changed` of them differ."""
 
     start: int
     stop: int

@@ -71,7 +71,7 @@ class Sweep:
     basis: str
     """Which samples it was measured on, in words."""
     synthetic: bool
-    """Whether they were made up."""
+    """Whether they are synthetic."""
     file_bytes: int
     zip_bytes: int
     """What the original takes after zip -9."""

@@ -71,7 +71,7 @@ def refuse_shared(inputs: Iterable[Path | str | None], outputs: Mapping[str, Pat
 
 
 def _place(path: Path | str) -> str:
-    """Where a path leads, through links; as it is where that cannot be told, which whoever opens it says."""
+    """Where a path leads, through links; unchanged if that cannot be found out: opening it then fails."""
     try:
         return os.path.realpath(path)
     except (OSError, ValueError):

@@ -22,7 +22,7 @@ class Problem:
     """What clustering needs to know of a tensor besides its codes.
 
     Codes are flat. Seen as `scale_shape` (outer, groups, inner), group g has the real scale `scale[g]`; seen as
-    `channel_shape` likewise, each group is an output channel. `zero` is the code of the real value 0.
+    `channel_shape` is of the same form; each group is an output channel. `zero` is the code of the real value 0.
     """
 
     is_float: bool

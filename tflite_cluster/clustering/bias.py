@@ -1,6 +1,7 @@
-"""Biases rounded to what they need: a bias is one more column of its matrix, which always meets 1.
+"""Biases rounded to what they need.
 
-So it may be about as far off as a weight times what that meets. Multiples of powers of two end in zero bits, which zip.
+A bias is one more column of the weight matrix, whose input is always 1. It may be about as far off as the error of one
+weight times its input. Multiples of powers of two end in zero bits, which zip.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
-"""Feedback between the rows of a weight: errors of several outputs that cancel out on their way to the model's end.
+"""Feedback between the rows of a weight: errors of several outputs that cancel out on the way to the model's outputs.
 
-How much errors e of a layer's outputs matter is eᵀ G e, with the second moments G = E[g gᵀ] of the gradients that come
-back to them. With those of its inputs, H, an error E of the weights costs tr(Eᵀ G E H), the Kronecker factors of
-Martens and Grosse (1503.05671). The best that one row can do then depends on the errors that others have made.
+With the second moments G = E[g gᵀ] of the gradients at a layer's outputs, errors e of these cost eᵀ G e. With those of
+its inputs, H, an error E of the weights costs tr(Eᵀ G E H), the Kronecker factors of Martens and Grosse (1503.05671).
+
+1. Order the rows by falling diagonal of G, and factor it as G = Vᵀ V, with V lower triangular.
+2. Take the rows in a few runs. Compute what each row of a run should be, given the errors of all rows before it.
+3. Assign the run with feedback along its columns, and note its errors.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ _RUNS: Final = 8
 
 @dataclass(frozen=True)
 class Coupling:
-    """How the error of one row is made up for by those that come after it.
+    """How later rows make up for the error of one row.
 
     order: the rows, those that matter most first, (rows,). factor: lower triangular V with G = Vᵀ V for them in that
     order, (rows, rows).

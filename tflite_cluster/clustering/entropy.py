@@ -1,8 +1,16 @@
 """Entropy-constrained codebooks: the least squared error at a price per bit.
 
-What is minimised is  sum of weight x (value - centroid)² + price x bits(centroid),  where bits is -log2 of the share of
-the centroid (Chou, Lookabaugh and Gray, Entropy-constrained vector quantization, 1989; for networks Choi et al.,
-1612.01543, section 4). The number of centroids follows from the price.
+They minimise  sum of weight x (value - centroid)² + price x bits(centroid),  where bits is -log2 of the share of the
+centroid (Chou, Lookabaugh and Gray, Entropy-constrained vector quantization, 1989; for networks Choi et al.,
+1612.01543, section 4). The number of centroids follows from the price. For floats:
+
+1. Begin with the cells of a uniform grid, finer than the price calls for.
+2. Move each centroid to the mean of its cell, rounded to a value that the type can hold.
+3. Compute the bits of each centroid from its share.
+4. Move the borders to where the next centroid becomes cheaper, and drop centroids that are cheapest nowhere.
+5. Repeat from step 2 until the cost settles.
+
+Integer codes have few bins, so that dynamic programming finds the optimum (`integer_entropy_codebook`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,12 @@
-"""Assignment with error feedback: each rounding error is pushed onto the weights that are not yet assigned.
+"""Assignment with error feedback: the rounding error of a weight is passed on to weights that are not yet assigned.
 
 Optimal brain quantisation (Frantar et al., 2208.11580) in the column order and blocks of GPTQ (2210.17323, section 3),
-with any codebook in place of a uniform grid.
+with any codebook in place of a uniform grid. For a matrix W whose input has the second moments H = E[x xᵀ]:
+
+1. Shrink H, so that directions that were hardly observed do not look free (`shrunk`).
+2. Order the columns by falling diagonal of H, and factor the inverse as H⁻¹ = Uᵀ U, with U upper triangular.
+3. Take the columns one by one. Assign each to its nearest centroids, and divide the error by the diagonal of U.
+4. Subtract that error times the rest of the row of U from the columns that follow, in blocks of columns.
 """
 
 from __future__ import annotations
@@ -40,7 +45,7 @@ def shrunk(hessian: Array, observations: float, floor: float) -> Array:
 
 @dataclass(frozen=True)
 class Feedback:
-    """How the rounding error of one column is made up for by those that come after it.
+    """How later columns make up for the rounding error of one column.
 
     Made of Hessians for `parts` blocks of a matrix: runs of its rows with all columns (down to single rows), or runs of
     its columns with all rows; the shapes tell which. `order` is (parts, n), `factor` (parts, n, n). `coupling`: that
@@ -62,7 +67,7 @@ class Feedback:
     def assign(self, weights: Reals, centroids: Array, scale: Array, zeros: Mask | None = None) -> Indices:
         """Index of a centroid (ascending) for each of the `weights` (rows, columns).
 
-        Seeks the least output error E[|(W - C) x|²], of which the Hessian is E[x xᵀ]. scale: real size of a unit in
+        Seeks the least output error E[|(W - C) x|²], whose Hessian is E[x xᵀ]. scale: real size of a unit in
         each row, (rows,), which matters only where rows are coupled. zeros: weights that get the centroid 0, which
         must exist, whatever errors are passed on to them, (rows, columns).
         """
@@ -86,9 +91,9 @@ class Feedback:
         return indices
 
     def output_error(self, errors: Reals) -> float:
-        """E[|E x|²] for real `errors` E (rows, columns) of the weights, of which some rows stand for all.
+        """E[|E x|²] for real `errors` E (rows, columns) of the weights; some rows are measured and stand for all.
 
-        With H⁻¹ = Uᵀ U that is the squared sum of E U⁻¹: what is passed on where nothing is made up for. Where rows are
+        With H⁻¹ = Uᵀ U that is the squared sum of E U⁻¹: what is passed on if nothing makes up for it. If rows are
         coupled, it is what their errors together come to.
         """
         if self.coupling is not None:

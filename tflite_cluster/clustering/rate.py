@@ -28,12 +28,12 @@ _AS_GOOD: Final = 1.05
 
 @dataclass(frozen=True)
 class Drift:
-    """target: what to assign in place of the codes, relative to zero, (rows, columns). mean: how much higher the mean
-    of what meets the columns was in the original, (parts, n).
-    """
+    """How the inputs of a layer differ from the original's once earlier layers are clustered."""
 
     target: Array
+    """What to assign in place of the codes, relative to zero, (rows, columns)."""
     mean: Array
+    """How much higher the mean of the input of each column was in the original, (parts, n)."""
 
 
 @dataclass(frozen=True)

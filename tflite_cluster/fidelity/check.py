@@ -51,7 +51,7 @@ class Inputs(Protocol):
 
     @property
     def synthetic(self) -> bool:
-        """Whether they were made up."""
+        """Whether they are synthetic."""
         ...
 
     def batch(self, start: int, stop: int) -> Batch:

@@ -70,7 +70,7 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """One gate: how it is asked for, checked, and met by a search."""
+    """One gate: how it is set, checked, and kept by a search."""
 
     setting: str
     """Its field in Config."""
@@ -85,8 +85,8 @@ class Gate:
     least: float | None = None
     most: float | None = None
     needs: Needs = "outputs"
-    """Beside outputs that vary: outputs that hold classes, or the right class of each sample, in place of which a
-    user's own metric may stand."""
+    """Beside outputs that vary: outputs that hold classes, or the right class of each sample. A user's own
+    metric may replace the classes."""
     measure: Callable[[Gate, Fidelity, float, float | None], GateOutcome]
     """Called with a comparison, the limit, and the confidence in percent at which it must hold, if that was asked for.
     Where nothing can be measured, the outcome is that of `unmeasured`."""

@@ -19,7 +19,7 @@ ROUNDING = 1e-6
 """Standard deviation relative to the mean up to which an element counts as constant: float32 rounds that much."""
 
 _MOST_KEPT = 4096, 1000
-"""Elements and samples of which single values are kept, to see over how many samples the signal is spread."""
+"""How many elements and samples have their values kept, to see over how many samples the signal is spread."""
 
 _LEAST_SAMPLES = 3.0
 """Samples over which the signal must be spread, in effect, to be judged; three quarters of them where they are few."""

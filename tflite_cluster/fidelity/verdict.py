@@ -100,7 +100,7 @@ class Fidelity:
 
     `checked`: both models ran. `not checked`: the original could not be run, for the reason in `cause`. `broken`: the
     original ran and the clustered model did not. `skipped`: not asked for. `basis` says in words which inputs it rests
-    on, and `synthetic` that some were made up. `score` is that of the user's own metric, if there is one. `note` says
+    on, and `synthetic` that some are synthetic. `score` is that of the user's own metric, if there is one. `note` says
     why there is no accuracy in spite of labels.
     """
 

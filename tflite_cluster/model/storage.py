@@ -70,7 +70,7 @@ class _Plain(Storage):
 @dataclass(frozen=True)
 class _Float32(_Plain):
     def well_packed(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Eight bits of mantissa, of which the last seven stand in the lowest byte once more, and 0 between them.
+        """Eight bits of mantissa. The last seven stand in the lowest byte once more, with zeros between.
 
         Matches are found best if one byte alone tells values apart, and literals are cheap if few bytes occur: that
         saves one or two percent against values whose lower bytes are left to chance, and three against zeros.

@@ -57,7 +57,7 @@ def _settings(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def is_function(data: str) -> bool:
-    """Whether data are a function, as module:function, and no path (of which the drive C:\\ is no module)."""
+    """Whether data are a function, as module:function, and no path (the drive C:\\ is not a module)."""
     module, colon, name = data.partition(":")
     return bool(colon) and name.isidentifier() and all(part.isidentifier() for part in module.split("."))
 

@@ -19,7 +19,7 @@ def render(result: BundleResult, width: int) -> list[Table | Text]:
     """The parts in order, for a terminal of `width` columns."""
     models = table(("Model", "zip -9 before", "After", "Times smaller", "Verdict"), list(map(_row, result.models)))
     alone = [
-        f"{printable(model.name)} is left as it is: {printable(model.left_alone)}"
+        f"{printable(model.name)} is left unchanged: {printable(model.left_alone)}"
         for model in result.models
         if model.left_alone is not None
     ]
@@ -31,7 +31,7 @@ def render(result: BundleResult, width: int) -> list[Table | Text]:
 def _row(model: BundledModel) -> tuple[str, ...]:
     name = printable(model.name)
     if model.left_alone is not None:
-        return name, "", "", "", "left as it is"
+        return name, "", "", "", "left unchanged"
     sizes = model.result.sizes
     bytes_and_ratio = ("", "", "")
     if sizes is not None:

@@ -23,8 +23,8 @@ def printable(name: str, most: int | None = None) -> str:
 def shortened(names: Sequence[str], most: int) -> list[str]:
     """Printable names of at most `most` characters.
 
-    Where they have to be cut, a fused name is told by its first, what all have in common goes next, at either end, then
-    the middle. Names that would look the same then lose what those few have in common, or else, if that
+    Where they have to be cut, only the first of fused names stays, then parts at either end that all
+    share go, then the middle. Names that would look the same then lose what those few have in common, or else, if that
     helps, the middle of each part.
     """
     if all(len(name) <= most for name in names):

@@ -66,7 +66,7 @@ def _pipe_width() -> int:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | None = None) -> Table:
-    """A table without lines; cells are text as it is, never markup. Only the `wrapped` column breaks its lines."""
+    """A table without lines; cells are plain text, never markup. Only the `wrapped` column breaks its lines."""
     built = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
     for column in columns:
         built.add_column(column, justify="left" if column in _LEFT else "right", no_wrap=column != wrapped)
@@ -140,6 +140,6 @@ def hanging(line: str, width: int) -> str:
 
 
 def named_sizes(sizes: Sizes) -> list[tuple[str, SizePair]]:
-    """The file as it is and by each coder that was measured, with their names for people."""
+    """The file itself and by each coder that was measured, with their names for people."""
     packed = [(CODERS[name].words, pair) for name, pair in sizes.packed.items()]
     return [("installed", sizes.file), *packed]

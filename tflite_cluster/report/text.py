@@ -94,11 +94,11 @@ def _strategy_line(strategy: Strategy, weights: int) -> str:
     words = printable(strategy.words)
     if search is None:
         return f"How: {words}"
-    points = "1 point" if len(search.points) == 1 else f"{len(search.points)} points"
+    candidates = "1 candidate" if len(search.points) == 1 else f"{len(search.points)} candidates"
     if search.chosen is None:
-        found = f"none of {points} visited is good enough"
+        found = f"none of {candidates} is good enough"
     else:
-        found = f"{points} visited, and that of multiplier {search.chosen.multiplier:.3g} chosen"
+        found = f"{candidates}, and the one at multiplier {search.chosen.multiplier:.3g} chosen"
     return f"How: {words}: {found}; inputs observed for {search.observed} of {weights} weights"
 
 

@@ -178,7 +178,7 @@ def _with_storing(
 
 
 def _as_codes(weight: Weight, content: bytes) -> memoryview:
-    """As many different bytes as the weight holds values, for none of which it has to be the right one."""
+    """One byte for each distinct value of the weight; which byte stands for which value does not matter."""
     values = weight.decode(memoryview(content))
     codes = np.searchsorted(np.unique(values), values).astype(np.uint8)
     return codes.data.cast("B")
@@ -221,7 +221,9 @@ def _why_unchanged(weight: Weight, compared: Clustered, config: Config) -> str:
         return f"each of its channels has no more than {clusters} distinct values"
     if clusters is not None and compared.values_before <= clusters:
         return f"it has no more than {clusters} distinct values"
-    return "it has a single value" if compared.values_before == 1 else "as it is, it is worth its bits"
+    return (
+        "it has a single value" if compared.values_before == 1 else "fewer bits would cost more fidelity than they save"
+    )
 
 
 def _problem(weight: Weight) -> Problem:

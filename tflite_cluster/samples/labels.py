@@ -24,7 +24,7 @@ def label_files(
 ) -> Labelled:
     """Classes of files in a folder.
 
-    table: a CSV file with lines `file,label`, of which only the files listed are taken; without one, the folders that
+    table: a CSV file with lines `file,label`; only the files listed are taken. Without one, the folders that
     files lie in are their classes, if there are several. known: the model's own names of its classes. classes: how many
     of them an output has, for each output: folders are counted only if they are as many.
     """
@@ -44,7 +44,7 @@ def label_files(
 
 
 def load_label_array(path: Path) -> npt.NDArray[Any]:
-    """The labels of a .npy file; they are checked when they meet the samples."""
+    """The labels of a .npy file; they are checked against the samples later."""
     try:
         with open(path, "rb") as file:
             array = np.load(file, allow_pickle=False)

@@ -168,7 +168,7 @@ def _read(data: Data, inputs: set[str]) -> _Given:
 
 def _load(path: Path) -> npt.NDArray[Any] | dict[str, npt.NDArray[Any]]:
     """Map a .npy file, or read all of a .npz file, which cannot be mapped; never unpickle."""
-    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  (likewise)
+    if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113  (which a name that is too long is not)
         raise DataError(f"{path}: not a regular file")
     try:
         with open(path, "rb") as file:

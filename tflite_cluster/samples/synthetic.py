@@ -1,4 +1,4 @@
-"""Inputs made up for want of data: of the right type, shape and range, and as smooth as pictures and sounds are."""
+"""Synthetic inputs: of the right type, shape and range, and as smooth as pictures and sounds are."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class InputHint:
 
 @dataclass(frozen=True)
 class Manner:
-    """How samples are made up. varied: whether they are signals of several kinds in turn. invocations: how many
+    """How synthetic samples are made. varied: whether they are signals of several kinds in turn. invocations: how many
     consecutive inputs make a sample.
     """
 

@@ -73,7 +73,7 @@ class CalibratedModel:
 
     @property
     def synthetic(self) -> bool:
-        """Whether all samples are made up."""
+        """Whether all samples are synthetic."""
         return self.shrinkage is SYNTHETIC
 
     @property

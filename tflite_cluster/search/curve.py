@@ -1,4 +1,13 @@
-"""The rate-distortion curve of a model: candidates at multiples of its prices."""
+"""The rate-distortion curve of a model: candidates at multiples of its prices.
+
+Layers can be clustered in the order in which they run, each making up for what those before it changed. GPTAQ
+(2504.02692) corrects for the same drift:
+
+1. Cluster all layers at once, each for the inputs that it has in the original.
+2. Take the layers in order. Run the original and the copy, and gather the moments of the layer's new inputs and the
+   cross moments with the old ones.
+3. Replace the weights to assign by those that make the most of the new inputs, and cluster the layer anew.
+"""
 
 from __future__ import annotations
 
@@ -85,9 +94,9 @@ class Curve:
 def _in_order(jobs: Mapping[int, Job]) -> Iterator[dict[int, Layer]]:
     """Layers that errors can be fed back in, by the number of their weight, but the first, at which nothing drifts.
 
-    Gates of a recurrent operator that meet the same tensor see the same drift, and go together. That of the output they
-    meet a step later comes from their own first clustering too. The second is about as far off, so it is followed as it
-    was seen.
+    Gates of a recurrent operator that read the same tensor see the same drift, and go together. Those that read the
+    output of the step before also see the drift that their own first clustering causes. A second clustering is about as
+    far off, so they are corrected for the drift of the first.
     """
     layers = {n: job.layer for n, job in jobs.items() if job.layer is not None and job.matrix.feedback is not None}
 

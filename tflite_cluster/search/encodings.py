@@ -221,7 +221,7 @@ class Int8Codes:
         return self._assigned(matrix, grid)
 
     def assign_count(self, matrix: Matrix, clusters: int) -> Assigned:
-        """On a grid of 255 values, so many of which are used."""
+        """On so many of the 255 values of a grid."""
         return self._assigned(matrix, grid_of_count(matrix, clusters))
 
     def _assigned(self, matrix: Matrix, grid: OnGrid) -> Assigned:

@@ -90,7 +90,7 @@ class Judge:
         return self._compared(chosen, self._reference)
 
     def gradient_seeds(self, key: str | None) -> list[GradientSeed]:
-        """The outputs of a signature, of which an error counts by its size beside what tells samples apart."""
+        """The outputs of a signature, with the weight of an error: its size beside what tells samples apart."""
         return [
             GradientSeed(output.tensor, _seed_weight(output, values, slices), output.is_logits and values.shape[2] > 1)
             for output, values, slices in zip(self._outputs[key], self._reference[key], self._slices[key], strict=True)

@@ -32,7 +32,7 @@ _SLIGHTLY: Final = 1.03, 1.1
 """How much further to go where clustering in order makes a zip that no longer fits."""
 
 _HEAVIEST: Final = 256 << 20
-"""Bytes of weights of which two versions are kept at once."""
+"""Bytes of weights up to which two versions are kept at once."""
 
 
 def search(

@@ -27,7 +27,7 @@ class SameTypes:
         return same_codes
 
     @contextmanager
-    def finished(self, analysis: Analysis, copy: PatchedCopy) -> Iterator[Draft]:  # noqa: ARG002  (likewise)
+    def finished(self, analysis: Analysis, copy: PatchedCopy) -> Iterator[Draft]:  # noqa: ARG002  (the protocol has it)
         """The copy itself."""
         copy.flush()
         yield copy

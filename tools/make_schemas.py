@@ -59,12 +59,12 @@ def with_names(text: str) -> str:
 
 
 def recipe(text: str) -> str:
-    return between(text, "max-size", "confidence", properties({gate.name: entry(gate, "number") for gate in GATES}, 4))
+    return between(text, "coder", "confidence", properties({gate.name: entry(gate, "number") for gate in GATES}, 4))
 
 
 def report(text: str) -> str:
     entries = {gate.setting: entry(gate, ["number", "null"], "Gate: ") for gate in GATES}
-    text = between(with_names(text), "max_size", "confidence", properties(entries, 8))
+    text = between(with_names(text), "coder", "confidence", properties(entries, 8))
     names = ", ".join(json.dumps(field.name) for field in fields(Config))
     required = textwrap.fill(names, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
     text, count = re.subn(r' +"clusters", "granularity",[^]]*\n(?= +\])', lambda _: required + "\n", text)

@@ -16,7 +16,9 @@ from .points import Point
 from .quality import Quality
 
 _LOSS: Final = 0.3
-"""Points of top-1 accuracy that a candidate may be expected to lose by default, beyond what rounding explains."""
+"""Points of top-1 accuracy that a candidate may be expected to lose by default, beyond what rounding explains. With
+data, MobileNetV1, ResNet8 and DS-CNN-L in float32 lost 0.2, 0.1 and 0.2 points at that limit (docs/results.md).
+"""
 
 _MOST_ROUNDING: Final = 0.3
 """Points of expected loss that rounding explains at most. Rounding drawn anew is not seen to be free. Points that int8
@@ -33,12 +35,16 @@ margin is for the final check, which sees other samples as well.
 
 _SQNR: Final = 20.0
 _SQNR_SYNTHETIC: Final = 26.0
-"""dB that outputs which are no class scores keep by default, or as many as they keep under other kernels."""
+"""dB that outputs which are not class scores keep by default, or as many as they keep under other kernels. Chosen, not
+measured: no model of the zoo has labels for such outputs. 20 dB is an error of a tenth of the signal's deviation, and
+synthetic samples get half of that.
+"""
 
 _SCORES_SYNTHETIC: Final = 20.5
-"""dB that class scores keep by default on synthetic samples. These sit at arbitrary distances from decision boundaries,
-so that expected loss is unreliable there; how large errors are beside what tells inputs apart is much the same as on
-real ones.
+"""dB that class scores keep by default on synthetic samples. Synthetic samples sit at arbitrary distances from decision
+boundaries, so that expected loss is unreliable there; the size of errors beside what tells inputs apart is much the
+same as on real ones. This limit is careful: DS-CNN-L float32 ends at 5.12 times and loses nothing, and at 6.03 times
+it would lose 0.26 points; ResNet8 ends at 4.08 times, and loses nothing at 5.01.
 """
 
 _WEIGHT_SQNR_SYNTHETIC: Final = 20.0
@@ -48,12 +54,15 @@ _FLOAT_SQNR_CAREFUL: Final = 26.0
 _RESCALED_SQNR_CAREFUL: Final = 28.0
 _INTEGER_SQNR_CAREFUL: Final = 34.0
 """Where weights keep so many dB, synthetic samples are trusted like real ones. There is one limit each for floats, for
-integers that get other scales, and for integers that keep their scales, many of which are exact.
+integers that get other scales, and for integers that keep their scales, many of which are exact. With these limits,
+default runs without data lost 0.4 points in the mean over thirteen models of all kinds, at most 1.4 +- 1.0.
 """
 
 _CLEAN_SQNR: Final = 30.0
 _CLEAN_LOSS: Final = 0.05
-"""dB of the outputs, or points of expected loss of class scores, from which on next to nothing changes."""
+"""dB of the outputs, or points of expected loss of class scores, from which on next to nothing changes. Chosen, not
+measured: 30 dB is an error of 3 % of the signal's deviation, and 0.05 points are a sixth of what is usually risked.
+"""
 
 
 def criterion(

@@ -20,7 +20,7 @@ from tflite_cluster import cluster  # noqa: E402
 from tflite_cluster.model.analysis import analyse  # noqa: E402
 from tflite_cluster.model.operators import BUILTIN  # noqa: E402
 from tflite_cluster.model.read import open_model  # noqa: E402
-from tflite_cluster.model.select import Weight  # noqa: E402
+from tflite_cluster.model.weight import Weight  # noqa: E402
 
 PAGE = ROOT / "docs" / "operators.md"
 HEAD = """# Operators

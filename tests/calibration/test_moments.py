@@ -26,7 +26,8 @@ from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.layer import Layer
 from tflite_cluster.model.layers import find_layer, find_layers, real_bias, real_rows
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.select import select
+from tflite_cluster.model.weight import Weight
 from tflite_cluster.model.window import Window
 from tflite_cluster.samples.synthetic import gather_samples
 

@@ -21,7 +21,8 @@ from tflite_cluster.model.layer import Layer, Recurrence
 from tflite_cluster.model.layers import find_layer, real_rows
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.select import select
+from tflite_cluster.model.weight import Weight
 from tflite_cluster.samples.synthetic import gather_samples
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.calibrated import CalibratedModel, calibrate

@@ -14,7 +14,8 @@ from tflite_cluster.model.groups import Groups
 from tflite_cluster.model.layer import Layer, Recurrence
 from tflite_cluster.model.layers import as_flat, as_rows, find_layer, find_layers, real_bias, real_rows
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.select import select
+from tflite_cluster.model.weight import Weight
 from tflite_cluster.model.window import Window
 
 

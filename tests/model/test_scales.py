@@ -15,7 +15,8 @@ from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.layers import find_layer
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.scales import ScaleVectors
-from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.select import select
+from tflite_cluster.model.weight import Weight
 
 CHANNELS, COLUMNS = 8, 20
 INPUT_SCALE = 0.5

@@ -11,7 +11,8 @@ from support.fixture_models import FOLDER, MANIFEST, MODELS
 
 from tflite_cluster.errors import ModelError
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import LeftAlone, Weight, select
+from tflite_cluster.model.select import select
+from tflite_cluster.model.weight import LeftAlone, Weight
 
 MANIFEST_FROM = 500
 MANIFEST_BYTES = 1024

@@ -8,7 +8,8 @@ from support.fixture_models import FOLDER
 
 from tflite_cluster import cluster
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.select import select
+from tflite_cluster.model.weight import Weight
 
 SHARE = 0.8
 FIXTURES = ["conv_2d_int8", "fully_connected_int8", "conv_2d_uint8", "conv_2d_float32", "conv_2d_float16"]

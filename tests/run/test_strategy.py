@@ -14,7 +14,8 @@ from tflite_cluster import Result, cluster
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.model.read import open_model
-from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.select import select
+from tflite_cluster.model.weight import Weight
 from tflite_cluster.search.task import Task
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -14,7 +14,7 @@ from support.fixture_models import FOLDER
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.groups import Groups
 from tflite_cluster.model.read import open_model
-from tflite_cluster.model.select import Weight
+from tflite_cluster.model.weight import Weight
 from tflite_cluster.search.criterion import careful_sqnr, is_clean, real_criterion, synthetic_criterion
 from tflite_cluster.search.encodings import Encoding, Place, RescaledCodes, SameCodes
 from tflite_cluster.search.job import Job, make_job

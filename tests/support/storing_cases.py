@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import Weight, select
+from tflite_cluster.model.select import select
 from tflite_cluster.model.storing.obstacle import int8_obstacle
 from tflite_cluster.model.storing.store import Stored, write_stored
+from tflite_cluster.model.weight import Weight
 
 from .dump import ALIGNMENT, content_of, dump
 

@@ -17,9 +17,9 @@ from ..model.layer import Bias
 from ..model.locate import Locator
 from ..model.read import Model, open_model
 from ..model.scales import ScaleVectors, are_usable
-from ..model.select import LeftAlone, Weight
 from ..model.source import CHUNK, forget, same, take
 from ..model.verify import Span
+from ..model.weight import LeftAlone, Weight
 from ..run.describe import compare_stored
 
 _MOST_PLACES: Final = 100

@@ -19,7 +19,7 @@ from ..files import as_file
 from ..model.analysis import analyse
 from ..model.layers import as_rows
 from ..model.read import Model, open_model
-from ..model.select import Weight
+from ..model.weight import Weight
 from ..packing.sizes import compressed_size, deflated_bits
 
 Quantisation = Literal["none", "per tensor", "per channel", "per block"]

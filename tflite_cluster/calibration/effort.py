@@ -22,7 +22,7 @@ from ..interpreter.runtime import Kernels
 from ..interpreter.timing import processor_seconds
 from ..model.operators import record_of
 from ..model.read import Model
-from ..model.select import User, Weight
+from ..model.weight import User, Weight
 
 _PER_OPERATOR: Final = 100_000
 """Multiplications that starting an operator is worth."""

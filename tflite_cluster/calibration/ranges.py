@@ -22,7 +22,7 @@ from ..model.analysis import Analysis
 from ..model.layer import Layer
 from ..model.layers import real_bias, real_rows
 from ..model.read import Model
-from ..model.select import Weight
+from ..model.weight import Weight
 from ..samples.synthetic import InputHint, synthetic_samples
 from .gather import Observer
 from .moments import Moments

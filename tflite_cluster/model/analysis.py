@@ -10,9 +10,10 @@ from .layer import Layer
 from .layers import find_layers
 from .read import Model
 from .scales import ScaleVectors, find_scale_vectors
-from .select import LeftAlone, Weight, select
+from .select import select
 from .storing.obstacle import int8_obstacle
 from .verify import Span
+from .weight import LeftAlone, Weight
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .groups import Groups
 from .layer import Bias, Layer
 from .operators import options_of, record_of
 from .read import Model, Tensor
-from .select import User, Weight
+from .weight import User, Weight
 
 
 def find_layer(model: Model, weight: Weight) -> Layer | None:

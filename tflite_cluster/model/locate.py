@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from .read import Model
-from .select import LeftAlone
 from .verify import Walk
+from .weight import LeftAlone
 
 
 class Locator:

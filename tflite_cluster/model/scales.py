@@ -19,8 +19,8 @@ from .layer import Bias, Layer
 from .layers import unpacked_from
 from .operators import record_of
 from .read import Model, Tensor
-from .select import Weight
 from .verify import Span, verify
+from .weight import Weight
 
 Floats32 = npt.NDArray[np.float32]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,74 +20,7 @@ from .read import Model, Operator, Tensor
 from .storage import STORAGES, Storage
 from .tables import why_not_learned
 from .verify import Span
-
-
-@dataclass(frozen=True)
-class User:
-    """An operator that takes a constant as operand number `operand`; `axis` is that of its output channels."""
-
-    operator: Operator
-    operand: int
-    axis: int
-
-    @property
-    def needs_learned_values(self) -> bool:
-        """Whether the constant is a weight only if its values look learned."""
-        return record_of(self.operator).needs_learned_values
-
-
-@dataclass(frozen=True)
-class Weight:
-    """One stored constant to cluster, with all tensors and operators that use it."""
-
-    span: Span
-    tensors: tuple[Tensor, ...]
-    users: tuple[User, ...]
-    storage: Storage
-    count: int
-    scale: npt.NDArray[np.float64]
-    """Real size of a code, for each group of `scale_groups`; a single 1 for floats."""
-    scale_groups: Groups
-    zero: int
-    """The code that stands for the real value 0."""
-    channels: Groups
-    """Elements by output channel; a single group where storage does not show the channels (sparse)."""
-
-    @property
-    def operators(self) -> frozenset[str]:
-        """The names of the operators that use it."""
-        return frozenset(user.operator.name for user in self.users)
-
-    @property
-    def is_table(self) -> bool:
-        """Whether its values are combined with others one by one, with no sum in which errors are averaged."""
-        return any(user.needs_learned_values for user in self.users)
-
-    @property
-    def tensor(self) -> Tensor:
-        """The first tensor that names these bytes."""
-        return self.tensors[0]
-
-    def decode(self, raw: memoryview) -> npt.NDArray[Any]:
-        """The codes that its stored bytes hold, (count,), or others in their place; see `Storage.decode`."""
-        return self.storage.decode(raw, self.count)
-
-    def codes(self, model: Model) -> npt.NDArray[Any]:
-        """Its codes in a model, (count,)."""
-        return self.decode(model.bytes_of(self.span))
-
-
-@dataclass(frozen=True)
-class LeftAlone:
-    """A constant that is not touched, and the reason in words."""
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    span: Span
-    reason: str
-    is_weight_operand: bool = False
-    """Whether operators take it as a weight; then its values show that it was not learned."""
+from .weight import LeftAlone, User, Weight
 
 
 class _NotAWeight(Exception):
@@ -207,7 +139,7 @@ def _users(graph: _Graph, tensor: Tensor) -> list[User]:
         axis = weight_axis(operator, operand)
         if axis is None:
             raise _NotAWeight(other_role(operator, operand))
-        users.append(User(operator, operand, axis))
+        users.append(User(operator, operand, axis, record_of(operator).needs_learned_values))
     if not users:
         raise _NotAWeight("no operator reads it")
     return users

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from ..model.analysis import analyse
 from ..model.read import Model, open_model
-from ..model.select import Weight
 from ..model.storing.store import STORED_SUFFIX
+from ..model.weight import Weight
 
 Array = npt.NDArray[Any]
 

@@ -19,10 +19,10 @@ from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.scales import ScaleVectors
-from ..model.select import LeftAlone, Weight
 from ..model.source import same
 from ..model.storing.store import Stored
 from ..model.verify import Span
+from ..model.weight import LeftAlone, Weight
 from ..packing.sizes import deflated_bits
 from ..progress import Progress
 from ..result import CodesWritten, Role, SpanWritten, TensorResult

@@ -8,9 +8,10 @@ from ..errors import ModelError
 from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
-from ..model.select import Weight, used_as_weights
+from ..model.select import used_as_weights
 from ..model.source import is_still
 from ..model.verify import Span
+from ..model.weight import Weight
 from ..result import Result
 from .describe import distinct_values
 

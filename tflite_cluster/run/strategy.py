@@ -15,8 +15,8 @@ from ..errors import ConfigError, InterpreterFailure
 from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
-from ..model.select import Weight
 from ..model.verify import Span
+from ..model.weight import Weight
 from ..packing.sizes import compressed_size
 from ..progress import Progress
 from ..result import Strategy

@@ -19,7 +19,7 @@ from ..model.groups import Groups
 from ..model.layer import Layer
 from ..model.patch import PatchedCopy
 from ..model.read import Model
-from ..model.select import Weight
+from ..model.weight import Weight
 from ..progress import Plan, Progress
 from ..samples.samples import Samples
 from .allocation import price_at_sqnr

@@ -20,9 +20,9 @@ from ..model.groups import Groups
 from ..model.layers import as_flat
 from ..model.patch import PatchedCopy
 from ..model.scales import ScaleVectors
-from ..model.select import Weight
 from ..model.storing.store import Stored
 from ..model.verify import Span
+from ..model.weight import Weight
 
 _FLOAT_BITS: Final = 1.9
 """Bits that deflate spends on a float32 word beyond the entropy of the words."""

@@ -15,7 +15,7 @@ from ..model.groups import Groups
 from ..model.layer import Layer
 from ..model.layers import as_rows, row_scale
 from ..model.read import Model
-from ..model.select import Weight
+from ..model.weight import Weight
 from .encodings import Assigned, Encode, Encoding
 from .statistics import NOTHING_OBSERVED, Shrinkage, Statistics
 

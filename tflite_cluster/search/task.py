@@ -9,8 +9,8 @@ from pathlib import Path
 from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
 from ..model.read import Model
-from ..model.select import Weight
 from ..model.verify import Span
+from ..model.weight import Weight
 from ..progress import Progress
 from .encodings import Encode
 

@@ -10,10 +10,10 @@ from ..model.analysis import Analysis
 from ..model.draft import Draft
 from ..model.groups import Groups
 from ..model.patch import PatchedCopy
-from ..model.select import Weight
 from ..model.storing.copy import StoredCopy
 from ..model.storing.same import find_difference
 from ..model.storing.store import require_movable
+from ..model.weight import Weight
 from ..search.encodings import Encode, Encoding, Int8Codes, Place, SameCodes
 
 

@@ -9,7 +9,7 @@ from ..model.analysis import Analysis
 from ..model.draft import Draft
 from ..model.groups import Groups
 from ..model.patch import PatchedCopy
-from ..model.select import Weight
+from ..model.weight import Weight
 from ..search.encodings import Encode, Place, SameCodes
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from ..model.analysis import Analysis
 from ..model.draft import Draft
 from ..model.patch import PatchedCopy
-from ..model.select import Weight
+from ..model.weight import Weight
 from ..search.encodings import Encode
 
 

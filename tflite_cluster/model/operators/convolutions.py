@@ -18,7 +18,7 @@ from .record import BiasOperand, OperatorRecord
 from .windows import spread, window_of_step
 
 if TYPE_CHECKING:
-    from ..select import User, Weight
+    from ..weight import User, Weight
 
 
 def _layer(model: Model, weight: Weight, user: User, options: Any) -> Layer | None:

@@ -14,7 +14,7 @@ from .gradient import Floats, Gradient, Step, Values, with_activation
 from .record import BiasOperand, OperatorRecord
 
 if TYPE_CHECKING:
-    from ..select import User, Weight
+    from ..weight import User, Weight
 
 _PLAIN: Final = tflite.FullyConnectedOptionsWeightsFormat.DEFAULT
 """Other formats store the weights in blocks for certain kernels, so that rows are not rows."""

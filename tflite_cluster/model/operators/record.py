@@ -11,7 +11,7 @@ from ..read import Model, Operator
 from .gradient import Gradient
 
 if TYPE_CHECKING:
-    from ..select import User, Weight
+    from ..weight import User, Weight
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..read import Model, Operator
 from .record import Cell, OperatorRecord
 
 if TYPE_CHECKING:
-    from ..select import User, Weight
+    from ..weight import User, Weight
 
 _LSTM_WEIGHTS: Final = dict.fromkeys((*range(1, 9), 16), 0)
 _TWO_WAY_LSTM_WEIGHTS: Final = dict.fromkeys((*range(1, 9), 16, *range(18, 26), 33, *range(40, 48)), 0)

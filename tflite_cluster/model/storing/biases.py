@@ -16,8 +16,8 @@ from ..fields import has_unknown_fields, root, tables_of, target_at
 from ..layers import unpacked_from
 from ..operators import record_of
 from ..read import Model, Tensor
-from ..select import User, Weight
 from ..verify import Span
+from ..weight import User, Weight
 from .store import Stored
 
 _CODE: Final = 64

@@ -7,7 +7,7 @@ from typing import Final
 from ..fields import has_unknown_fields, root, tables_of, target_at
 from ..operators import compiled_for, options_of, record_of
 from ..read import CONTROL_DEPENDENCIES, Model, Tensor
-from ..select import User, Weight
+from ..weight import User, Weight
 from .biases import float16_bias, is_exact
 
 _METADATA: Final = {

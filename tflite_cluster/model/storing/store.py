@@ -24,8 +24,8 @@ import tflite
 from ...errors import ModelError
 from ..fields import field_at, root, tables_of, target_at
 from ..read import Model, Tensor
-from ..select import Weight
 from ..verify import Span
+from ..weight import Weight
 from .archive import archive_edits
 from .references import find_references
 from .splice import Splice, Splicing

@@ -279,12 +279,30 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert "Centroids of digits_1/dense_1/MatMul" in page.read_text(encoding="utf-8")
 
 
-def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    output = tmp_path / "out.tflite"
-    assert main([str(EXAMPLE), str(output), "--report", str(tmp_path / "report.html")]) == 2
-    assert "pip install 'tflite-cluster[report]'" in capsys.readouterr().err
+def test_all_that_is_missing_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("jinja2", "matplotlib", "PIL", "brotli"):
+        monkeypatch.setitem(sys.modules, package, None)
+    photos, output = tmp_path / "photos", tmp_path / "out.tflite"
+    (photos / "cat").mkdir(parents=True)
+    (photos / "cat" / "1.JPG").touch()
+    wanted = ["--report", str(tmp_path / "report.html"), "--data", str(photos), "--coder", "brotli11"]
+    assert main([str(EXAMPLE), str(output), "--max-size", "10kB", *wanted]) == 2
+    assert (
+        "not installed: jinja2 and matplotlib (for an HTML report), brotli (for the coder brotli11), "
+        "Pillow (for images as samples); pip install 'tflite-cluster[codecs,images,report]'"
+    ) in capsys.readouterr().err
     assert not output.exists()
+
+
+def test_what_is_not_asked_for_may_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main([str(EXAMPLE), str(tmp_path / "out.tflite"), "--clusters", "8", "--no-run", "--no-sizes", "-q"]) == 0
+    assert main(["sweep", str(EXAMPLE), "--plot", str(tmp_path / "curve.svg")]) == 2
+    assert "matplotlib (for a picture of a sweep); pip install 'tflite-cluster[report]'" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")

@@ -179,12 +179,9 @@ def command(
         raise click.UsageError("Missing argument 'IN.tflite': name the model to cluster.")
     if verbose and quiet:
         raise ConfigError("leave out <verbose> or <quiet>: one prints more, and the other nothing")
-    if report is not None and _is_page(report):
-        from ..report.html import require_html
-
-        require_html()
     if recipe is not None:
         settings = _with_recipe(context, recipe, settings)
+    _require_extras(report, settings)
     jobs = find_jobs(paths, suffix)
     for option, path in (("zip", archive), ("report", report), ("save_recipe", saved)):
         if path is not None and len(jobs) > 1:
@@ -308,6 +305,13 @@ def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any])
     for one, other in (_NORMALISATION, _NORMALISATION[::-1]):
         replaced |= other if given & one else set()
     return {**settings, **{name: value for name, value in read.items() if name not in replaced}}
+
+
+def _require_extras(report: Path | None, settings: Mapping[str, Any]) -> None:
+    from ..api import extras
+
+    page = [extras.PAGE] if report is not None and _is_page(report) else []
+    extras.require([*page, *extras.of_coders([settings["coder"]]), *extras.of_data(settings["data"])])
 
 
 def _is_page(report: Path) -> bool:

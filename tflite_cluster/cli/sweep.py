@@ -45,6 +45,7 @@ def command(source: Path, points: int, as_json: bool, plot: Path | None, force: 
 
     Each line is measured: the file is clustered, zipped, and run on the samples.
     """
+    from ..api import extras
     from ..api.sweep import sweep
     from ..report.sweep import print_sweep, sweep_json
     from ..report.sweep_plot import require_plot, write_plot
@@ -52,6 +53,7 @@ def command(source: Path, points: int, as_json: bool, plot: Path | None, force: 
 
     if force and plot is None:
         raise ConfigError("leave out --force: there is no picture to replace without --plot")
+    extras.require([*([extras.PLOT] if plot is not None else []), *extras.of_data(settings["data"])])
     if plot is not None:
         require_plot(plot)
         refuse_shared([source, settings["data"], settings["labels"]], {"--plot": plot})

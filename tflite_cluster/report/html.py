@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .. import __version__
-from ..errors import ConfigError
 from ..fidelity.gate import Tile
 from ..fidelity.gates import GATES
 from ..files import write_text
@@ -28,17 +27,6 @@ if TYPE_CHECKING:
 
 
 _TONES: Final = {"green": "good", "bold green": "good", "bold red": "bad", "yellow": "warn", "bold yellow": "warn"}
-
-
-def require_html() -> None:
-    """Raise ConfigError if what draws the page is not installed."""
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"an HTML report needs {error.name}: pip install 'tflite-cluster[report]', or name the report .json"
-        ) from None
 
 
 @dataclass(frozen=True)

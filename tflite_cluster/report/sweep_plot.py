@@ -39,10 +39,6 @@ def require_plot(path: Path) -> None:
             path=path,
             formats=" or ".join(_FORMATS),
         )
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise ConfigError("a picture needs matplotlib: pip install 'tflite-cluster[report]'") from None
 
 
 def write_plot(sweep: Sweep, path: Path) -> None:

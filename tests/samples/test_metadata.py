@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.given_samples import EXAMPLE, batch, load, save, spec
+from support.given_samples import batch, load, save, spec
+from support.metadata import metadata, sound_metadata, with_metadata
 
-from tflite_cluster.model.metadata import Normalisation, normalisations
-from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.verify import Span
-
-
-def metadata(mean: list[float], std: list[float]) -> bytes:
-    """The flatbuffer that says so, for one input."""
-    builder = flatbuffers.Builder(0)
-
-    def floats(values: list[float]) -> int:
-        return int(builder.CreateNumpyVector(np.array(values, np.float32)))
-
-    def table(**fields: int) -> int:
-        builder.StartObject(8)
-        for name, value in fields.items():
-            slot = int(name[1:])
-            if name[0] == "t":
-                builder.PrependUint8Slot(slot, value, 0)
-            else:
-                builder.PrependUOffsetTRelativeSlot(slot, value, 0)
-        return int(builder.EndObject())
-
-    def vector(item: int) -> int:
-        builder.StartVector(4, 1, 4)
-        builder.PrependUOffsetTRelative(item)
-        return int(builder.EndVector())
-
-    options = table(f0=floats(mean), f1=floats(std))
-    inputs = vector(table(f4=vector(table(t0=1, f1=options))))
-    builder.Finish(table(f3=vector(table(f2=inputs))), b"M001")
-    return bytes(builder.Output())
-
-
-def with_metadata(content: bytes) -> Model:
-    model = open_model(EXAMPLE)
-    return replace(model, data=memoryview(content), buffers=(Span(0, len(content)),), metadata={0: "TFLITE_METADATA"})
+from tflite_cluster.model.metadata import Normalisation, normalisations, sample_rates
 
 
 def test_normalisation_as_the_metadata_says(tmp_path: Path) -> None:
@@ -64,11 +28,20 @@ def test_normalisation_that_makes_no_sense(mean: list[float], std: list[float]) 
     assert normalisations(with_metadata(metadata(mean, std))) == {}
 
 
+def test_sample_rates_as_the_metadata_says() -> None:
+    model = with_metadata(sound_metadata(16000))
+    assert sample_rates(model) == {model.subgraphs[0].inputs[0]: 16000}
+    assert normalisations(model) == {}
+    assert sample_rates(with_metadata(sound_metadata(0))) == {}
+    assert sample_rates(with_metadata(metadata([1.0], [2.0]))) == {}
+
+
 @given(st.data())
 def test_hostile_metadata_is_only_passed_over(data: st.DataObject) -> None:
-    content = bytearray(metadata([127.5], [127.5]))
+    content = bytearray(data.draw(st.sampled_from([metadata([127.5], [127.5]), sound_metadata(8000)])))
     for place in data.draw(st.lists(st.integers(8, len(content) - 1), min_size=1, max_size=6)):
         content[place] = data.draw(st.integers(0, 255))
     stop = data.draw(st.integers(8, len(content)))
     for told in normalisations(with_metadata(bytes(content[:stop]))).values():
         assert np.isfinite([*told.mean, *told.std]).all()
+    assert all(rate > 0 for rate in sample_rates(with_metadata(bytes(content[:stop]))).values())

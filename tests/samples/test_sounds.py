@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.given_samples import batch, load, save, spec
+from support.metadata import sound_metadata, with_metadata
 
 from tflite_cluster import DataError
 from tflite_cluster.samples import audio
@@ -39,6 +41,29 @@ def test_waves(tmp_path: Path) -> None:
     assert np.array_equal(batch(load(tmp_path, spec((1, 400), np.int16)))[1, 0], frames)
 
 
+def test_longer_clips_are_cut_into_windows_that_keep_their_label(tmp_path: Path) -> None:
+    write_wav(tmp_path / "no" / "b.wav", np.arange(1000))
+    write_wav(tmp_path / "yes" / "a.wav", np.arange(5000, 5400))
+    samples = load(tmp_path, spec((1, 400), np.int16))
+    assert batch(samples)[:, 0].tolist() == [list(range(400)), list(range(400, 800)), list(range(5000, 5400))]
+    assert samples.labels is not None
+    assert samples.labels.tolist() == [0, 0, 1]
+    assert samples.source.endswith("2 clips cut into 3 windows of 400 frames)")
+    np.save(tmp_path / "labels.npy", [1, 0])
+    relabelled = load(tmp_path, spec((1, 400), np.int16), labels=tmp_path / "labels.npy")
+    assert relabelled.labels is not None
+    assert relabelled.labels.tolist() == [1, 1, 0]
+
+
+def test_the_rate_is_that_of_the_metadata(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", np.zeros(300), rate=8000)
+    model = with_metadata(sound_metadata(16000))
+    with pytest.raises(DataError, match=r"a\.wav: 8000 Hz, where the model takes 16000 Hz; resample it to 16000 Hz"):
+        load(tmp_path, replace(spec((1, 300)), index=model.subgraphs[0].inputs[0]), model)
+    write_wav(tmp_path / "a.wav", np.zeros(300), rate=16000)
+    assert load(tmp_path, replace(spec((1, 300)), index=model.subgraphs[0].inputs[0]), model).count == 1
+
+
 def test_a_wave_of_floats(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 200, dtype="<f4")
     form = struct.pack("<HHIIHH", 3, 1, 8000, 32000, 4, 32)
@@ -54,7 +79,7 @@ def test_waves_that_cannot_be_taken(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", np.zeros(300))
     with pytest.raises(DataError, match=r"shape \[1, 49, 10, 1\] takes no waveform"):
         load(tmp_path, spec((1, 49, 10, 1)))
-    with pytest.raises(DataError, match=r"a\.wav: 300 frames, where the input 'x' takes 400"):
+    with pytest.raises(DataError, match=r"a\.wav: 300 frames, where the input 'x' takes 400; pad it"):
         load(tmp_path, spec((1, 400)))
     with pytest.raises(DataError, match="mean, std and normalize are for folders of images"):
         load(tmp_path, spec((1, 300)), mean=(0,), std=(1,))

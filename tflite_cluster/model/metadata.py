@@ -1,15 +1,16 @@
 """What TFLite metadata says of the inputs: the flatbuffer that a model may carry in a buffer of its own.
 
-It is read as far as the normalisation of the inputs, each offset checked before it is followed. The path is a fixed
-one, so that there is nothing to walk in circles in.
+It is read as far as the normalisation and the sample rate of the inputs, each offset checked before it is followed.
+The paths are fixed ones, so that there is nothing to walk in circles in.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
-from typing import Final
+from typing import Final, TypeVar
 
 from .read import Model
 
@@ -22,10 +23,16 @@ _MOST_ENTRIES: Final = 64
 """Inputs, steps of preprocessing and channels that are read at most."""
 
 _SUBGRAPHS, _INPUTS, _PROCESS_UNITS, _OPTIONS_TYPE, _OPTIONS, _MEAN, _STD = 3, 2, 4, 0, 1, 0, 1
+_CONTENT, _PROPERTIES_TYPE, _PROPERTIES, _SAMPLE_RATE = 3, 0, 1, 0
 """Numbers of the fields in their tables, as TFLite's metadata schema has them."""
 
 _NORMALIZATION: Final = 1
 """Number of NormalizationOptions in the union of options."""
+
+_AUDIO: Final = 4
+"""Number of AudioProperties in the union of properties of the content."""
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -41,24 +48,33 @@ def normalisations(model: Model) -> dict[int, Normalisation]:
 
     Damaged metadata is ignored, as the interpreter does not read it.
     """
-    inputs = model.subgraphs[0].inputs
+    return _of_inputs(model, _normalisation)
+
+
+def sample_rates(model: Model) -> dict[int, int]:
+    """Frames of sound per second by tensor, for those inputs of the first subgraph whose metadata gives them.
+
+    Damaged metadata is ignored, as the interpreter does not read it.
+    """
+    return _of_inputs(model, _sample_rate)
+
+
+def _of_inputs(model: Model, read: Callable[[_Table], _T | None]) -> dict[int, _T]:
+    """What `read` finds in the entry of each input, by tensor."""
     spans = [model.buffers[index] for index, name in model.metadata.items() if name == _BUFFER]
     if len(spans) != 1 or not 8 <= spans[0].size <= _MOST_BYTES:
         return {}
     data = bytes(model.bytes_of(spans[0]))
     try:
-        found = _of_inputs(data) if data[4:8] == _IDENTIFIER else []
+        subgraphs = _Table(data, _number(data, 0)).tables(_SUBGRAPHS) if data[4:8] == _IDENTIFIER else []
+        found = [read(entry) for entry in subgraphs[0].tables(_INPUTS)] if subgraphs else []
     except (ValueError, struct.error):
         return {}
+    inputs = model.subgraphs[0].inputs
     return {tensor: told for tensor, told in zip(inputs, found, strict=False) if told is not None}
 
 
-def _of_inputs(data: bytes) -> list[Normalisation | None]:
-    subgraphs = _Table(data, _number(data, 0)).tables(_SUBGRAPHS)
-    return [_of_input(entry) for entry in subgraphs[0].tables(_INPUTS)] if subgraphs else []
-
-
-def _of_input(entry: _Table) -> Normalisation | None:
+def _normalisation(entry: _Table) -> Normalisation | None:
     for unit in entry.tables(_PROCESS_UNITS):
         if unit.byte(_OPTIONS_TYPE) == _NORMALIZATION:
             options = unit.table(_OPTIONS)
@@ -66,6 +82,15 @@ def _of_input(entry: _Table) -> Normalisation | None:
             if mean and std and all(map(isfinite, mean + std)) and all(std):
                 return Normalisation(mean, std)
     return None
+
+
+def _sample_rate(entry: _Table) -> int | None:
+    if not entry.has(_CONTENT):
+        return None
+    content = entry.table(_CONTENT)
+    if content.byte(_PROPERTIES_TYPE) != _AUDIO:
+        return None
+    return content.table(_PROPERTIES).integer(_SAMPLE_RATE) or None
 
 
 def _number(data: bytes, position: int, form: str = "<I") -> int:
@@ -91,10 +116,19 @@ class _Table:
         offset = _number(self._data, self._vtable + entry, "<H")
         return self._position + offset if offset else 0
 
+    def has(self, number: int) -> bool:
+        """Whether a field is there."""
+        return self._field(number) != 0
+
     def byte(self, number: int) -> int:
         """A scalar of one byte; 0 if it is absent."""
         place = self._field(number)
         return _number(self._data, place, "<B") if place else 0
+
+    def integer(self, number: int) -> int:
+        """A scalar of four bytes without sign; 0 if it is absent."""
+        place = self._field(number)
+        return _number(self._data, place) if place else 0
 
     def table(self, number: int) -> _Table:
         """The table that a field refers to; ValueError if it is absent."""

@@ -29,24 +29,43 @@ class Sound:
     rate: int
 
 
-def load_sounds(files: list[Path], spec: TensorSpec, where: str) -> npt.NDArray[Any]:
-    """All files as [samples, frames] for a waveform input.
+@dataclass(frozen=True)
+class Windows:
+    """Samples of one length. waves: [samples, frames]. counts: how many of them each file gave, in the files' order."""
 
-    Raises DataError if the input takes no waveform, if a file cannot be read, or is not as long as the input.
+    waves: npt.NDArray[Any]
+    counts: tuple[int, ...]
+
+    @property
+    def words(self) -> str:
+        """How files were cut, or nothing if each is a sample."""
+        files, samples = len(self.counts), len(self.waves)
+        if files == samples:
+            return ""
+        return f"{files} clip{'s' if files > 1 else ''} cut into {samples} windows of {self.waves.shape[1]} frames"
+
+
+def load_windows(files: list[Path], spec: TensorSpec, where: str, rate: int | None = None) -> Windows:
+    """All files for a waveform input, each cut from its start into windows as long as the input; the rest is dropped.
+
+    rate: frames per second that the model takes, if it is known. Raises DataError if the input takes no waveform, or if
+    a file cannot be read, is shorter than the input, or has another rate than the model or the first file.
     """
     length = _length(spec, where)
     sounds = [read_wav(path) for path in files]
     for path, sound in zip(files, sounds, strict=True):
+        if rate is not None and sound.rate != rate:
+            raise DataError(f"{path}: {sound.rate} Hz, where the model takes {rate} Hz; resample it to {rate} Hz")
         if sound.rate != sounds[0].rate:
             raise DataError(f"{path}: {sound.rate} Hz, where {files[0].name} has {sounds[0].rate}; resample them alike")
-        if len(sound.wave) != length:
-            raise DataError(
-                f"{path}: {len(sound.wave)} frames, where the input {spec.name!r} takes {length}; cut or pad it"
-            )
-    waves = np.stack([sound.wave for sound in sounds])
+        if len(sound.wave) < length:
+            raise DataError(f"{path}: {len(sound.wave)} frames, where the input {spec.name!r} takes {length}; pad it")
+    counts = tuple(len(sound.wave) // length for sound in sounds)
+    whole = zip(sounds, counts, strict=True)
+    waves = np.concatenate([sound.wave[: count * length].reshape(count, length) for sound, count in whole])
     if spec.dtype == np.int16 and not spec.quantised:
-        return np.clip(np.round(waves * 32768), -32768, 32767).astype(np.int16)
-    return waves
+        waves = np.clip(np.round(waves * 32768), -32768, 32767).astype(np.int16)
+    return Windows(waves, counts)
 
 
 def _length(spec: TensorSpec, where: str) -> int:

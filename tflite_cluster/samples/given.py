@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
 from ..interpreter.interface import ModelInterface, Signature
 from ..model.label_file import class_names
-from ..model.metadata import normalisations
+from ..model.metadata import normalisations, sample_rates
 from ..model.read import Model
 from . import audio, images
 from .functions import find_function, is_function_name, samples_from
@@ -51,7 +52,7 @@ def prepare(
         )
     labels = None if reading.labels is None or by_table else load_label_array(reading.labels)
     if media is not None:
-        return media, labels
+        return media, labels if labels is None else _repeated(labels, media.counts)
     if callable(data):
         return samples_from(data, getattr(data, "__name__", "the function given")), labels
     if isinstance(data, str | Path) and is_function_name(str(data)):
@@ -86,13 +87,31 @@ def _media(folder: Path, reading: Reading, by_table: bool, model: Model, interfa
     files, labels, words = label_files(folder, pictures or sounds, table, class_names(model), classes)
     notes = [words] if words else []
     if sounds:
-        arrays: Any = audio.load_sounds(files, spec, folder.name)
+        rate = sample_rates(model).get(spec.index) if _is_first(model, signature) else None
+        windows = audio.load_windows(files, spec, folder.name, rate)
+        arrays: Any = windows.waves
+        counts: tuple[int, ...] | None = windows.counts
+        notes += [windows.words] if windows.words else []
+        labels = None if labels is None else _repeated(labels, counts)
     else:
         mean, std, told = _normalisation(reading, model, signature)
         frame = images.Frame.of(spec, mean, std, folder.name)
-        arrays = images.ImageFiles(tuple(files), frame)
+        arrays, counts = images.ImageFiles(tuple(files), frame), None
         notes.append(told or _in_words(frame))
-    return Prepared({spec.name: arrays}, labels, folder.name, f" ({'; '.join(notes)})" if notes else "")
+    note = f" ({'; '.join(notes)})" if notes else ""
+    return Prepared({spec.name: arrays}, labels, folder.name, note, counts)
+
+
+def _repeated(labels: npt.NDArray[Any], counts: tuple[int, ...] | None) -> npt.NDArray[Any]:
+    """The label of each sample, from that of each file; labels of another number as they are, to be refused."""
+    if counts is None or labels.ndim == 0 or len(labels) != len(counts):
+        return labels
+    return np.repeat(labels, counts, axis=0)
+
+
+def _is_first(model: Model, signature: Signature) -> bool:
+    """Whether it runs the first subgraph, which metadata is about."""
+    return model.subgraph_of(signature.key).index == 0
 
 
 def _with_one_input(interface: ModelInterface, folder: Path) -> Signature:
@@ -108,7 +127,7 @@ def _normalisation(
     """Mean and deviation of pixels, as asked for or as the model's metadata says, and in words whence."""
     if reading.mean is not None and reading.std is not None:
         return reading.mean, reading.std, f"pixels less {_listed(reading.mean)}, over {_listed(reading.std)}"
-    told = normalisations(model).get(signature.inputs[0].index) if model.subgraph_of(signature.key).index == 0 else None
+    told = normalisations(model).get(signature.inputs[0].index) if _is_first(model, signature) else None
     if told is None:
         return None, None, ""
     return told.mean, told.std, f"pixels less {_listed(told.mean)}, over {_listed(told.std)}, as the metadata says"

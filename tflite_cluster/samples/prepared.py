@@ -15,13 +15,14 @@ from .samples import SampleArray
 @dataclass(frozen=True)
 class Prepared:
     """Arrays by input name, the labels if known ([samples]), the place to name in errors, and what else to tell of
-    them, in words that follow it.
+    them, in words that follow it. counts: how many samples each file gave, where that may be several.
     """
 
     arrays: Mapping[str, SampleArray]
     labels: npt.NDArray[Any] | None
     where: str
     note: str = ""
+    counts: tuple[int, ...] | None = None
 
 
 def files_in(folder: Path, suffixes: frozenset[str]) -> list[Path]:

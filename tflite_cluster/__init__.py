@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .api.compare import Comparison, LayerComparison, compare
     from .api.diff import Difference, Place, TensorDifference, diff
     from .api.inspect import InspectedConstant, InspectedWeight, Inspection, Total, inspect
+    from .api.interfaces import InspectedInput, InspectedOutput, ValueRange
     from .api.pack import Packed, pack
     from .api.sweep import Sweep, SweepPoint, sweep
     from .config import Config, Data, Settings
@@ -62,6 +63,8 @@ __all__ = [
     "GateOutcome",
     "Gates",
     "InspectedConstant",
+    "InspectedInput",
+    "InspectedOutput",
     "InspectedWeight",
     "Inspection",
     "LayerComparison",
@@ -93,6 +96,7 @@ __all__ = [
     "TfliteClusterError",
     "Tile",
     "Total",
+    "ValueRange",
     "Violation",
     "__version__",
     "check_limits",
@@ -110,6 +114,7 @@ _HOMES = {
     "BundleResult": "api.bundle",
     "BundledModel": "api.bundle",
     "cluster_bundle": "api.bundle",
+    "ValueRange": "api.interfaces",
     "Violation": "api.check",
     "check_limits": "api.check",
     "cluster": "api.cluster",
@@ -121,6 +126,8 @@ _HOMES = {
     "TensorDifference": "api.diff",
     "diff": "api.diff",
     "InspectedConstant": "api.inspect",
+    "InspectedInput": "api.interfaces",
+    "InspectedOutput": "api.interfaces",
     "InspectedWeight": "api.inspect",
     "Inspection": "api.inspect",
     "Total": "api.inspect",

@@ -19,10 +19,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from support.metadata import metadata, with_metadata
 
-from tflite_cluster import ConfigError, ModelError, check_limits, cluster, inspect
+from tflite_cluster import ConfigError, ModelError, ValueRange, check_limits, cluster, inspect
 from tflite_cluster.api.inspect import _entropy, _run_lengths
+from tflite_cluster.api.interfaces import inputs_and_outputs
 from tflite_cluster.cli import main
+from tflite_cluster.interpreter.process import InterpreterProcess, Limits
+from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.report.inspection_json import to_json
@@ -67,6 +71,41 @@ def test_golden_text(name: str) -> None:
         golden.write_text(text, encoding="utf-8")
     assert text == golden.read_text(encoding="utf-8")
     assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "name", ["two_signatures_float32", "conv_2d_int8", "tied_embedding_float32", "embedding_lookup_float32"]
+)
+def test_inputs_and_outputs_are_those_of_the_interpreter(name: str) -> None:
+    found = inspect(FIXTURES / f"{name}.tflite", measure=False)
+    with InterpreterProcess(Limits(timeout=60, memory=4 << 30)) as process:
+        signatures = process.call(describe, FIXTURES / f"{name}.tflite").signatures
+    expected = [(each.key, spec) for each in signatures for spec in each.inputs]
+    assert {(one.signature, one.name, one.shape, one.type) for one in found.inputs} == {
+        (key, spec.name, spec.shape_signature, spec.dtype.name.upper()) for key, spec in expected
+    }
+    assert {(one.signature, one.name) for one in found.outputs} == {
+        (each.key, spec.name) for each in signatures for spec in each.outputs
+    }
+    for one in found.inputs:
+        spec = next(spec for key, spec in expected if (key, spec.name) == (one.signature, one.name))
+        if spec.quantised:
+            limits = np.iinfo(spec.dtype)
+            ends = spec.dequantise(np.array([limits.min, limits.max]))
+            assert one.range == ValueRange(*ends, "quantisation")
+
+
+def test_what_inputs_get_without_data() -> None:
+    words = {one.name: one.synthetic for one in inspect(EXAMPLE, measure=False).inputs}
+    assert words == {"image": "smooth noise, in the range that suits the first layers"}
+    (one,) = inspect(FIXTURES / "embedding_lookup_float32.tflite", measure=False).inputs
+    assert one.range is not None
+    assert one.synthetic == f"whole numbers from 0 to {one.range.high:g} at random"
+
+
+def test_the_range_of_pixels_is_that_of_the_metadata() -> None:
+    inputs, _ = inputs_and_outputs(with_metadata(metadata([127.5], [127.5])), has_weights=True)
+    assert inputs[0].range == ValueRange(-1.0, 1.0, "metadata")
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)

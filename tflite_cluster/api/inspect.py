@@ -1,4 +1,4 @@
-"""What is inside a model, before anything is changed: its weights in figures, and the constants that are none."""
+"""What is inside a model, before anything is changed: what it takes and gives, its weights, and other constants."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ..model.layers import as_rows
 from ..model.read import Model, open_model
 from ..model.weight import Weight
 from ..packing.sizes import compressed_size, deflated_bits
+from .interfaces import InspectedInput, InspectedOutput, inputs_and_outputs
 
 Quantisation = Literal["none", "per tensor", "per channel", "per block"]
 
@@ -103,6 +104,8 @@ class Inspection:
     file_bytes: int
     sizes: Mapping[str, int]
     """Bytes of the file under each coder that was measured, by its name, in the order of reports."""
+    inputs: tuple[InspectedInput, ...]
+    outputs: tuple[InspectedOutput, ...]
     weights: tuple[InspectedWeight, ...]
     """In the order of the file."""
     constants: tuple[InspectedConstant, ...]
@@ -174,7 +177,8 @@ def inspect(source: str | Path | bytes, *, measure: bool = True, coders: Collect
         )
         for other in analysis.constants
     )
-    return Inspection(model.label, model.size, sizes, inspected, tuple(constants))
+    inputs, outputs = inputs_and_outputs(model, bool(analysis.weights))
+    return Inspection(model.label, model.size, sizes, inputs, outputs, inspected, tuple(constants))
 
 
 def _compressed(source: Path | bytes, coder: str) -> int:

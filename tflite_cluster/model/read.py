@@ -65,6 +65,8 @@ class Tensor:
     is_variable: bool
     is_sparse: bool
     stored: int
+    shape_signature: tuple[int, ...] = field(default=(), compare=False)
+    """The shape with -1 where any size will do; empty if the file has none."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,13 @@ class Subgraph:
 
 
 @dataclass(frozen=True)
-class SignatureInputs:
-    """The subgraph that a signature runs, and the tensor behind each of its named inputs."""
+class SignatureTensors:
+    """The subgraph that a signature runs, and the tensor behind each of its named inputs and outputs."""
 
     subgraph: int
     tensors: dict[str, int]
+    """By the name of the input."""
+    outputs: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ class Model:
     buffers: tuple[Span, ...]
     metadata: dict[int, str]
     """Buffer index -> name of the metadata it holds."""
-    signatures: dict[str, SignatureInputs]
+    signatures: dict[str, SignatureTensors]
     """By signature key."""
 
     @property
@@ -187,19 +191,24 @@ def _read(label: str, data: memoryview) -> Model:
     signatures = {}
     for i in range(root.SignatureDefsLength()):
         definition = root.SignatureDefs(i)
-        signatures[_text(definition.SignatureKey())] = _signature_inputs(definition, subgraphs)
+        signatures[_text(definition.SignatureKey())] = _signature(definition, subgraphs)
     return Model(label, data, subgraphs, buffers, metadata, signatures)
 
 
-def _signature_inputs(definition: Any, subgraphs: tuple[Subgraph, ...]) -> SignatureInputs:
+def _signature(definition: Any, subgraphs: tuple[Subgraph, ...]) -> SignatureTensors:
     subgraph = _in_range(definition.SubgraphIndex(), len(subgraphs), "a signature")
-    tensors = {}
-    for i in range(definition.InputsLength()):
-        entry = definition.Inputs(i)
-        tensors[_text(entry.Name())] = _in_range(
-            entry.TensorIndex(), len(subgraphs[subgraph].tensors), "an input of a signature"
+    count = len(subgraphs[subgraph].tensors)
+    inputs, outputs = (
+        {
+            _text(entry.Name()): _in_range(entry.TensorIndex(), count, f"an {what} of a signature")
+            for entry in map(entries, range(length))
+        }
+        for what, entries, length in (
+            ("input", definition.Inputs, definition.InputsLength()),
+            ("output", definition.Outputs, definition.OutputsLength()),
         )
-    return SignatureInputs(subgraph, tensors)
+    )
+    return SignatureTensors(subgraph, inputs, outputs)
 
 
 def _operator_name(code: Any) -> tuple[str, bool]:
@@ -262,6 +271,7 @@ def _tensor(table: Any, subgraph: int, index: int, buffers: int) -> Tensor:
         is_variable=bool(table.IsVariable()),
         is_sparse=sparsity is not None,
         stored=_stored_when_sparse(sparsity, name) if sparsity is not None else math.prod(shape),
+        shape_signature=tuple(_numbers(table.ShapeSignatureAsNumpy())),
     )
 
 

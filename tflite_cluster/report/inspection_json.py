@@ -20,6 +20,8 @@ def to_json(inspection: Inspection) -> dict[str, Any]:
         "file_bytes": inspection.file_bytes,
         "zip_bytes": inspection.zip_bytes,
         "sizes": dict(inspection.sizes),
+        "inputs": [_listed(dataclasses.asdict(each)) for each in inspection.inputs],
+        "outputs": [_listed(dataclasses.asdict(each)) for each in inspection.outputs],
         "already_clustered": inspection.already_clustered,
         "most_values": inspection.most_values,
         "by_operator": [dataclasses.asdict(total) for total in inspection.by_operator],

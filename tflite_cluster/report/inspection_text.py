@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..api.inspect import InspectedConstant, InspectedWeight, Inspection, Total
+from ..api.interfaces import InspectedOutput, ValueRange
 from ..packing.coders import CODERS
 from .names import printable
 from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
@@ -31,6 +32,7 @@ def print_inspection(inspection: Inspection) -> None:
 def render(inspection: Inspection, width: int = PIPE_WIDTH) -> list[Table | Text]:
     """The parts in order, for a terminal of `width` columns."""
     parts: list[Table | Text] = [Text(hanging(_headline(inspection), width), "bold"), Text()]
+    parts += _interface(inspection, width)
     if inspection.weights:
         parts += [_weight_table(inspection.weights, width), Text()]
         parts += [_totals("Weights of", inspection.by_operator, width), Text()]
@@ -49,6 +51,36 @@ def _headline(inspection: Inspection) -> str:
     if inspection.zip_bytes is None:
         return size
     return f"{size}, zip -9 {inspection.zip_bytes:,} ({inspection.zip_bytes / inspection.file_bytes:.1%})"
+
+
+def _interface(inspection: Inspection, width: int) -> list[Table | Text]:
+    """What the model takes and gives, and what it would get for want of data."""
+    several = len({each.signature for each in inspection.outputs}) > 1
+    parts: list[Table | Text] = []
+    for heading, each in (("Input", inspection.inputs), ("Output", inspection.outputs)):
+        if each:
+            room = None if width >= PIPE_WIDTH else width // 3
+            rows = [
+                (_endpoint(one, several, room), one.type.lower(), _shape(one.shape), _range(one.range)) for one in each
+            ]
+            parts += [table((heading, "Type", "Shape", "Range"), rows), Text()]
+    lines = {f"{printable(one.name)}: {one.synthetic}" for one in inspection.inputs}
+    if lines:
+        without = [f"Without data, {line}" for line in sorted(lines)]
+        parts += [*(Text(hanging(line, width)) for line in without), Text()]
+    return parts
+
+
+def _endpoint(one: InspectedOutput, several: bool, room: int | None) -> str:
+    return printable(f"{one.signature}: {one.name}" if several else one.name, room)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join("any" if size < 0 else str(size) for size in shape) or "scalar"
+
+
+def _range(found: ValueRange | None) -> str:
+    return "" if found is None else f"{found.low:.4g} to {found.high:.4g} ({found.source})"
 
 
 def _sizes(inspection: Inspection) -> Table:
@@ -92,7 +124,7 @@ def _weight_row(weight: InspectedWeight, width: int) -> dict[str, str]:
         printable(weight.name),
         printable(weight.operator, _MOST_OPERATORS if width < PIPE_WIDTH else None),
         weight.type.lower() + form + (" sparse" if weight.sparse else ""),
-        "×".join(map(str, weight.shape)),
+        _shape(weight.shape),
         f"{weight.values:,}",
         f"{weight.values_per_channel:g}",
         f"{weight.entropy:.2f}",

@@ -30,6 +30,9 @@ LEAST_NAME: Final = 20
 
 _LEFT: Final = {
     "Tensor",
+    "Input",
+    "Output",
+    "Range",
     "Signature",
     "Operator",
     "Type",

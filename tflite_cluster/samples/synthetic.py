@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from functools import partial
 from math import prod
 from typing import Any
@@ -64,6 +65,7 @@ class Manner:
 
 PLAIN = Manner()
 
+_PICTURES = "pictures of shapes"
 _REAL = InputHint(-1.0, 1.0)
 _INDEX = InputHint(0, 1)
 
@@ -154,6 +156,38 @@ def _sample(
     return generator.integers(low, high, shape, dtype=np.int64, endpoint=True).astype(spec.dtype)
 
 
+def synthetic_words(spec: TensorSpec, hint: InputHint | None, is_scaled: bool) -> str:
+    """What an input gets where there is no data, in words.
+
+    is_scaled: whether the range of real values is chosen by what the first layers make of it.
+    """
+    kind = spec.dtype.kind
+    if kind == "b":
+        return "true or false at random"
+    if kind not in "fiu":
+        return f"nothing: it takes {_kind_words(spec)}; give data"
+    is_real = kind == "f" or spec.quantised
+    if not is_real and (hint is not None or spec.dtype.itemsize > 1):
+        bounds = hint or _INDEX
+        return f"whole numbers from {bounds.low:g} to {bounds.high:g} at random"
+    form = _form_words(_without_batch(_concrete_shape(spec)))
+    if is_scaled and not (spec.quantised and form == _PICTURES):  # which take all codes
+        return f"{form}, in the range that suits the first layers"
+    if kind == "f" or hint is not None:
+        bounds = hint or _REAL
+        return f"{form}, from {bounds.low:.4g} to {bounds.high:.4g}"
+    return f"{form}, over all codes"
+
+
+def _form_words(shape: tuple[int, ...]) -> str:
+    form = _Form.of(shape)
+    if form in (_Form.CHANNELS_LAST, _Form.CHANNELS_FIRST):
+        sides = shape[:-1] if form is _Form.CHANNELS_LAST else shape[1:]
+        return "smooth noise" if min(sides) < _SMALLEST_PICTURE else _PICTURES
+    words = {_Form.NOTHING: "nothing to fill", _Form.WAVE: "noise correlated in time"}
+    return words.get(form, "uncorrelated noise")
+
+
 def _kind_words(spec: TensorSpec) -> str:
     return "text" if spec.dtype.kind in "SUO" else f"values of type {spec.dtype}"
 
@@ -184,19 +218,44 @@ def _blend(common: Reals, make: Callable[[], Reals]) -> Reals:
 
 def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> Reals:
     """Make one sample, mostly within -1 to 1, with a brightness and contrast of its own."""
-    noise = np.reshape(_correlated(shape[1:] if shape[:1] == (1,) else shape, generator), shape)
+    noise = np.reshape(_correlated(_without_batch(shape), generator), shape)
     return generator.normal(0.0, 0.25) + generator.uniform(0.25, 0.55) * noise
+
+
+class _Form(Enum):
+    """What an input looks like by its shape, without a batch of 1."""
+
+    NOTHING = auto()
+    CHANNELS_LAST = auto()
+    CHANNELS_FIRST = auto()
+    WAVE = auto()
+    OTHER = auto()
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...]) -> _Form:
+        if 0 in shape:
+            return cls.NOTHING
+        if len(shape) >= 3 and shape[-1] <= _MOST_CHANNELS and min(shape[:-1]) >= _SMALLEST_SIDE:
+            return cls.CHANNELS_LAST
+        if len(shape) == 3 and shape[0] <= _MOST_CHANNELS and min(shape[1:]) >= _SMALLEST_SIDE:
+            return cls.CHANNELS_FIRST
+        return cls.WAVE if len(shape) == 2 or (len(shape) == 1 and shape[0] >= _SHORTEST_WAVE) else cls.OTHER
+
+
+def _without_batch(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[1:] if shape[:1] == (1,) else shape
 
 
 def _correlated(shape: tuple[int, ...], generator: np.random.Generator) -> Reals:
     """Noise of mean 0 and variance 1 (about), correlated along the axes that look like space or time."""
-    if 0 in shape:
+    form = _Form.of(shape)
+    if form is _Form.NOTHING:
         return np.zeros(shape)
-    if len(shape) >= 3 and shape[-1] <= _MOST_CHANNELS and min(shape[:-1]) >= _SMALLEST_SIDE:
+    if form is _Form.CHANNELS_LAST:
         return _image(shape[:-1], shape[-1], generator)
-    if len(shape) == 3 and shape[0] <= _MOST_CHANNELS and min(shape[1:]) >= _SMALLEST_SIDE:
+    if form is _Form.CHANNELS_FIRST:
         return np.moveaxis(_image(shape[1:], shape[0], generator), -1, 0)
-    if len(shape) == 2 or (len(shape) == 1 and shape[0] >= _SHORTEST_WAVE):
+    if form is _Form.WAVE:
         return _coloured(generator.standard_normal(shape), axes=1, slope=0.5)
     return generator.standard_normal(shape)
 

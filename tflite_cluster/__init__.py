@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .api.interfaces import InspectedInput, InspectedOutput, ValueRange
     from .api.pack import Packed, pack
     from .api.sweep import Sweep, SweepPoint, sweep
+    from .api.twin import StoredDifference
     from .config import Config, Data, Settings
     from .errors import ConfigError, DataError, ModelError, OutputError, RecipeError, TfliteClusterError
     from .fidelity.accuracy import Accuracy
@@ -88,6 +89,7 @@ __all__ = [
     "SizePair",
     "Sizes",
     "SpanWritten",
+    "StoredDifference",
     "Strategy",
     "Sweep",
     "SweepPoint",
@@ -169,6 +171,7 @@ _HOMES = {
     "SizePair": "result",
     "Sizes": "result",
     "SpanWritten": "result",
+    "StoredDifference": "api.twin",
     "Strategy": "result",
     "TensorResult": "result",
     "Chosen": "rules",

@@ -202,3 +202,51 @@ def test_what_cannot_be_read(capsys: Captured) -> None:
     assert main(command[:2]) == 2
     with pytest.raises(ModelError, match="the given bytes"):
         diff(b"", b"")
+
+
+def stored_as_int8(path: Path, **settings: object) -> bytes:
+    model = cluster(path, clusters=16, run=False, measure=False, store="int8", force=True, **settings).model
+    assert model is not None
+    return model
+
+
+@pytest.mark.parametrize("name", ["fully_connected_float32", "conv_2d_float16", "labels_behind_float32"])
+def test_a_twin_with_codes_is_recognised(name: str) -> None:
+    source = FOLDER / f"{name}.tflite"
+    twin = stored_as_int8(source)
+    found = diff(source, twin)
+    assert found.only_weights
+    assert not found.identical
+    assert found.bytes_second == len(twin)
+    assert found.otherwise is None
+    weights = {weight.tensor.name for weight in select(open_model(source))[0]}
+    assert {each.name for each in found.stored if each.role == "weight"} == weights
+    assert all(each.distinct_after <= 16 for each in found.stored if each.role == "weight")
+    assert all(each.largest_error == 0 for each in found.stored if each.role == "bias")
+    report = json.loads(json.dumps(difference_json(found), allow_nan=False))
+    jsonschema.Draft202012Validator(SCHEMA).validate(report)
+
+
+def test_a_twin_in_words(capsys: Captured) -> None:
+    assert main(pair(DENSE.read_bytes(), stored_as_int8(DENSE))) == 0
+    compare(capsys.readouterr().out, "diff_twin")
+
+
+def test_a_twin_with_a_difference_besides(capsys: Captured) -> None:
+    twin = bytearray(stored_as_int8(DENSE))
+    at = bytes(twin).index(b"serving_default")
+    twin[at : at + 7] = b"SERVING"
+    assert main(pair(DENSE.read_bytes(), bytes(twin))) == 99
+    assert "NOT ONLY WEIGHTS: " in capsys.readouterr().out
+
+
+def test_errors_of_a_twin_are_those_of_the_values_it_unpacks() -> None:
+    found = diff(DENSE, stored_as_int8(DENSE))
+    (weight,) = (each for each in select(open_model(DENSE))[0])
+    before = weight.codes(open_model(DENSE))
+    (stored,) = found.stored
+    assert stored.largest_error is not None
+    assert stored.sqnr is not None
+    assert 0 < stored.largest_error < np.abs(before).max()
+    error = 10 ** (-stored.sqnr / 10) * np.square(before.astype(np.float64)).sum()
+    assert error <= before.size * stored.largest_error**2 * 1.0001

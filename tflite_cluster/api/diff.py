@@ -1,10 +1,9 @@
-"""What two models of the same layout differ in: weights and biases with their scales, and whatever else differs."""
+"""What two models differ in: weights and biases with their scales or how they are stored, and whatever else differs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -21,6 +20,7 @@ from ..model.source import CHUNK, forget, same, take
 from ..model.verify import Span
 from ..model.weight import LeftAlone, Weight
 from ..run.describe import compare_stored
+from .twin import StoredDifference, find_twin, signal_to_noise
 
 _MOST_PLACES: Final = 100
 """Places outside weights and biases that are told one by one."""
@@ -73,30 +73,47 @@ class Difference:
     places: tuple[Place, ...]
     """At most 100; `changed_elsewhere` counts all bytes."""
     changed_elsewhere: int
+    stored: tuple[StoredDifference, ...] = ()
+    """Float weights, and float16 biases, that the second stores as int8 codes behind DEQUANTIZE, in the order of the
+    first file. If there are any, the models are compared by their parts, not byte by byte.
+    """
+    otherwise: str | None = None
+    """The first difference besides weights and biases of models with stored codes, in words."""
 
     @property
     def only_weights(self) -> bool:
-        """Whether nothing but weights and biases differs, and of integers their scales."""
+        """Whether nothing but weights and biases differs, their scales, and whether they are stored as codes."""
+        if self.stored:
+            return self.otherwise is None and not self.changed_elsewhere
         return self.bytes_first == self.bytes_second and not self.changed_elsewhere
 
     @property
     def identical(self) -> bool:
         """Whether there is no difference at all."""
-        return self.only_weights and not self.tensors
+        return self.only_weights and not self.tensors and not self.stored
 
 
 def diff(first: str | Path | bytes, second: str | Path | bytes) -> Difference:
     """Compare two models, such as an original and what became of it.
 
     first, second: .tflite files, or their content. What is a weight, and what stands where, is told by the first; the
-    second is compared byte by byte, and need not be sound. Where lengths differ, what both have is compared.
+    second is compared byte by byte, and need not be sound. Where lengths differ, what both have is compared. A second
+    that stores float weights of the first as int8 codes behind DEQUANTIZE is compared by its parts instead.
 
     Raises ModelError if the first is not safe to read or the second cannot be read.
     """
     model = open_model(first if isinstance(first, bytes) else Path(first))
     label, other = _content(second)
     analysis = analyse(model)
-    weights = analysis.weights
+    twin = None if model.size == len(other) else find_twin(analysis, other)
+    if twin is None:
+        return _by_bytes(analysis, label, other)
+    rest = _by_bytes(analysis, label, memoryview(twin.aligned))
+    return replace(rest, bytes_second=len(other), stored=twin.stored, otherwise=twin.otherwise)
+
+
+def _by_bytes(analysis: Analysis, label: str, other: memoryview) -> Difference:
+    model, weights = analysis.model, analysis.weights
     vectors = {weight.span: found for weight in weights if (found := analysis.scale_vectors(weight)) is not None}
     scales = {place: scale for place, each in vectors.items() if (scale := _new_scale(model, other, each)) is not None}
     biases = _biases(analysis, {place: vectors[place].bias_scale(scale) for place, scale in scales.items()})
@@ -216,7 +233,7 @@ def _shifted(model: Model, biases: Mapping[Span, _Added], other: memoryview) -> 
             changed=_count_changed(codes, changed),
             distinct_before=len(np.unique(codes)),
             distinct_after=len(np.unique(changed)),
-            sqnr=_sqnr(codes * bias.scale, changed * added.scale),
+            sqnr=signal_to_noise(codes * bias.scale, changed * added.scale),
             rescaled=rescaled,
         )
 
@@ -229,16 +246,6 @@ def _count_changed(before: npt.NDArray[np.generic], after: npt.NDArray[np.generi
     """Values stored otherwise; a NaN that stays is none."""
     bits = f"u{before.itemsize}"
     return int(np.count_nonzero(before.view(bits) != after.view(bits)))
-
-
-def _sqnr(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> float | None:
-    with np.errstate(all="ignore"):
-        signal, noise = float(np.square(before).sum()), float(np.square(after - before).sum())
-    if not math.isfinite(signal) or not math.isfinite(noise):
-        return None
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal else -math.inf
 
 
 def _elsewhere(

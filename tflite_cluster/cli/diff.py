@@ -16,7 +16,7 @@ _ELSE_DIFFERS = 99
 @click.argument("second", metavar="B.tflite", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print the difference as JSON instead.")
 def command(first: Path, second: Path, as_json: bool) -> int:
-    """Say which weights and biases differ between two models of the same layout, and whether anything else does.
+    """Say which weights and biases differ between two models, and whether anything else does.
 
     Exit codes: 0 nothing but weights and biases differs, if anything; 99 something else does, or the length; 3 a file
     cannot be read.

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from .. import __version__
 from ..api.diff import Difference, TensorDifference
+from ..api.twin import StoredDifference
 from ..units import decibels
 from .json import plain
 from .names import printable
@@ -19,6 +20,8 @@ FORMAT_VERSION = 1
 
 _COLUMNS: Final = ("Tensor", "Operator", "Type", "Shape", "Offset", "Changed", "Values", "SQNR dB")
 _DISPENSABLE: Final = ("Offset", "Shape", "Type", "Operator")
+_STORED_COLUMNS: Final = ("Tensor", "Operator", "Was", "Shape", "Scales", "Values", "SQNR dB", "Largest error")
+_STORED_DISPENSABLE: Final = ("Shape", "Was", "Scales", "Operator")
 """Columns that a narrow terminal does without, in this order."""
 
 
@@ -30,6 +33,9 @@ def print_difference(difference: Difference) -> None:
 def render_difference(difference: Difference, width: int = PIPE_WIDTH) -> list[Table | Text]:
     """The parts of the report in order, for a terminal of `width` columns."""
     parts: list[Table | Text] = []
+    if difference.stored:
+        rows = [_stored_row(tensor) for tensor in difference.stored]
+        parts += [fitted_table(_STORED_COLUMNS, _STORED_DISPENSABLE, rows, width), Text()]
     if difference.tensors:
         rows = [_row(tensor) for tensor in difference.tensors]
         parts += [fitted_table(_COLUMNS, _DISPENSABLE, rows, width), Text()]
@@ -68,6 +74,20 @@ def _row(tensor: TensorDifference) -> dict[str, str]:
     return dict(zip(_COLUMNS, cells, strict=True))
 
 
+def _stored_row(tensor: StoredDifference) -> dict[str, str]:
+    cells = (
+        printable(tensor.name),
+        "bias" if tensor.role == "bias" else printable(tensor.operator),
+        tensor.type.lower(),
+        "×".join(map(str, tensor.shape)),
+        f"{tensor.scales}",
+        f"{tensor.distinct_before} → {tensor.distinct_after}",
+        "not finite" if tensor.sqnr is None else decibels(tensor.sqnr),
+        "not finite" if tensor.largest_error is None else f"{tensor.largest_error:.2g}",
+    )
+    return dict(zip(_STORED_COLUMNS, cells, strict=True))
+
+
 def _verdict(difference: Difference) -> list[tuple[str, str]]:
     names = f"{printable(difference.first)} and {printable(difference.second)}"
     if difference.identical:
@@ -75,11 +95,15 @@ def _verdict(difference: Difference) -> list[tuple[str, str]]:
     weights = sum(tensor.role == "weight" for tensor in difference.tensors)
     biases = len(difference.tensors) - weights
     rescaled = sum(tensor.rescaled for tensor in difference.tensors)
-    lines = []
+    lines = [_stored_line(difference)] if difference.stored else []
     if difference.tensors:
-        where = f"{_count(weights, 'weight')} and {_count(biases, 'bias', 'biases')}"
+        counted = ((weights, "weight", "weights"), (biases, "bias", "biases"))
+        where = " and ".join(_count(*each) for each in counted if each[0] or not difference.stored)
         scales = f", {rescaled} of them with other scales" if rescaled else ""
-        lines.append((f"{names} differ in {where}{scales}.", ""))
+        also = " also" if difference.stored else ""
+        lines.append((f"{names}{also} differ in {where}{scales}.", ""))
+    if difference.stored:
+        return [*lines, *_otherwise(difference)]
     if difference.only_weights:
         return [*lines, (f"All else of the {difference.bytes_first:,} bytes is the same.", "green")]
     if difference.bytes_first != difference.bytes_second:
@@ -87,6 +111,31 @@ def _verdict(difference: Difference) -> list[tuple[str, str]]:
         lines.append((f"NOT THE SAME LENGTH: {first} bytes and {second} bytes.", "bold red"))
     if difference.changed_elsewhere:
         lines.append((f"NOT ONLY WEIGHTS: {difference.changed_elsewhere:,} bytes differ elsewhere.", "bold red"))
+    return lines
+
+
+def _stored_line(difference: Difference) -> tuple[str, str]:
+    stored = difference.stored
+    before, after = sum(tensor.bytes_before for tensor in stored), sum(tensor.bytes_after for tensor in stored)
+    weights = _count(sum(tensor.role == "weight" for tensor in stored), "float weight", "float weights")
+    biases = sum(tensor.role == "bias" for tensor in stored)
+    weights += f" and {_count(biases, 'bias', 'biases')}" if biases else ""
+    where = f"{printable(difference.second)} stores {weights} as int8 codes behind DEQUANTIZE"
+    known = [tensor for tensor in stored if tensor.sqnr is not None]
+    worst = min(known, key=lambda tensor: tensor.sqnr or 0.0, default=None)
+    close = "" if worst is None else f"; the least close is '{printable(worst.name)}' at {decibels(worst.sqnr, True)}"
+    return f"{where}: {before:,} → {after:,} bytes{close}.", ""
+
+
+def _otherwise(difference: Difference) -> list[tuple[str, str]]:
+    if difference.only_weights:
+        lengths = f"The files take {difference.bytes_first:,} and {difference.bytes_second:,} bytes."
+        return [(f"All other tensors, operators, buffers and signatures are the same. {lengths}", "green")]
+    lines = []
+    if difference.otherwise is not None:
+        lines.append((f"NOT ONLY WEIGHTS: {printable(difference.otherwise)}.", "bold red"))
+    if difference.changed_elsewhere:
+        lines.append((f"NOT ONLY WEIGHTS: {difference.changed_elsewhere:,} bytes of other constants.", "bold red"))
     return lines
 
 

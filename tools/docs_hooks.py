@@ -1,4 +1,4 @@
-"""For mkdocs: the schemas, which lie beside the documents' folder, become files of the site."""
+"""For mkdocs: the site tells its version, and holds the schemas, which lie beside the folder of the documents."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
+from tflite_cluster import __version__
+
 _SCHEMAS = Path(__file__).parents[1] / "schema"
+
+
+def on_config(config: Any) -> Any:
+    """Put the version behind the name."""
+    config.site_name = f"{config.site_name} {__version__}"
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tflite_cluster import __version__
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -25,5 +27,7 @@ def test_site(tmp_path: Path) -> None:
     ]
     assert loaded == []
     assert "MobileNetV1" in pages["results"]
+    assert f"tflite-cluster {__version__}" in pages["results"]
+    assert 'class="md-footer__link md-footer__link--next"' in pages["results"]
     assert 'id="tflite_cluster.cluster"' in pages["python-api"]
     assert (tmp_path / "schema" / "report.schema.json").is_file()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,22 +16,23 @@ from ..config import Config, Settings
 from ..errors import ModelError, OutputError
 from ..fidelity.verdict import Fidelity
 from ..files import temporary_folder
-from ..model.analysis import analyse
+from ..model.analysis import Analysis, analyse
 from ..model.draft import check_destination
 from ..model.operators import compiled_for
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
 from ..packing.sizes import SizeMeasurements
 from ..progress import Progress, no_progress
-from ..result import FidelityError, Result, SizePair, Sizes
+from ..result import Benchmark, FidelityError, Result, SizePair, Sizes
 from ..run.benchmark import benchmark
 from ..run.describe import describe_constants, describe_weights
 from ..run.final_check import check
 from ..run.proof import prove
-from ..run.session import open_session
+from ..run.session import Session, open_session
 from ..run.strategy import cluster_model
 from ..run.worth import refuse_what_is_not_worth_it
 from ..targets import find_target
+from ..targets.target import Target
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,36 +71,63 @@ def cluster(
             threadpool_limits(1, "blas"),  # tensors are clustered in parallel; sums must not depend on the threads
             PatchedCopy(model, target) as copy,
             open_session(analysis, original, config) as session,
-            SizeMeasurements() as measurements,
         ):
-            before = measurements.start(original, config.measured)
-            strategy = cluster_model(analysis, original, copy, session, config, progress)
-            with output.finished(analysis, copy) as new:
-                after = measurements.start(new.path, config.measured)
-                tensors = describe_weights(analysis, copy, config, progress)
-                fidelity = check(model, session, original, new.path, config, progress)  # meanwhile
-                sizes = _sizes(SizePair(model.size, new.size), before, after, progress) if config.measure else None
-                result = Result(
-                    source=model.label,
-                    destination=Path(destination) if destination is not None else None,
-                    config=config,
-                    tensors=(*tensors, *describe_constants(analysis, copy)),
-                    strategy=strategy,
-                    sizes=sizes,
-                    fidelity=_limited(fidelity, config),
-                    accelerator=compiled_for(model),
-                    benchmark=(
-                        benchmark(session, original, new.path, config.threads, progress) if config.benchmark else None
-                    ),
-                )
-                prove(analysis, None if isinstance(source, bytes) else original, copy, result)
-                output.prove(copy, new)
-                _refuse_failed_gates(result)
-                refuse_what_is_not_worth_it(result)
-                if destination is None:
-                    return replace(result, model=new.read())
-                new.commit(config.force)
-    return result
+            place = None if destination is None else Path(destination)
+            watched = None if isinstance(source, bytes) else original
+            return _clustered(_Run(analysis, original, copy, session, output, config, progress), place, watched)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """All that a run works with."""
+
+    analysis: Analysis
+    original: Path
+    copy: PatchedCopy
+    session: Session | str
+    target: Target
+    config: Config
+    progress: Progress
+
+
+def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Result:
+    """Cluster, describe, compare, prove, and write.
+
+    destination: None for the new model's bytes in the result. watched: the caller's file, which must not have changed.
+    """
+    analysis, config, progress = run.analysis, run.config, run.progress
+    with SizeMeasurements() as measurements:
+        before = measurements.start(run.original, config.measured)
+        strategy = cluster_model(analysis, run.original, run.copy, run.session, config, progress)
+        with run.target.finished(analysis, run.copy) as new:
+            after = measurements.start(new.path, config.measured)
+            tensors = describe_weights(analysis, run.copy, config, progress)
+            fidelity = check(analysis.model, run.session, run.original, new.path, config, progress)  # meanwhile
+            result = Result(
+                source=analysis.model.label,
+                destination=destination,
+                config=config,
+                tensors=(*tensors, *describe_constants(analysis, run.copy)),
+                strategy=strategy,
+                sizes=_sizes(SizePair(analysis.model.size, new.size), before, after, progress)
+                if config.measure
+                else None,
+                fidelity=_limited(fidelity, config),
+                accelerator=compiled_for(analysis.model),
+                benchmark=_benchmark(run, new.path) if config.benchmark else None,
+            )
+            prove(analysis, watched, run.copy, result)
+            run.target.prove(run.copy, new)
+            _refuse_failed_gates(result)
+            refuse_what_is_not_worth_it(result)
+            if destination is None:
+                return replace(result, model=new.read())
+            new.commit(config.force)
+            return result
+
+
+def _benchmark(run: _Run, new: Path) -> Benchmark | None:
+    return benchmark(run.session, run.original, new, run.config.threads, run.progress)
 
 
 def _content(source: BinaryIO) -> bytes:

@@ -127,6 +127,14 @@ def test_links_lead_somewhere(name: str) -> None:
         assert target.startswith("https://") or (ROOT / "docs" / target).exists(), target
 
 
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_to_headings(name: str) -> None:
+    for page, heading in re.findall(r"\]\(([\w-]*(?:\.md)?)#([^)]+)\)", DOCUMENTS[name]):
+        headings = re.findall(r"^#+ (.+)$", DOCUMENTS[page or name], re.M)
+        anchors = {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower()) for title in headings}
+        assert heading in anchors, f"{page}#{heading}"
+
+
 def test_it_is_installed_as_the_readme_says() -> None:
     """Whose command CI runs."""
     install, activate = re.findall(r"```text\n(.*?)\n```", DOCUMENTS["index.md"], re.S)

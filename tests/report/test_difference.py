@@ -9,6 +9,8 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.fixture_models import FOLDER, MODELS
 from support.golden import compare
 from support.schemas import objects
@@ -250,3 +252,15 @@ def test_errors_of_a_twin_are_those_of_the_values_it_unpacks() -> None:
     assert 0 < stored.largest_error < np.abs(before).max()
     error = 10 ** (-stored.sqnr / 10) * np.square(before.astype(np.float64)).sum()
     assert error <= before.size * stored.largest_error**2 * 1.0001
+
+
+TWIN = stored_as_int8(DENSE)
+
+
+@given(st.data())
+def test_a_damaged_twin_is_only_reported(data: st.DataObject) -> None:
+    content = bytearray(TWIN)
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    found = diff(DENSE, bytes(content))
+    assert not found.identical

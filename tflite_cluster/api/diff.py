@@ -221,6 +221,8 @@ def _shifted(model: Model, biases: Mapping[Span, _Added], other: memoryview) -> 
         if (same(before, after) and not rescaled) or len(after) < len(before):
             continue
         codes, changed = bias.codes(before), bias.codes(after)
+        with np.errstate(invalid="ignore"):  # a damaged bias may hold signalling NaNs
+            real, other_real = codes * bias.scale, changed * added.scale
         yield TensorDifference(
             name=bias.tensor.name,
             operator=added.operator,
@@ -233,7 +235,7 @@ def _shifted(model: Model, biases: Mapping[Span, _Added], other: memoryview) -> 
             changed=_count_changed(codes, changed),
             distinct_before=len(np.unique(codes)),
             distinct_after=len(np.unique(changed)),
-            sqnr=signal_to_noise(codes * bias.scale, changed * added.scale),
+            sqnr=signal_to_noise(real, other_real),
             rescaled=rescaled,
         )
 

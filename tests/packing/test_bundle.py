@@ -7,6 +7,7 @@ import io
 import shutil
 import struct
 import subprocess
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -353,6 +354,38 @@ def test_bundles_are_not_opened_without_end(tmp_path: Path) -> None:
         content = bundle_of(tmp_path / "x.task", ("x.task", content, True)).read_bytes()
     with pytest.raises(ModelError, match=r"^x\.task/x\.task/.*: more than 4 bundles within each other"):
         cluster_bundle(tmp_path / "x.task", tmp_path / "out.task", clusters=8)
+
+
+@pytest.mark.parametrize("name", ["x\0.tflite", "n" * 3000 + ".tflite", "../../x.tflite", "a/", ""])
+def test_models_may_have_names_that_no_file_can_have(name: str, tmp_path: Path) -> None:
+    stored = ("model.tflite" + "z" * len(name))[: len(name)]  # zipfile itself would cut or change some names
+    path, new = bundle_of(tmp_path / "a.task", (stored, MODEL.read_bytes(), True)), tmp_path / "new.task"
+    path.write_bytes(path.read_bytes().replace(stored.encode(), name.encode()) if name else path.read_bytes())
+    assert cluster_bundle(path, new, run=False).models[0].name == name
+    assert sorted(tmp_path.iterdir()) == [path, new]
+
+
+@pytest.mark.parametrize("most", [0, 1, 1 << 20])
+def test_a_file_that_says_it_is_small_is_not_unpacked_further(most: int, tmp_path: Path) -> None:
+    content = bytes(64 << 20)
+    path = bundle_of(tmp_path / "a.task", ("x.tflite", content, True))
+    packed = bytearray(path.read_bytes())
+    record = packed.rindex(b"PK\x01\x02")
+    packed[record + 24 : record + 28] = struct.pack("<I", most)
+    bundle, unpacked = read_bundle(memoryview(packed), "a.task"), io.BytesIO()
+    with pytest.raises(ModelError, match="not what the archive says"):
+        bundle.unpack(bundle.entries[0], unpacked)
+    assert len(unpacked.getvalue()) <= most
+
+
+def test_large_files_are_unpacked_in_little_memory(tmp_path: Path) -> None:
+    path = bundle_of(tmp_path / "a.task", ("x.tflite", bytes(96 << 20), True))
+    tracemalloc.start()
+    with pytest.raises(ModelError, match="TFL3"):
+        cluster_bundle(path, tmp_path / "new.task", run=False, measure=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 112 << 20  # once as a model in memory, as any of that size is, and no second time
 
 
 def test_options_for_one_model_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -27,6 +29,10 @@ _IDENTIFIER: Final = b"TFL3"
 
 _DEEPEST: Final = 4
 """Bundles within bundles that are opened; an archive can be made to hold itself."""
+
+
+_LONGEST_NAME: Final = 60
+"""Characters that a file may have in its name everywhere, of up to 4 bytes each."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,8 @@ def _cluster_all(
             if model.result.model is not None and model.left_alone is None:
                 contents[entry] = model.result.model
         elif entry.name.lower().endswith(".task") and is_archive(bundle.begin(entry, 4)):
-            inner = read_bundle(memoryview(bundle.read(entry)), f"{bundle.label}/{entry.name}")
+            with _unpacked(bundle, entry) as path:
+                inner = read_bundle(take(path), f"{bundle.label}/{entry.name}")
             found, changed = _cluster_all(inner, (*outer, entry.name), progress, settings)
             models += found
             if changed:
@@ -147,14 +154,26 @@ def _clustered(
 ) -> BundledModel:
     """One model, clustered; its result holds the new bytes unless it is left alone."""
     name = "/".join((*outer, entry.name))
-    with temporary_folder() as folder:
-        path = folder / (PurePosixPath(entry.name).name or "model.tflite")  # messages name it as the bundle does
-        path.write_bytes(bundle.read(entry))
+    with _unpacked(bundle, entry) as path:
         try:
             return BundledModel(name, cluster(path, progress=progress, **settings))
         except NotSmallerError as error:
             why = why_not_worth_it(error.result) or "it would not zip smaller"
             return BundledModel(name, error.result, why)
+
+
+@contextmanager
+def _unpacked(bundle: Bundle, entry: Entry) -> Iterator[Path]:
+    """A file of a bundle on disk, since its size is limited by nothing but what the archive says."""
+    last = PurePosixPath(entry.name).name.replace("\0", "")
+    with temporary_folder() as folder:
+        path = folder / (last[-_LONGEST_NAME:] or "model.tflite")  # messages name it as the bundle does
+        try:
+            with path.open("wb") as file:
+                bundle.unpack(entry, file)
+        except OSError as error:
+            raise OutputError(f"{bundle.label}: '{entry.name}' cannot be unpacked: {error.strerror}") from error
+        yield path
 
 
 def _write(bundle: Bundle, contents: dict[Entry, bytes], destination: Path) -> int:

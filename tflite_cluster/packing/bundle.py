@@ -7,11 +7,12 @@ before it changes its length, its local header is padded as Android's tools do t
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Final
 
 from ..errors import ModelError
@@ -40,6 +41,9 @@ _ZIP64_LOCATOR_SIZE: Final = 20
 _LONGEST_COMMENT: Final = 0xFFFF
 _LONGEST_EXTRA: Final = 0xFFFF
 _MOST_ENTRIES: Final = 0xFFFF
+
+_BLOCK: Final = 1 << 18
+"""Bytes that are unpacked at once."""
 
 _CHECKSUM, _LOCAL_CHECKSUM = 16, 14
 """Where checksum and both lengths stand in a record of the directory and in a local header."""
@@ -87,24 +91,49 @@ class Bundle:
     end: int
 
     def read(self, entry: Entry) -> bytes:
-        """The content of a file; raises ModelError if it is damaged or compressed in a way that is not known."""
-        content = self.begin(entry, entry.size + 1)
-        if len(content) != entry.size or zlib.crc32(content) != entry.crc:
+        """The content of a file that fits into memory; raises as `unpack` does."""
+        content = io.BytesIO()
+        self.unpack(entry, content)
+        return content.getvalue()
+
+    def unpack(self, entry: Entry, sink: Sink) -> None:
+        """Write the content of a file, in little memory whatever its size.
+
+        Raises ModelError if it is damaged or compressed in a way that is not known.
+        """
+        size = crc = 0
+        for block in self._blocks(entry):
+            size += len(block)
+            crc = zlib.crc32(block, crc)
+            if size > entry.size:
+                break
+            sink.write(block)
+        if size != entry.size or crc != entry.crc:
             raise ModelError(f"{self.label}: damaged: the content of '{entry.name}' is not what the archive says")
-        return content
 
     def begin(self, entry: Entry, most: int) -> bytes:
-        """The first bytes of a file, at most so many; raises ModelError as `read` does."""
+        """The first bytes of a file, at most so many; raises ModelError as `unpack` does."""
+        return next(self._blocks(entry), b"")[:most]
+
+    def _blocks(self, entry: Entry) -> Iterator[bytes]:
+        """The content of a file in blocks of bounded size; raises ModelError as `unpack` does."""
         data = self.data[entry.start : entry.stop]
+        packed = (data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
         if entry.method == _STORED:
-            return bytes(data[:most])
+            yield from map(bytes, packed)
+            return
         if entry.method != DEFLATED:
             raise ModelError(
                 f"{self.label}: '{entry.name}' is compressed by method {entry.method}, and only deflate is known: "
                 "pack the bundle with zip"
             )
+        unpacker = zlib.decompressobj(-15)
         try:
-            return zlib.decompressobj(-15).decompress(data, most)
+            for part in chain(packed, [b""]):  # the last for what zlib still holds back
+                rest: bytes | memoryview = part
+                while (block := unpacker.decompress(rest, _BLOCK)) or unpacker.unconsumed_tail:
+                    yield block
+                    rest = unpacker.unconsumed_tail
         except zlib.error as error:
             raise ModelError(f"{self.label}: damaged: '{entry.name}' cannot be unpacked") from error
 

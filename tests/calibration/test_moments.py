@@ -296,6 +296,27 @@ def test_moments_add_up() -> None:
     assert Moments.empty(layer_input.parts, layer_input.columns).hessian.sum() == 0
 
 
+def test_constant_inputs_have_no_covariance() -> None:
+    generator = np.random.default_rng(0)
+    moments = Moments.empty(1, 6)
+    for _ in range(100):
+        x = generator.standard_normal((64, 1, 6)).astype(np.float32)
+        x[..., :4] = [0.0, 0.1, -3.3, 77.7]
+        moments.count_in(x)
+    assert not moments.covariance[0, :4].any()
+    assert not moments.covariance[0, :, :4].any()
+    np.testing.assert_allclose(moments.covariance[0, 4:, 4:], np.eye(2), atol=0.1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_moments_that_are_no_numbers_are_known(value: float) -> None:
+    moments = Moments.empty(1, 3)
+    assert moments.is_finite
+    moments.count_in(np.array([[[0, value, 1]]], np.float32))
+    assert not moments.is_finite
+
+
 def test_observed_tensors_are_real_values(process: InterpreterProcess) -> None:
     path = FOLDER / "conv_2d_int8.tflite"
     model, _, layer = parts_of(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tflite_cluster.calibration.moments import Moments
 from tflite_cluster.clustering.codebook import nearest
 from tflite_cluster.clustering.feedback import Feedback, corrected, shrunk
 
@@ -161,6 +162,17 @@ def test_shrunk_moments_can_be_inverted(scale: float, floor: float) -> None:
     factor = Feedback.of(result).factor
     assert np.isfinite(factor).all()
     assert np.all(np.einsum("pii->pi", factor) > 0)
+
+
+@pytest.mark.parametrize("spread", [0.01, 0.003, 0.0015, 0.0005])
+def test_moments_that_rounding_made_indefinite_can_be_inverted(spread: float) -> None:
+    """Float32 sums of inputs that hardly leave their mean, such as a sensor's 300 ± 1."""
+    generator = np.random.default_rng(0)
+    moments = Moments.empty(2, 96)
+    for _ in range(300):
+        moments.count_in((1 + spread * generator.standard_normal((64, 2, 96))).astype(np.float32))
+    result = shrunk(moments.covariance, moments.count, 0.01)
+    assert np.isfinite(Feedback.of(result).factor).all()
 
 
 def test_moments_of_nothing_take_the_nearest() -> None:

@@ -60,8 +60,8 @@ class Observer:
     def moments(self, uses: Mapping[int, Sequence[Layer]], progress: Callable[[int, int], None]) -> dict[int, Moments]:
         """Moments for those of the numbered weights that are used in layers whose input can be observed.
 
-        Weights are missing that are used only in subgraphs that no signature runs directly, or where tensors cannot be
-        read.
+        Weights are missing that are used only in subgraphs that no signature runs directly, where tensors cannot be
+        read, or where these hold NaN or numbers whose squares go beyond float32.
         """
         return self._gather(uses, Moments, collect, [self.original], progress)
 
@@ -102,7 +102,7 @@ class Observer:
         return {
             number: moments
             for number, moments in found.items()
-            if moments.first.shape == (1, layers[number].rows.groups) and np.isfinite(moments.second).all()
+            if moments.first.shape == (1, layers[number].rows.groups) and moments.is_finite
         }
 
     def _kernels(self, key: str | None) -> Kernels | None:
@@ -155,7 +155,7 @@ class Observer:
                     found.setdefault(number, kind.empty(*moments.first.shape)).add(moments)
         if done < self.count:
             progress(self.count, self.count)  # also where the layers of some signatures cannot be observed
-        return found
+        return {number: moments for number, moments in found.items() if moments.is_finite}
 
 
 def _say_nothing(_done: int, _total: int) -> None:

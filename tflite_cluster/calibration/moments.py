@@ -27,6 +27,9 @@ Floats = npt.NDArray[np.float32]
 _TOGETHER: Final = 64
 """Observations that are counted in at once, at least."""
 
+_ROUNDING: Final = 1e-5
+"""Variance relative to the mean square up to which an input counts as constant: float32 sums round that much."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -100,9 +103,18 @@ class Moments:
 
     @property
     def covariance(self) -> npt.NDArray[np.float64]:
-        """The Hessian once a free bias absorbs the mean error of every output."""
-        mean = self.mean
-        return self.hessian - mean[:, :, None] * mean[:, None, :]
+        """The Hessian once a free bias absorbs the mean error of every output; zero for inputs that are constant."""
+        mean, hessian = self.mean, self.hessian
+        covariance = hessian - mean[:, :, None] * mean[:, None, :]
+        constant = np.einsum("pii->pi", covariance) <= _ROUNDING * np.einsum("pii->pi", hessian)
+        covariance[constant] = 0.0  # what is left is rounding, which may be negative
+        covariance.transpose(0, 2, 1)[constant] = 0.0
+        return covariance
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no sum holds NaN or went beyond float32."""
+        return all(bool(np.isfinite(values).all()) for values in vars(self).values() if isinstance(values, np.ndarray))
 
 
 @dataclass

@@ -31,7 +31,8 @@ def shrunk(hessian: Array, observations: float, floor: float) -> Array:
     """Second moments (parts, n, n) made fit for inversion.
 
     Few observations leave a null space that looks free and is not: off-diagonal entries shrink by
-    observations / (observations + n), and the share `floor` of the mean diagonal is added.
+    observations / (observations + n), and the share `floor` of the mean diagonal is added. More is added where moments
+    are no second moments of anything, because their sums were rounded: every eigenvalue becomes at least that share.
     """
     n = hessian.shape[-1]
     diagonal: Array = np.einsum("pii->pi", hessian)
@@ -40,7 +41,18 @@ def shrunk(hessian: Array, observations: float, floor: float) -> Array:
     mean = np.maximum(diagonal.mean(-1, keepdims=True), least)
     result: Array = hessian * (observations / (observations + n))
     np.einsum("pii->pi", result)[...] = diagonal + floor * mean
+    if not _is_positive_definite(result):
+        lowest: Array = np.linalg.eigvalsh(result)[:, :1]
+        np.einsum("pii->pi", result)[...] += np.maximum(floor * mean - lowest, 0.0)
     return result
+
+
+def _is_positive_definite(matrices: Array) -> bool:
+    try:
+        np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def shrunk(hessian: Array, observations: float, floor: float) -> Array:
     result: Array = hessian * (observations / (observations + n))
     np.einsum("pii->pi", result)[...] = diagonal + floor * mean
     if not _is_positive_definite(result):
-        lowest: Array = np.linalg.eigvalsh(result)[:, :1]
+        lowest = np.linalg.eigvalsh(result)[:, :1]
         np.einsum("pii->pi", result)[...] += np.maximum(floor * mean - lowest, 0.0)
     return result
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..errors import ModelError
 from .deflate import (
@@ -42,6 +42,9 @@ _LONGEST_COMMENT: Final = 0xFFFF
 _LONGEST_EXTRA: Final = 0xFFFF
 _MOST_ENTRIES: Final = 0xFFFF
 
+Block: TypeAlias = "bytes | memoryview"
+
+_NO_MORE: Final[tuple[Block, ...]] = (b"",)
 _BLOCK: Final = 1 << 18
 """Bytes that are unpacked at once."""
 
@@ -118,7 +121,7 @@ class Bundle:
     def _blocks(self, entry: Entry) -> Iterator[bytes]:
         """The content of a file in blocks of bounded size; raises ModelError as `unpack` does."""
         data = self.data[entry.start : entry.stop]
-        packed = (data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
+        packed: Iterator[Block] = (data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK))
         if entry.method == _STORED:
             yield from map(bytes, packed)
             return
@@ -129,11 +132,11 @@ class Bundle:
             )
         unpacker = zlib.decompressobj(-15)
         try:
-            for part in chain(packed, [b""]):  # the last for what zlib still holds back
-                rest: bytes | memoryview = part
+            for part in chain(packed, _NO_MORE):  # the last for what zlib still holds back
+                rest = part
                 while (block := unpacker.decompress(rest, _BLOCK)) or unpacker.unconsumed_tail:
                     yield block
-                    rest = unpacker.unconsumed_tail
+                    rest = bytes(unpacker.unconsumed_tail)
         except zlib.error as error:
             raise ModelError(f"{self.label}: damaged: '{entry.name}' cannot be unpacked") from error
 

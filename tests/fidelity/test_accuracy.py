@@ -113,3 +113,9 @@ def test_a_few_samples_are_told_from_guessing_only_if_nearly_all_are_right() -> 
     two, six = np.arange(2), np.arange(6)
     assert "so few" in (measured(two, two, two).doubt or "")
     assert measured(six, six, six).doubt is None
+
+
+@pytest.mark.parametrize("changed", [0, 3])
+def test_no_change_has_no_sign(changed: int) -> None:
+    found = Accuracy("scores", 10, 5, 5, lost=changed, gained=changed)
+    assert f"{found.change_points:+.1f} {found.drop_points:+.1f}" == "+0.0 +0.0"

@@ -73,7 +73,7 @@ class Accuracy:
     @property
     def change_points(self) -> float:
         """Percentage points gained; below zero if the other model does worse."""
-        return -self.drop_points
+        return 100 * (self.gained - self.lost) / self.samples  # not -drop_points, which may be -0.0
 
     @property
     def standard_error_points(self) -> float:

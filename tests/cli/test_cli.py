@@ -219,7 +219,7 @@ def test_version(capsys: Captured) -> None:
         ("digits.tflite ./nested/../digits.tflite --force", ["another name"]),
         ("digits.tflite four_values_float32.tflite", ["four_values_float32.tflite exists", "--force"]),
         ("digits.tflite absent/", ["absent/ does not exist", "create"]),
-        ("digits.tflite garbage.tflite out.tflite", ["out.tflite is no folder", "--suffix"]),
+        ("digits.tflite garbage.tflite out.tflite", ["out.tflite is not a folder", "--suffix"]),
         ("digits.tflite garbage.tflite .", ["digits.tflite", "another name"]),
         ("digits.tflite --suffix a/b", ["--suffix", "'a/b'"]),
         ("digits.tflite cut.tflite --suffix .x --report r.json", ["leave out --report", "2 are given"]),

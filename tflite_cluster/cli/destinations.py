@@ -50,8 +50,8 @@ def find_jobs(paths: Sequence[str], suffix: str | None) -> list[Job]:
     if len(inputs) == 1:
         return [Job(Path(inputs[0]), Path(last))]
     raise click.UsageError(
-        f"{last} is no folder: for several models, give a folder that exists in the end, or a suffix for the names of "
-        f"the outputs, such as --suffix {DEFAULT_SUFFIX}."
+        f"{last} is not a folder: after several models, name the folder that their outputs go to, which must exist, or "
+        f"give --suffix {DEFAULT_SUFFIX} to write each output beside its model."
     )
 
 

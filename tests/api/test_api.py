@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import typing
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def test_file_objects_in_and_out(tmp_path: Path) -> None:
     with CONV.open("rb") as source:
         cluster(source, tmp_path / "other.tflite", clusters=16, run=False)
     assert (tmp_path / "other.tflite").read_bytes() == expected
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_any_object_of_bytes_is_a_model(kind: Callable[[bytes], bytearray | memoryview]) -> None:
+    content = CONV.read_bytes()
+    assert cluster(kind(content), clusters=16, run=False).model == cluster(content, clusters=16, run=False).model
+
+
+@pytest.mark.parametrize("samples", [np.ones((1, 8, 8, 1)), np.ones((9, 8, 8, 1)), np.full((9, 8, 8, 1), 1e30)])
+@pytest.mark.parametrize("clusters", [None, 16])
+def test_samples_that_say_nothing_end_in_no_crash(samples: np.ndarray, clusters: int | None) -> None:
+    result = cluster(DIGITS, data=samples.astype(np.float32), clusters=clusters, effort="fast", measure=False)
+    assert result.fidelity.verdict == "unknown"
 
 
 def test_file_objects_that_do_not_do(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def cluster(
-    source: str | Path | bytes | BinaryIO,
+    source: str | Path | bytes | bytearray | memoryview | BinaryIO,
     destination: str | Path | BinaryIO | None = None,
     *,
     progress: Progress = no_progress,
@@ -47,7 +47,7 @@ def cluster(
 ) -> Result:
     """Cluster the weights of a model, check that it still computes the same thing, and write it.
 
-    source: a .tflite file, its content, or a binary file object that is read to its end.
+    source: a .tflite file, its content as any object of bytes, or a binary file object that is read to its end.
     destination: where to write the new model, or a binary file object to write it to; without it, the result's `model`
     holds its bytes.
     progress: called as progress(stage, done, total) while the work goes on.
@@ -130,8 +130,10 @@ def _benchmark(run: _Run, new: Path) -> Benchmark | None:
     return benchmark(run.session, run.original, new, run.config.threads, run.progress)
 
 
-def _content(source: BinaryIO) -> bytes:
-    """What a file object holds; raises ModelError if that cannot be read, or is text."""
+def _content(source: bytearray | memoryview | BinaryIO) -> bytes:
+    """What an object of bytes or a file object holds; raises ModelError if that cannot be read, or is text."""
+    if isinstance(source, bytearray | memoryview):
+        return bytes(source)
     try:
         content = source.read()
     except (OSError, ValueError) as error:  # ValueError: it is closed, or holds text that cannot be decoded

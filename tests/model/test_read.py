@@ -172,3 +172,11 @@ def test_an_index_out_of_range_is_refused(tensor: Table, graph: Table, why: str)
 def test_a_model_that_contradicts_itself_is_refused(part: Table, why: str) -> None:
     with pytest.raises(ModelError, match=why):
         open_model(craft({"subgraphs": [{}], "buffers": [{}]} | part))
+
+
+def test_a_custom_operator_by_its_new_code_alone_is_no_builtin() -> None:
+    code = {"builtin_code": 32, "custom_code": b"TFLM_DECODE"}
+    graph = {"tensors": [{}], "operators": [{"opcode_index": 0, "inputs": ints(0), "outputs": ints(0)}]}
+    model = open_model(craft({"operator_codes": [code], "subgraphs": [graph], "buffers": [{}]}))
+    (operator,) = model.subgraphs[0].operators
+    assert (operator.name, operator.is_custom) == ("TFLM_DECODE", True)

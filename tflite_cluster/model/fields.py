@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from .layout import TABLES
 
@@ -17,6 +17,8 @@ KNOWN_SLOTS: Final = {
     for name, fields in TABLES.items()
 }
 """Numbers of the fields of each table that the schema here lists."""
+
+_NEW_CODE: Final = next(field.slot for field in TABLES["OperatorCode"] if field.name == "builtin_code")
 
 
 def root(data: memoryview) -> int:
@@ -51,6 +53,16 @@ def tables_of(data: memoryview, vector: int | None) -> list[int]:
 def has_unknown_fields(data: memoryview, table: str, position: int) -> bool:
     """Whether a table has fields that the schema here does not list."""
     return any(slot not in KNOWN_SLOTS[table] for slot, _ in present(data, position))
+
+
+def builtin_code(code: Any) -> int:
+    """The builtin operator of an operator code: the larger of its old field and its new one, as the runtimes take it.
+
+    The reader's own `BuiltinCode` leaves out the new field where it is small, so that an operator code with nothing in
+    the old one would be taken for ADD, which is 0.
+    """
+    place = dict(present(code._tab.Bytes, code._tab.Pos)).get(_NEW_CODE)
+    return max(int(code.DeprecatedBuiltinCode()), 0 if place is None else int(_I32(code._tab.Bytes, place)[0]))
 
 
 def present(data: memoryview, position: int) -> Iterator[tuple[int, int]]:

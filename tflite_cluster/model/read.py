@@ -20,6 +20,7 @@ import tflite
 from flatbuffers import number_types
 
 from ..errors import ModelError
+from .fields import builtin_code
 from .layout import UNIONS
 from .source import forget, take
 from .verify import Span, verify
@@ -212,7 +213,7 @@ def _signature(definition: Any, subgraphs: tuple[Subgraph, ...]) -> SignatureTen
 
 
 def _operator_name(code: Any) -> tuple[str, bool]:
-    builtin = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+    builtin = builtin_code(code)
     if builtin == tflite.BuiltinOperator.CUSTOM:
         name = _text(code.CustomCode()) or "CUSTOM"
         return f"custom {name}" if name in OPERATORS.values() else name, True  # it shares no more than the name

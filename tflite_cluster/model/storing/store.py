@@ -22,7 +22,7 @@ import numpy.typing as npt
 import tflite
 
 from ...errors import ModelError
-from ..fields import field_at, root, tables_of, target_at
+from ..fields import builtin_code, field_at, root, tables_of, target_at
 from ..read import Model, Tensor
 from ..verify import Span
 from ..weight import Weight
@@ -222,7 +222,7 @@ class _Plan:
             reader = tflite.OperatorCode()
             reader.Init(self.data, table)
             place = field_at(self.data, "OperatorCode", table, "version")
-            if max(reader.DeprecatedBuiltinCode(), reader.BuiltinCode()) == DEQUANTIZE and place is not None:
+            if builtin_code(reader) == DEQUANTIZE and place is not None:
                 self._put(place, max(version, reader.Version()))
                 return index
         self._extend(vector, last=[dequantize_code(version)])

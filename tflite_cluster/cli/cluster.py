@@ -24,6 +24,7 @@ from ..packing.coders import CODERS, available_coders
 from .bundle import cluster_archive
 from .complain import complain
 from .destinations import DEFAULT_SUFFIX, Job, find_jobs, refuse_shared_destinations
+from .handoff import prepare, print_handed_off
 from .options import (
     FILE,
     check_written,
@@ -36,6 +37,7 @@ from .options import (
     sample_options,
     seed_option,
     store_option,
+    target_option,
     until_nobody_reads,
 )
 from .pack import print_packed
@@ -81,6 +83,7 @@ target is set. Of several models the highest counts, and none stops the others.
     help="One codebook per tensor, or per output channel (plain k-means; hardly zips).",
 )
 @store_option
+@target_option
 @keep_option
 @sample_options
 @metric_option
@@ -159,6 +162,7 @@ def command(
     /,
     paths: tuple[str, ...],
     suffix: str | None,
+    target: str | None,
     archive: Path | None,
     report: Path | None,
     recipe: Path | None,
@@ -183,7 +187,7 @@ def command(
         settings = _with_recipe(context, recipe, settings)
     _require_extras(report, settings)
     jobs = find_jobs(paths, suffix)
-    for option, path in (("zip", archive), ("report", report), ("save_recipe", saved)):
+    for option, path in (("target", target), ("zip", archive), ("report", report), ("save_recipe", saved)):
         if path is not None and len(jobs) > 1:
             raise ConfigError(f"leave out <{option}>: it is for one model, and {len(jobs)} are given")
     read = [settings["data"], settings["labels"]]
@@ -194,7 +198,7 @@ def command(
     _check_outputs(beside, settings["force"])
     if len(paths) == 2 and suffix is None and not settings["force"] and jobs[0].takes_a_file:
         raise OutputError(f"{paths[1]} exists: use --force to replace it, or --suffix to cluster both")
-    shown = _Shown(archive, report, saved, log_json, verbose, quiet)
+    shown = _Shown(target, archive, report, saved, log_json, verbose, quiet)
     if len(jobs) == 1:
         _cluster(jobs[0], shown, settings)
         return 0
@@ -206,6 +210,7 @@ def command(
 class _Shown:
     """What is printed and written besides the model."""
 
+    target: str | None
     archive: Path | None
     report: Path | None
     saved: Path | None
@@ -242,9 +247,15 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
 
     progress_shown = progress_lines if shown.log_json else partial(progress_bar, shown.quiet)
     if is_bundle(job.source):
+        if shown.target is not None:
+            raise ConfigError(
+                "leave out <target>: {name} is a bundle, and this belongs to one model", name=job.source.name
+            )
         beside = {"--zip": shown.archive, "--report": shown.report, "--save-recipe": shown.saved}
         cluster_archive(job.source, job.destination, progress_shown, beside, shown.quiet, shown.log_json, **settings)
         return
+    if shown.target is not None:
+        settings = prepare(shown.target, job.source, job.destination, settings)
     coders = available_coders() if shown.report is not None and settings["measure"] else ()
     try:
         with progress_shown() as progress:
@@ -257,6 +268,8 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
             log_line(outcome="failed", source=str(job.source), error=str(error))
         raise
     _publish(result, job.source, shown, written=failure is None)
+    if shown.target is not None and failure is None:
+        print_handed_off(shown.target, job.source, job.destination, settings["force"], shown.quiet)
     if shown.archive is not None and failure is None:
         _pack(job.destination, shown.archive, settings["force"], shown.quiet)
     if shown.saved is not None and failure is None:

@@ -16,6 +16,7 @@ from ..errors import OutputError
 from ..fidelity.gate import Gate
 from ..fidelity.gates import GATES
 from ..files import check_place
+from ..handoff import NAMES as HANDOFFS
 from ..targets import NAMES
 from ..units import parse_bytes
 
@@ -165,6 +166,12 @@ store_option: Final = click.option(
     default=Config.store,
     show_default=True,
     help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still.",
+)
+
+target_option: Final = click.option(
+    "--target",
+    type=click.Choice(HANDOFFS),
+    help="Few values for a chip's own tools, which are then called: ethos-u (Arm's Vela) or tflm (tflite-micro).",
 )
 
 

@@ -1,0 +1,28 @@
+"""`--target`: what comes before clustering for a chip, and after it. No command of its own: `cluster` comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .options import until_nobody_reads
+
+
+def prepare(target: str, source: Path, destination: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings that suit the target; refuses files that could not be written in the end."""
+    from ..api.handoff import check_files, settings_for
+
+    check_files(target, destination, force=settings["force"])
+    return settings_for(target, source, **settings)
+
+
+def print_handed_off(target: str, source: Path, clustered: Path, force: bool, quiet: bool) -> None:
+    """Call the target's tools, and say what they made."""
+    from ..api.handoff import hand_off
+    from ..report.handoff import print_handoff
+
+    handed = hand_off(target, source, clustered, force=force)
+    if not quiet:
+        with until_nobody_reads():
+            print_handoff(handed)

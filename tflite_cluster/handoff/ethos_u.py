@@ -1,0 +1,78 @@
+"""Arm Ethos-U: few values in one codebook per tensor, for the weight encoder of Arm's compiler Vela."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from ..errors import InterpreterFailure
+from ..files import temporary_folder
+from ..model.read import Model
+from ..model.select import Weight
+from .handoff import HandedOff
+from .packages import installed_version
+
+_SECONDS: Final = 600.0
+_COLUMN: Final = "total_npu_encoded_weights"
+
+
+class EthosU:
+    """Vela encodes 16 values at 3.97 bits each, 32 at 4.95, and 64 at 7.0, which is what 256 values take too."""
+
+    usual_values = 16
+    most_values = 32
+    why_no_more = "Vela encodes more values no better than unclustered weights"
+
+    def obstacle(self, weight: Weight, model: Model, values: int) -> str | None:  # noqa: ARG002  (the protocol has it)
+        """The NPU runs operators of int8 weights with int8 or int16 activations."""
+        if weight.tensor.type != "INT8":
+            return f"its weights are {weight.tensor.type}, and Ethos-U needs an int8 model"
+        for operator in (user.operator for user in weight.users):
+            tensors = model.subgraphs[operator.subgraph].tensors
+            kinds = {tensors[output].type for output in operator.outputs}
+            if not kinds <= {"INT8", "INT16"}:
+                return f"{operator.name} gives {', '.join(sorted(kinds))}, and Ethos-U needs an int8 model"
+        return None
+
+    def files(self, clustered: Path) -> tuple[Path, ...]:  # noqa: ARG002  (the protocol has it)
+        """Vela's output is made of the clustered model with the user's own settings."""
+        return ()
+
+    def run(self, original: Path, clustered: Path) -> HandedOff:
+        """Bytes of weights as Vela encodes them, of both models."""
+        release = installed_version("ethos-u-vela")
+        what = "weights as Vela encodes them"
+        if release is None:
+            remedy = "Vela is not installed: pip install 'tflite-cluster[ethos-u]'"
+            return HandedOff("ethos-u", what, None, None, not_done=remedy)
+        try:
+            before, after = encoded_weight_bytes(original), encoded_weight_bytes(clustered)
+        except InterpreterFailure as failure:
+            return HandedOff("ethos-u", what, None, None, not_done=failure.cause)
+        return HandedOff("ethos-u", f"{what} ({release}, ethos-u55-256)", before, after)
+
+
+def encoded_weight_bytes(model: Path) -> int:
+    """Bytes of a model's weights in Vela's encoding, by its summary; raises InterpreterFailure if it fails."""
+    with temporary_folder() as folder:
+        copy = Path(shutil.copyfile(model, folder / "model.tflite"))
+        command = [sys.executable, "-m", "ethosu.vela", str(copy), "--output-dir", str(folder)]
+        try:
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise InterpreterFailure(f"Vela gives no answer within {_SECONDS:g} s") from None
+        summaries = list(folder.glob("*_summary_*.csv"))
+        if done.returncode or not summaries:
+            words = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise InterpreterFailure(f"Vela fails: {words[-1] if words else f'exit code {done.returncode}'}")
+        with summaries[0].open(newline="", encoding="utf-8") as file:
+            return int(float(next(csv.DictReader(file))[_COLUMN]))
+
+
+HANDOFF = EthosU()

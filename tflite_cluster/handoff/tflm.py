@@ -1,0 +1,98 @@
+"""TensorFlow Lite Micro: weights as indices into tables of values, packed by tflite-micro's own compressor.
+
+1. Plan a table for each weight that becomes smaller by it (`value_tables`).
+2. Write the compressor's specification.
+3. Call the compressor, and run both models in tflite-micro's interpreter.
+4. Write the compressed model only if all outputs are equal bit for bit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ..errors import InterpreterFailure
+from ..files import write_bytes, write_text
+from ..interpreter.process import InterpreterProcess, Limits
+from ..model.analysis import analyse
+from ..model.read import Model, open_model
+from ..model.select import Weight
+from . import tflm_runtime
+from .handoff import HandedOff, LeftOut
+from .packages import installed_version
+from .value_tables import MOST_VALUES, ValueTable, most_distinct, plan_table, specification
+
+_LIMITS: Final = Limits(timeout=600.0, memory=None)
+_COMPRESS: Final = "python -m tflite_micro.tensorflow.lite.micro.compression.compress"
+
+
+class Tflm:
+    """Tables of 2 to 128 values."""
+
+    usual_values = 16
+    most_values = MOST_VALUES
+    why_no_more = "an index into a table has at most 7 bits"
+
+    def obstacle(self, weight: Weight, model: Model, values: int) -> str | None:  # noqa: ARG002  (the protocol has it)
+        """Why a weight of that many values gets no table."""
+        planned = plan_table(weight, values)
+        return planned.reason if isinstance(planned, LeftOut) else None
+
+    def files(self, clustered: Path) -> tuple[Path, ...]:
+        """The specification, and the compressed model."""
+        return clustered.with_suffix(".tflm.yaml"), clustered.with_suffix(".tflm.tflite")
+
+    def run(self, original: Path, clustered: Path) -> HandedOff:
+        """Write the specification, and where tflite-micro is installed the compressed model."""
+        model = open_model(clustered)
+        planned = [plan_table(weight, most_distinct(weight, model)) for weight in analyse(model).weights]
+        tables = [table for table in planned if isinstance(table, ValueTable)]
+        left_out = tuple(reason for reason in planned if isinstance(reason, LeftOut))
+        if not tables:
+            return HandedOff("tflm", "file", None, None, left_out=left_out, not_done="no weight would become smaller")
+        yaml, destination = self.files(clustered)
+        text = specification(tables)
+        write_text(yaml, text)
+        release = installed_version("tflite-micro")
+        try:
+            if release is None:
+                raise InterpreterFailure(
+                    "tflite-micro is not installed: pip install 'tflite-cluster[tflm]', or run where it is "
+                    f"`{_COMPRESS} --input {clustered.name} --spec {yaml.name} --output {destination.name}`"
+                )
+            compressed, samples = _compress(model, clustered, text)
+        except InterpreterFailure as failure:
+            return HandedOff("tflm", "file", None, None, files=(yaml,), left_out=left_out, not_done=failure.cause)
+        if len(compressed) >= model.size:
+            return HandedOff("tflm", "file", None, None, (yaml,), left_out, not_done="the file would become no smaller")
+        write_bytes(destination, compressed)
+        return HandedOff(
+            "tflm",
+            "file",
+            original.stat().st_size,
+            len(compressed),
+            files=(yaml, destination),
+            left_out=left_out,
+            operators=_operators(open_model(compressed)),
+            proof=f"tflite-micro {release} gives the same bytes for both on {samples} random samples",
+        )
+
+
+def _compress(model: Model, clustered: Path, text: str) -> tuple[bytes, int]:
+    """The compressed model, and the number of samples on which it gave equal outputs."""
+    main = model.subgraphs[0]
+    with InterpreterProcess(_LIMITS) as process:
+        compressed = process.call(tflm_runtime.compress, clustered, text)
+        equal, samples = process.call(
+            tflm_runtime.count_equal, clustered, compressed, len(main.inputs), len(main.outputs), 0
+        )
+    if equal < samples:
+        raise InterpreterFailure(f"the compressed model differs from the clustered one on {samples - equal} samples")
+    return compressed, samples
+
+
+def _operators(model: Model) -> tuple[str, ...]:
+    return tuple(sorted({operator.name for graph in model.subgraphs for operator in graph.operators}))
+
+
+HANDOFF = Tflm()

@@ -15,7 +15,19 @@ import tflite_cluster
 from tflite_cluster import Accuracy, Fidelity, errors
 from tflite_cluster.errors import InterpreterFailure, InterpreterTimeout, TfliteClusterError
 
-VERBS = ["check_limits", "cluster", "cluster_bundle", "compare", "diff", "inspect", "load_recipe", "pack", "sweep"]
+VERBS = [
+    "check_limits",
+    "cluster",
+    "cluster_bundle",
+    "compare",
+    "diff",
+    "hand_off",
+    "inspect",
+    "load_recipe",
+    "pack",
+    "settings_for",
+    "sweep",
+]
 
 
 class Unpack:

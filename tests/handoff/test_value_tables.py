@@ -15,7 +15,7 @@ from tflite_cluster.handoff.value_tables import ValueTable, most_distinct, plan_
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.groups import Groups
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import Weight
+from tflite_cluster.model.weight import Weight
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
 

@@ -26,9 +26,10 @@ def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
     """
     handoff = find_handoff(target)
     clusters = settings.get("clusters") or handoff.usual_values
-    if clusters > handoff.most_values:
+    most = max(clusters, *(rule.clusters or 0 for rule in settings.get("rules", ())), 0)
+    if most > handoff.most_values:
         raise ConfigError(
-            f"<clusters> must be at most {handoff.most_values} with <target> {target}, not {clusters}: "
+            f"<clusters> must be at most {handoff.most_values} with <target> {target}, not {most}: "
             f"{handoff.why_no_more}"
         )
     for name, only in (("store", "same"), ("granularity", "tensor")):

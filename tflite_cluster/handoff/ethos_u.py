@@ -12,7 +12,7 @@ from typing import Final
 from ..errors import InterpreterFailure
 from ..files import temporary_folder
 from ..model.read import Model
-from ..model.select import Weight
+from ..model.weight import Weight
 from .handoff import HandedOff
 from .packages import installed_version
 
@@ -53,6 +53,8 @@ class EthosU:
             before, after = encoded_weight_bytes(original), encoded_weight_bytes(clustered)
         except InterpreterFailure as failure:
             return HandedOff("ethos-u", what, None, None, not_done=failure.cause)
+        if not before:
+            return HandedOff("ethos-u", what, None, None, not_done="Vela leaves all weights of this model to the CPU")
         return HandedOff("ethos-u", f"{what} ({release}, ethos-u55-256)", before, after)
 
 

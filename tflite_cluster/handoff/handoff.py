@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..model.read import Model
-from ..model.select import Weight
+from ..model.weight import Weight
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Final
 from ..errors import InterpreterFailure
 from ..files import write_bytes, write_text
 from ..interpreter.process import InterpreterProcess, Limits
-from ..model.analysis import analyse
 from ..model.read import Model, open_model
-from ..model.select import Weight
+from ..model.select import used_as_weights
+from ..model.weight import Weight
 from . import tflm_runtime
 from .handoff import HandedOff, LeftOut
 from .packages import installed_version
@@ -44,8 +44,8 @@ class Tflm:
 
     def run(self, original: Path, clustered: Path) -> HandedOff:
         """Write the specification, and where tflite-micro is installed the compressed model."""
-        model = open_model(clustered)
-        planned = [plan_table(weight, most_distinct(weight, model)) for weight in analyse(model).weights]
+        model = open_model(clustered)  # in which tables no longer look learned
+        planned = [plan_table(weight, most_distinct(weight, model)) for weight in used_as_weights(model)[0]]
         tables = [table for table in planned if isinstance(table, ValueTable)]
         left_out = tuple(reason for reason in planned if isinstance(reason, LeftOut))
         if not tables:

@@ -25,7 +25,7 @@ def compress(model: Path, specification: str) -> bytes:
             warnings.simplefilter("error")  # each says that a tensor was not compressed, or grew
             return bytes(compression.compress(model.read_bytes(), compression.parse_yaml(specification)))
     except Exception as error:
-        raise InterpreterFailure(f"tflite-micro's compressor fails: {error}") from None
+        raise InterpreterFailure(f"tflite-micro's compressor fails: {error.__cause__ or error}") from None
 
 
 def count_equal(model: Path, compressed: bytes, inputs: int, outputs: int, seed: int) -> tuple[int, int]:

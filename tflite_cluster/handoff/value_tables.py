@@ -12,7 +12,7 @@ import numpy as np
 
 from ..model.groups import Groups
 from ..model.read import Model, Tensor
-from ..model.select import Weight
+from ..model.weight import Weight
 from .handoff import LeftOut
 
 MOST_VALUES: Final = 128

@@ -1,0 +1,171 @@
+"""`--target`, from one end to the other, with the targets' own packages where they are installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from support.fixture_models import FOLDER
+
+from tflite_cluster import (
+    ConfigError,
+    HandedOff,
+    ModelError,
+    OutputError,
+    Rule,
+    cluster,
+    hand_off,
+    inspect,
+    settings_for,
+)
+from tflite_cluster.cli import main
+from tflite_cluster.errors import InterpreterFailure
+from tflite_cluster.handoff import NAMES, find_handoff, tflm_runtime
+from tflite_cluster.handoff.ethos_u import encoded_weight_bytes
+from tflite_cluster.model.analysis import analyse
+from tflite_cluster.model.read import open_model
+
+DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
+TFLM = pytest.mark.skipif(find_spec("tflite_micro") is None, reason="tflite-micro is not installed (extra tflm)")
+VELA = pytest.mark.skipif(find_spec("ethosu") is None, reason="ethos-u-vela is not installed (extra ethos-u)")
+LIGHT = {"check": False, "run": False, "measure": False}
+
+
+def handed(target: str, source: Path, folder: Path) -> HandedOff:
+    clustered = folder / "clustered.tflite"
+    cluster(source, clustered, **settings_for(target, source, **LIGHT))
+    return hand_off(target, source, clustered)
+
+
+@TFLM
+@pytest.mark.parametrize(
+    "source",
+    [
+        DIGITS,
+        *(FOLDER / f"{name}.tflite" for name in ("fully_connected_per_tensor_int8", "two_ways_int8", "svdf_int8")),
+    ],
+    ids=lambda path: path.stem,
+)
+def test_tflm_computes_the_same_with_a_smaller_file(source: Path, tmp_path: Path) -> None:
+    result = handed("tflm", source, tmp_path)
+    assert result.not_done is None
+    assert result.proof is not None
+    specification, compressed = result.files
+    assert specification.read_text(encoding="utf-8").count("index_bitwidth") >= 1
+    assert result.bytes_before == source.stat().st_size
+    assert result.bytes_after == compressed.stat().st_size < source.stat().st_size
+    decodes = [operator for operator in open_model(compressed).subgraphs[0].operators if operator.is_custom]
+    assert {operator.name for operator in decodes} == {"TFLM_DECODE"}
+    assert set(result.operators) >= {"TFLM_DECODE"}
+
+
+@TFLM
+def test_tables_by_channel_are_needed_where_there_are_several_scales(tmp_path: Path) -> None:
+    """The pinned kernel reads one table for each scale, whatever the specification says."""
+    source = FOLDER / "two_ways_int8.tflite"
+    specification, _ = handed("tflm", source, tmp_path).files
+    text = specification.read_text(encoding="utf-8")
+    assert "per_channel" in text
+    wrong = text.replace("per_channel:\n            axis: 0", "per_tensor:").replace(
+        "per_channel:\n            axis: 3", "per_tensor:"
+    )
+    model = tmp_path / "clustered.tflite"
+    main_graph = open_model(model).subgraphs[0]
+    counts = len(main_graph.inputs), len(main_graph.outputs)
+    assert tflm_runtime.count_equal(model, tflm_runtime.compress(model, text), *counts, 0) == (8, 8)
+    assert tflm_runtime.count_equal(model, tflm_runtime.compress(model, wrong), *counts, 0)[0] < 8
+
+
+@TFLM
+def test_a_model_that_tflite_micro_cannot_run_is_not_compressed(tmp_path: Path) -> None:
+    result = handed("tflm", FOLDER / "conv_3d_float32.tflite", tmp_path)
+    assert "cannot run" in (result.not_done or "")
+    assert [path.suffix for path in result.files] == [".yaml"]
+    assert not (tmp_path / "clustered.tflm.tflite").exists()
+
+
+def test_weights_that_gain_nothing_stay_as_they_are(tmp_path: Path) -> None:
+    source = FOLDER / "two_ways_int8.tflite"
+    settings = settings_for("tflm", source, **LIGHT)
+    result = cluster(source, tmp_path / "clustered.tflite", **settings)
+    weights = [tensor for tensor in result.tensors if tensor.role == "weight"]
+    kept = [tensor for tensor in weights if not tensor.clustered]
+    assert kept
+    assert len(kept) < len(weights)
+    handoff = find_handoff("tflm")
+    model = open_model(source)
+    obstacles = {weight.tensor.name: handoff.obstacle(weight, model, 16) for weight in analyse(model).weights}
+    assert {tensor.name for tensor in kept} == {name for name, reason in obstacles.items() if reason is not None}
+
+
+@VELA
+def test_vela_encodes_fewer_bytes(tmp_path: Path) -> None:
+    source = FOLDER / "two_ways_int8.tflite"
+    result = handed("ethos-u", source, tmp_path)
+    assert result.not_done is None
+    assert result.bytes_before == encoded_weight_bytes(source)
+    assert result.bytes_after == encoded_weight_bytes(tmp_path / "clustered.tflite") < 0.6 * result.bytes_before
+    assert max(weight.values for weight in inspect(tmp_path / "clustered.tflite").weights) <= 16
+
+
+@VELA
+def test_what_vela_cannot_read_is_said(tmp_path: Path) -> None:
+    (tmp_path / "broken.tflite").write_bytes(b"nothing")
+    with pytest.raises(InterpreterFailure, match="Vela fails"):
+        encoded_weight_bytes(tmp_path / "broken.tflite")
+
+
+@pytest.mark.parametrize("name", ["conv_2d_float32", "conv_2d_hybrid_int8", "conv_2d_uint8"])
+def test_ethos_u_needs_an_int8_model(name: str) -> None:
+    with pytest.raises(ModelError, match="needs an int8 model"):
+        settings_for("ethos-u", FOLDER / f"{name}.tflite")
+
+
+@pytest.mark.parametrize(("target", "most"), [("ethos-u", 32), ("tflm", 128)])
+def test_no_more_values_than_the_target_takes(target: str, most: int) -> None:
+    source = DIGITS if target == "tflm" else FOLDER / "two_ways_int8.tflite"
+    assert settings_for(target, source, clusters=most)["clusters"] == most
+    with pytest.raises(ConfigError, match=f"at most {most}"):
+        settings_for(target, source, clusters=most + 1)
+    with pytest.raises(ConfigError, match=f"at most {most}"):
+        settings_for(target, source, rules=[Rule("CONV_2D", True, most + 1)])
+
+
+@pytest.mark.parametrize("setting", [{"store": "int8"}, {"granularity": "axis"}])
+def test_settings_that_contradict_a_target_are_refused(setting: dict[str, str]) -> None:
+    (name,) = setting
+    with pytest.raises(ConfigError, match=name):
+        settings_for("tflm", DIGITS, **setting)
+
+
+def test_an_unknown_target_is_refused() -> None:
+    with pytest.raises(ConfigError, match="ethos-u, tflm"):
+        settings_for("tpu", DIGITS)
+
+
+def test_a_name_with_the_signs_of_a_pattern_is_kept_alone() -> None:
+    from fnmatch import fnmatchcase
+
+    from tflite_cluster.api.handoff import _pattern
+
+    for name in ("a*b", "a?b", "a[0]b", "a]b[", "plain/name"):
+        assert fnmatchcase(name, _pattern(name))
+    assert not fnmatchcase("axb", _pattern("a*b"))
+
+
+@pytest.mark.parametrize("target", NAMES)
+def test_on_the_command_line(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = FOLDER / "two_ways_int8.tflite", tmp_path / "out.tflite"
+    arguments = [str(source), str(out), "--target", target, "--no-run", "--force"]
+    assert main(arguments) == 0
+    assert f"For {target}:" in capsys.readouterr().out
+    assert (tmp_path / "out.tflm.yaml").exists() == (target == "tflm")
+
+
+def test_a_file_in_the_way_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "out.tflm.yaml").write_text("mine", encoding="utf-8")
+    with pytest.raises(OutputError, match=r"out\.tflm\.yaml exists"):
+        hand_off("tflm", DIGITS, tmp_path / "out.tflite")
+    assert main([str(DIGITS), str(tmp_path / "out.tflite"), "--target", "tflm", "--no-run"]) == 2
+    assert not (tmp_path / "out.tflite").exists()

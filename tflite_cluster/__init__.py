@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.batch import Batch, batch
+    from .api.batch_task import BatchRecord
     from .api.bundle import BundledModel, BundleResult, cluster_bundle
     from .api.check import Violation, check_limits
     from .api.cluster import cluster
@@ -45,6 +47,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Accuracy",
     "Axis",
+    "Batch",
+    "BatchRecord",
     "Benchmark",
     "BundleResult",
     "BundledModel",
@@ -103,6 +107,7 @@ __all__ = [
     "ValueRange",
     "Violation",
     "__version__",
+    "batch",
     "check_limits",
     "cluster",
     "cluster_bundle",
@@ -117,6 +122,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Batch": "api.batch",
+    "batch": "api.batch",
+    "BatchRecord": "api.batch_task",
     "BundleResult": "api.bundle",
     "BundledModel": "api.bundle",
     "cluster_bundle": "api.bundle",

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -51,7 +51,7 @@ class NewFile:
         self.file: BinaryIO | None = None
         try:
             with self.writing():
-                _remove_stale(self.path.parent)
+                remove_stale(self.path.parent)
                 self._create()
         except BaseException:
             self.discard()
@@ -122,6 +122,33 @@ def check_place(path: Path, force: bool) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def named_output(source: str | Path, suffix: str) -> Path:
+    """The name of a model with a suffix before its extension, in the same folder."""
+    path = Path(source)
+    return path.with_name(f"{path.stem}{suffix}{path.suffix}") if path.name else path
+
+
+def refuse_shared(inputs: Iterable[Path | str | None], outputs: Mapping[str, Path | None]) -> None:
+    """Refuse, before any work is done, an output that would take the place of an input or of another output.
+
+    Raises OutputError.
+    """
+    taken = {_place(path) for path in inputs if path is not None}
+    for name, path in outputs.items():
+        if path is not None and (place := _place(path)) in taken:
+            raise OutputError(f"{path} is another file of this run: give {name} another name")
+        if path is not None:
+            taken.add(place)
+
+
+def _place(path: Path | str) -> str:
+    """Where a path leads, through links; as it is where that cannot be told, which whoever opens it says."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return os.fspath(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file, or leave what is there; raises OutputError."""
     write_bytes(path, text.encode("utf-8"))
@@ -139,7 +166,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         new.discard()
 
 
-def _remove_stale(folder: Path) -> None:
+def remove_stale(folder: Path) -> None:
     """Remove what processes that were killed have left in a folder."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):  # locked, someone else's, or gone by now
@@ -177,7 +204,7 @@ def temporary_folder() -> Iterator[Path]:
 
     That of a process which is killed goes before another is made, as with `NewFile`.
     """
-    _remove_stale(Path(tempfile.gettempdir()))
+    remove_stale(Path(tempfile.gettempdir()))
     with contextlib.ExitStack() as stack:
         while True:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=_PREFIX, suffix=_SUFFIX)))

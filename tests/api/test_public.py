@@ -16,6 +16,7 @@ from tflite_cluster import Accuracy, Fidelity, errors
 from tflite_cluster.errors import InterpreterFailure, InterpreterTimeout, TfliteClusterError
 
 VERBS = [
+    "batch",
     "check_limits",
     "cluster",
     "cluster_bundle",

@@ -19,6 +19,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
+from ..files import refuse_shared
 from ..packing.archive import check_suffix
 from ..packing.coders import CODERS, available_coders
 from .bundle import cluster_archive
@@ -33,7 +34,6 @@ from .options import (
     keep_option,
     limit_options,
     metric_option,
-    refuse_shared,
     sample_options,
     seed_option,
     store_option,
@@ -53,7 +53,8 @@ _NORMALISATION: Final = ({"mean", "std"}, {"normalize"})
 
 _EPILOG = """
 \b
-Other commands (--help explains each): check, compare, diff, inspect, pack, sweep.
+Other commands (--help explains each): batch, check, compare, diff, inspect, pack,
+sweep.
 \b
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
 read or is not safe; 98 the output would not zip smaller, or not by enough for how much its
@@ -184,7 +185,7 @@ def command(
     if verbose and quiet:
         raise ConfigError("leave out <verbose> or <quiet>: one prints more, and the other nothing")
     if recipe is not None:
-        settings = _with_recipe(context, recipe, settings)
+        settings = with_recipe(context, recipe, settings)
     _require_extras(report, settings)
     jobs = find_jobs(paths, suffix)
     for option, path in (("target", target), ("zip", archive), ("report", report), ("save_recipe", saved)):
@@ -304,7 +305,7 @@ def _pack(model: Path, archive: Path, force: bool, quiet: bool) -> None:
         print_packed(packed.destination, packed.packed_bytes, packed.file_bytes)
 
 
-def _with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings, with those of a recipe in place of defaults; a target given here replaces what it chose."""
     from ..recipe.read import load_recipe
 

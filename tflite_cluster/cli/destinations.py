@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from ..errors import OutputError
-from .options import refuse_shared
+from ..files import named_output, refuse_shared
 
 DEFAULT_SUFFIX: Final = ".small"
 """Put before the extension of a model's name, where none is given and it has no other folder to go to."""
@@ -42,22 +42,17 @@ def find_jobs(paths: Sequence[str], suffix: str | None) -> list[Job]:
     if suffix is not None and (not suffix or os.path.basename(suffix) != suffix):  # noqa: PTH119  (for "a/" is "a" to a Path)
         raise click.UsageError(f"--suffix is put before the extension, like {DEFAULT_SUFFIX}, not {suffix!r}.")
     if inputs and os.path.isdir(last):  # noqa: PTH112  (which a name that is too long is not)
-        return [Job(Path(each), Path(last) / _named(each, suffix or "").name) for each in inputs]
+        return [Job(Path(each), Path(last) / named_output(each, suffix or "").name) for each in inputs]
     if inputs and last.endswith(("/", os.sep)):
         raise OutputError(f"the folder {last} does not exist: create it first")
     if suffix is not None or not inputs:
-        return [Job(Path(each), _named(each, suffix or DEFAULT_SUFFIX)) for each in paths]
+        return [Job(Path(each), named_output(each, suffix or DEFAULT_SUFFIX)) for each in paths]
     if len(inputs) == 1:
         return [Job(Path(inputs[0]), Path(last))]
     raise click.UsageError(
         f"{last} is not a folder: after several models, name the folder that their outputs go to, which must exist, or "
         f"give --suffix {DEFAULT_SUFFIX} to write each output beside its model."
     )
-
-
-def _named(source: str, suffix: str) -> Path:
-    path = Path(source)
-    return path.with_name(f"{path.stem}{suffix}{path.suffix}") if path.name else path
 
 
 def refuse_shared_destinations(jobs: Sequence[Job], read: Sequence[Path | str | None]) -> None:

@@ -16,7 +16,7 @@ import click
 from ..errors import TfliteClusterError
 from .complain import complain
 
-_COMMANDS: tuple[str, ...] = ("check", "compare", "diff", "inspect", "pack", "sweep")
+_COMMANDS: tuple[str, ...] = ("batch", "check", "compare", "diff", "inspect", "pack", "sweep")
 """Modules beside this one that are called by their name as the first word; without one, a model is clustered."""
 
 _COMPLETE = "_TFLITE_CLUSTER_COMPLETE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 
@@ -56,27 +56,6 @@ def check_written(option: str, path: Path, force: bool) -> None:
     if str(path) == "-":
         raise OutputError(f"{option} takes the name of a file, not -")
     check_place(path, force)
-
-
-def refuse_shared(inputs: Iterable[Path | str | None], outputs: Mapping[str, Path | None]) -> None:
-    """Refuse, before any work is done, an output that would take the place of an input or of another output.
-
-    Raises OutputError.
-    """
-    taken = {_place(path) for path in inputs if path is not None}
-    for name, path in outputs.items():
-        if path is not None and (place := _place(path)) in taken:
-            raise OutputError(f"{path} is another file of this run: give {name} another name")
-        if path is not None:
-            taken.add(place)
-
-
-def _place(path: Path | str) -> str:
-    """Where a path leads, through links; unchanged if that cannot be found out: opening it then fails."""
-    try:
-        return os.path.realpath(path)
-    except (OSError, ValueError):
-        return os.fspath(path)
 
 
 _SAMPLE: Final = (

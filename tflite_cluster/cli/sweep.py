@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from ..errors import ConfigError
+from ..files import refuse_shared
 from .options import (
     FILE,
     check_written,
     effort_option,
     keep_option,
     limit_options,
-    refuse_shared,
     sample_options,
     seed_option,
     store_option,

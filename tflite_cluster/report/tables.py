@@ -40,6 +40,7 @@ _LEFT: Final = {
     "Left alone because",
     "Keeps its type because",
     "Model",
+    "Outcome",
     "Verdict",
     "For example",
     "Packed",

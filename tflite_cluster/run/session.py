@@ -67,7 +67,7 @@ def open_session(analysis: Analysis, original: Path, config: Config) -> Iterator
         timeout=config.timeout or _BASE_SECONDS + _SECONDS_PER_BYTE * size,
         memory=config.memory or _BASE_MEMORY + _MEMORY_PER_BYTE * size,
     )
-    given = config.data if config.data is not None else _beside(original)
+    given = config.data if config.data is not None else samples_beside(original)
     with InterpreterProcess(limits) as process:
         try:
             session = _prepared(process, analysis, original, config, given)
@@ -170,6 +170,7 @@ def _reading(config: Config) -> Reading:
     return Reading(labels, config.numbers("mean"), config.numbers("std"))
 
 
-def _beside(original: Path) -> Data | None:
+def samples_beside(original: Path) -> Path | None:
+    """The samples that lie beside a model under its name, if there are any."""
     path = original.with_name(original.stem + _SIDECAR)
     return path if os.path.isfile(path) else None  # noqa: PTH113  (which a name that is too long is not)

@@ -321,7 +321,7 @@ def test_a_model_that_would_not_be_smaller_is_left_alone(tmp_path: Path, capfd: 
     )
     assert main([str(source), str(tmp_path / "out.task"), "--clusters", "16", "--no-check"]) == 0
     printed = capfd.readouterr().out
-    assert "four.tflite is left as it is: no weight was changed" in printed
+    assert "four.tflite is left unchanged: no weight was changed" in printed
     with zipfile.ZipFile(tmp_path / "out.task") as out:
         assert out.read("four.tflite") == FOUR_VALUES.read_bytes()
         assert out.read("a.tflite") != MODEL.read_bytes()

@@ -32,17 +32,18 @@ GIVEN = """
 import os, signal, time
 import numpy as np
 def samples():
-    yield from np.random.default_rng(0).normal(size=(20, SHAPE)).astype(np.float32)
+    yield from np.random.default_rng(0).normal(size=(20, 8, 8, 8)).astype(np.float32)
 def kills_once():
-    if not os.path.exists("HERE/killed"):
-        open("HERE/killed", "x").close()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return samples()
+    try:
+        open(os.environ["HERE"] + "/killed", "x").close()
+    except FileExistsError:
+        return samples()
+    os.kill(os.getpid(), signal.SIGKILL)
 def kills():
     os.kill(os.getpid(), signal.SIGKILL)
 def hangs_once():
-    if not os.path.exists("HERE/hung"):
-        open("HERE/hung", "x").close()
+    if not os.path.exists(os.environ["HERE"] + "/hung"):
+        open(os.environ["HERE"] + "/hung", "x").close()
         time.sleep(1000)
     return samples()
 """
@@ -53,9 +54,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three models, and functions that yield samples and do harm to the worker that calls them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("HERE", str(tmp_path))  # any test's copy of the module may be found first
     for name in NAMES:
         shutil.copy(FOLDER / "conv_2d_float32.tflite", f"{name}.tflite")
-    Path("given.py").write_text(GIVEN.replace("SHAPE", "*(8, 8, 8)").replace("HERE", str(tmp_path)))
+    Path("given.py").write_text(GIVEN)
     return tmp_path
 
 

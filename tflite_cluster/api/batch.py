@@ -123,9 +123,8 @@ def _tasks(
             tasks.append(Task(source, str(model), destination, results.note(destination), chosen))
     if not tasks:
         raise ConfigError("there is nothing to do: give at least one model")
-    for number, task in enumerate(tasks):
-        read = [*(each.source for each in tasks), *(each.destination for each in tasks[:number])]
-        refuse_shared(read, {f"the output of {task.name}": task.destination})
+    outputs = {f"the output of {task.name} ({number})": task.destination for number, task in enumerate(tasks, 1)}
+    refuse_shared([task.source for task in tasks], outputs)
     return tasks
 
 
@@ -172,7 +171,7 @@ def _backend(scheduler: str | None) -> Iterator[None]:
             with parallel_config("loky"):
                 yield
         finally:  # idle workers would keep this working folder, and the modules that they have imported
-            get_reusable_executor().shutdown(kill_workers=True)
+            get_reusable_executor(reuse=True).shutdown()
         return
     from distributed import Client
 

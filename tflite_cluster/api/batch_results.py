@@ -85,8 +85,10 @@ class Results:
     def collect(self, tasks: Iterable[Task]) -> list[Task]:
         """Append what workers have finished, and return the tasks that they have not."""
         left = []
+        with self._writing():
+            there = set(self.notes.iterdir())  # of ten thousand tasks, a few have notes
         for task in tasks:
-            record = _finished(task.note)
+            record = _finished(task.note) if task.note in there else None
             if record is None:
                 left.append(task)
             else:

@@ -35,6 +35,7 @@ STAGES: dict[str, set[str]] = {
         *("result", "rules", "samples", "search", "targets"),
     },
     "api": {
+        "__init__",
         *("calibration", "config", "fidelity", "handoff", "interpreter", "model", "packing"),
         *("result", "run", "samples", "search", "targets"),
     },

@@ -53,8 +53,7 @@ _NORMALISATION: Final = ({"mean", "std"}, {"normalize"})
 
 _EPILOG = """
 \b
-Other commands (--help explains each): batch, check, compare, diff, inspect, pack,
-sweep.
+Other commands (--help explains each): batch, check, compare, diff, inspect, pack, sweep.
 \b
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
 read or is not safe; 98 the output would not zip smaller, or not by enough for how much its

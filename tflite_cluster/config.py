@@ -202,7 +202,7 @@ class Config:
         if isinstance(self.coders, str):
             raise ConfigError("<coders> takes several names: write [{given!r}]", given=self.coders)
         if self.coders and not self.measure:
-            raise ConfigError("leave out <coders>: sizes are not measured; or <+measure>")
+            raise ConfigError("leave out <coders>, since sizes are not measured, or <+measure>")
         for setting, name in (("coder", self.coder), *(("coders", name) for name in self.coders)):
             if name not in CODERS:
                 known = ", ".join(map(repr, CODERS))

@@ -26,7 +26,7 @@ class SpanWritten:
 
 @dataclass(frozen=True)
 class CodesWritten:
-    """Codes that a float weight is stored as: how many scales belong to them."""
+    """How a float weight is stored as codes: their type, and the number of their scales."""
 
     type: str
     scales: int

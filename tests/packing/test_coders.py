@@ -143,7 +143,7 @@ def test_settings_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
         Config(coders=["rar"])
     with pytest.raises(ConfigError, match="write \\['xz'\\]"):
         Config(coders="xz")
-    with pytest.raises(ConfigError, match="leave out coders: sizes are not measured"):
+    with pytest.raises(ConfigError, match="leave out coders, since sizes are not measured"):
         Config(coders=["xz"], measure=False)
     monkeypatch.setattr(coders, "find_spec", lambda _name: None)
     assert available_coders() == ("gzip6", "zip9", "deflate12", "xz")

@@ -147,7 +147,7 @@ def _pairs(one: Subgraph, other: Subgraph) -> Iterator[tuple[Probe, Probe]]:
 
 
 def _missing(model: Model, changed: Model, key: str | None, found: int) -> list[str]:
-    """What to say of the outputs that only the first model has, or if it has none."""
+    """Notes on layers whose output only the first model has, or on a model that has no layer to compare."""
     count = len(_outputs(model.subgraph_of(key)))
     if not count:
         return [f"{_place(model, key)}there is no layer whose output could be read as numbers"]

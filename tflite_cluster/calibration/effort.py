@@ -168,7 +168,7 @@ class Effort:
         return f"{minutes:.0f} minutes" if minutes > 1.5 else f"{60 * minutes:.0f} seconds"
 
     def _runs(self, multiplications: float) -> float:
-        """How often the model may be run where a run of the usual effort may take so many multiplications in all."""
+        """How often this model may be run, if all runs at the usual effort may take so many multiplications."""
         return multiplications * self.budget / (self.per_run * self.slowness)
 
     @property

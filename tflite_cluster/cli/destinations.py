@@ -1,4 +1,4 @@
-"""Which file each model is written to: named, put into a folder, or called after its model."""
+"""Which file each model is written to: named, put into a folder, or named after its model."""
 
 from __future__ import annotations
 

@@ -71,9 +71,9 @@ def cluster_tensor(codes: Codes, problem: Problem, clusters: int, per_channel: b
 
 
 def compare(codes: Codes, changed: Codes, problem: Problem, scale: Array | None = None) -> Clustered:
-    """What became of the codes; both flat and of the same length.
+    """Measure how the changed codes differ from the codes; both are flat and of the same length.
 
-    scale: that of the changed codes, for each group, if it is not the same.
+    scale: the real size of a unit of the changed codes, for each group, if it differs from the problem's.
     """
     signal, noise = _energies(codes, changed, problem, None if scale is None else scale / problem.scale)
     return Clustered(changed, distinct(codes), distinct(changed), signal, noise)

@@ -132,7 +132,7 @@ class Gate:
         return GateOutcome(self.name, limit, measured, passed, why)
 
     def unmeasured(self, limit: float, fidelity: Fidelity, reason: str) -> GateOutcome:
-        """The gate fails, because nothing can be measured: for that reason, if the models were compared at all."""
+        """The failed gate where nothing can be measured. reason: why, which counts only if the models were compared."""
         if fidelity.status == "skipped":
             reason = "the check was left out"
         elif fidelity.status != "checked":

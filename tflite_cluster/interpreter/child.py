@@ -38,9 +38,9 @@ class Answer:
 
 
 def serve(memory: int | None) -> None:
-    """Answer calls until the parent closes its end of the pipe, also by dying; `memory` is the limit in bytes.
+    """Answer calls until the parent closes its end of the pipe or dies; `memory` is the limit in bytes.
 
-    Calls are read in a thread of their own, so that the parent's end is noticed while one of them still runs.
+    A separate thread reads the calls, so that the parent's death is noticed while a call still runs.
     """
     pipe, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # Windows has those wait who ask about a pipe that is being read, as libraries do of standard input when they load.

@@ -248,7 +248,7 @@ def _refusals_as_failures() -> Generator[None]:
     except (ValueError, RuntimeError) as error:
         raise InterpreterFailure(_in_words(str(error))) from error
     except TypeError as error:  # a path that is not UTF-8
-        raise InterpreterFailure("the interpreter cannot open a file of that name") from error
+        raise InterpreterFailure("it opens only files whose path is UTF-8: rename the file") from error
 
 
 def _in_words(message: str) -> str:

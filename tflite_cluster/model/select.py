@@ -158,11 +158,11 @@ def _weight(model: Model, graph: _Graph, span: Span, tensors: tuple[Tensor, ...]
     if storage is None:
         raise _NotAWeight(f"weights of type {first.type} are not supported")
     if min(first.shape, default=0) < 0:
-        raise ModelError(f"damaged: tensor '{first.name}' has the shape {list(first.shape)}")
+        raise ModelError(f"damaged: tensor '{first.name}' has a negative size in its shape {list(first.shape)}")
     if storage.nbytes(first.stored) != span.size:
         raise ModelError(
-            f"damaged: tensor '{first.name}' holds {span.size} bytes, but {first.type} {list(first.shape)} "
-            f"takes {storage.nbytes(first.stored)}"
+            f"damaged: tensor '{first.name}' holds {span.size} bytes, but its type {first.type} and shape "
+            f"{list(first.shape)} take {storage.nbytes(first.stored)}"
         )
     scale, scale_groups, zero = _scales(model, tensors, storage)
     axis = users[0].axis

@@ -1,6 +1,6 @@
-"""The bytes of a file as they were at one moment: whoever changes it, or cuts it short, afterwards does no harm.
+"""The bytes of a file as they were at one moment. Changing or truncating the file afterwards does no harm.
 
-A mapped file that is cut short kills the process that reads on in it: only what nobody else can reach is mapped.
+Truncating a mapped file kills the process that still reads it, so only copies that nobody else can reach are mapped.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ Learned tables have more than 1; medians pass over the places where a grid begin
 
 
 def why_not_learned(values: npt.NDArray[Any], shape: tuple[int, ...], bits: int, nbytes: int) -> str | None:
-    """What speaks against a constant being a learned table, in words that follow "it"; None if nothing does.
+    """Why a constant is taken for no learned table, in words that follow "it"; None if it is taken for one.
 
     values: flat, float32 or integer codes, of that shape. bits: of each value as stored; nbytes: of all.
     """

@@ -58,7 +58,7 @@ class Weight:
         return self.tensors[0]
 
     def decode(self, raw: memoryview) -> npt.NDArray[Any]:
-        """The codes that its stored bytes hold, (count,), or others in their place; see `Storage.decode`."""
+        """The codes, (count,), that `raw` holds if it is stored as this weight is; see `Storage.decode`."""
         return self.storage.decode(raw, self.count)
 
     def codes(self, model: Model) -> npt.NDArray[Any]:

@@ -46,7 +46,7 @@ def _settings(config: Config, folder: Path) -> dict[str, Any]:
         if value == getattr(Config, name):
             continue
         if not isinstance(value, str | int | float | Path | list | tuple):
-            raise ConfigError(f"a recipe cannot hold {name} that are no path and no name")
+            raise ConfigError(f"a recipe cannot hold {name} that were given as objects: give a path or module:function")
         value = list(value) if isinstance(value, tuple) else value
         settings[key] = str(value) if isinstance(value, Path) else value
         if key in PATHS and not is_function(settings[key]):

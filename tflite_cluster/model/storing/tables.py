@@ -1,4 +1,4 @@
-"""New tables of a .tflite file, as bytes that can be put anywhere behind what refers to them."""
+"""New tables of a .tflite file, as bytes. They may stand anywhere after the place that refers to them."""
 
 from __future__ import annotations
 

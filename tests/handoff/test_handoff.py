@@ -73,8 +73,10 @@ def test_tables_by_channel_are_needed_where_there_are_several_scales(tmp_path: P
     model = tmp_path / "clustered.tflite"
     main_graph = open_model(model).subgraphs[0]
     counts = len(main_graph.inputs), len(main_graph.outputs)
-    assert tflm_runtime.count_equal(model, tflm_runtime.compress(model, text), *counts, 0) == (8, 8)
-    assert tflm_runtime.count_equal(model, tflm_runtime.compress(model, wrong), *counts, 0)[0] < 8
+    right = tflm_runtime.compare_runs(model, tflm_runtime.compress(model, text), *counts, 0)
+    assert right.equal == right.samples
+    assert right.distinct > 1
+    assert tflm_runtime.compare_runs(model, tflm_runtime.compress(model, wrong), *counts, 0).equal < right.samples
 
 
 @TFLM
@@ -169,3 +171,14 @@ def test_a_file_in_the_way_is_refused_before_any_work(tmp_path: Path) -> None:
         hand_off("tflm", DIGITS, tmp_path / "out.tflite")
     assert main([str(DIGITS), str(tmp_path / "out.tflite"), "--target", "tflm", "--no-run"]) == 2
     assert not (tmp_path / "out.tflite").exists()
+
+
+def test_quiet_still_says_what_was_not_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if find_spec("tflite_micro") is None:
+        source, words = DIGITS, "tflite-micro is not installed"
+    else:
+        source, words = FOLDER / "conv_3d_float32.tflite", "cannot run"
+    assert main([str(source), str(tmp_path / "out.tflite"), "--target", "tflm", "--no-run", "--force", "-q"]) == 0
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert words in written.err

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
 from .options import until_nobody_reads
 
 
@@ -21,8 +23,11 @@ def print_handed_off(target: str, source: Path, clustered: Path, force: bool, qu
     """Call the target's tools, and say what they made."""
     from ..api.handoff import hand_off
     from ..report.handoff import print_handoff
+    from ..report.names import printable
 
     handed = hand_off(target, source, clustered, force=force)
+    if quiet and handed.not_done is not None:
+        click.echo(f"tflite-cluster: {target}: {printable(handed.not_done)}", err=True)
     if not quiet:
         with until_nobody_reads():
             print_handoff(handed)

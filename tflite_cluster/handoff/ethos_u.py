@@ -21,11 +21,11 @@ _COLUMN: Final = "total_npu_encoded_weights"
 
 
 class EthosU:
-    """Vela encodes 16 values at 3.97 bits each, 32 at 4.95, and 64 at 7.0, which is what 256 values take too."""
+    """Vela encodes 16 values at 3.97 bits each, 32 at 4.95, and 64 at 7.0; unclustered weights of ResNet8 take 7.7."""
 
     usual_values = 16
     most_values = 32
-    why_no_more = "Vela encodes more values no better than unclustered weights"
+    why_no_more = "Vela encodes 64 values at 7 bits, and unclustered weights at little more"
 
     def obstacle(self, weight: Weight, model: Model, values: int) -> str | None:  # noqa: ARG002  (the protocol has it)
         """The NPU runs operators of int8 weights with int8 or int16 activations."""

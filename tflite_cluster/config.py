@@ -53,6 +53,7 @@ _FOR_CHECK: Final = (*_GATES, "metric", "benchmark")
 
 _MOST_WORKERS = 1024
 _LONGEST = 1e6
+_LEAST_MEMORY = 100 * 10**6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ class Config:
     rather than what was lost on the samples given."""
     effort: EffortName = "normal"
     """How long calibration and search may take: "normal" aims at two minutes on two processors for a model under 20 MB,
-    "fast" at 20 seconds, and "thorough" takes up to ten times as long as normal."""
+    "fast" at 40 seconds, and "thorough" takes up to ten times as long as normal."""
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
     measure: bool = True
@@ -160,6 +161,8 @@ class Config:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(f"<{name}> must be positive, not {value}")
+        if self.memory is not None and self.memory < _LEAST_MEMORY:
+            raise ConfigError(f"<memory> must be at least 100MB, which the interpreter itself takes, not {self.memory}")
         self._refuse_odd_gates()
         self._refuse_contradictions()
 

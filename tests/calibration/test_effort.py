@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from support.fixture_models import FOLDER
 
-from tflite_cluster.calibration.effort import BUDGETS, Effort
+from tflite_cluster.calibration.effort import BUDGETS, NORMAL, Effort
 from tflite_cluster.config import Config, EffortName
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
@@ -97,7 +97,7 @@ def test_what_is_left_out_is_said() -> None:
 
 def test_each_effort_has_a_budget() -> None:
     assert tuple(BUDGETS) == get_args(EffortName)
-    assert BUDGETS[Config.effort] == 1
+    assert BUDGETS[Config.effort] == NORMAL
 
 
 @pytest.mark.parametrize("per_run", [1, 10**6, 10**8, 2 * 10**9, 10**15])
@@ -114,6 +114,6 @@ def test_more_effort_never_runs_the_model_less_often(per_run: int) -> None:
 def test_what_is_left_out_is_told_with_the_time_that_was_asked_for() -> None:
     dear = {name: Effort(5 * 10**8, slowness=64, budget=budget) for name, budget in BUDGETS.items()}
     words = {name: effort.left_out(300, 9, 9)[0] for name, effort in dear.items()}
-    assert "to end in about 20 seconds" in words["fast"]
+    assert "to end in about 40 seconds" in words["fast"]
     assert "to end in about 2 minutes" in words["normal"]
     assert "to end in about 20 minutes" in words["thorough"]

@@ -176,7 +176,7 @@ def _backend(scheduler: str | None) -> Iterator[None]:
     from distributed import Client
 
     try:
-        client = Client(scheduler, timeout=_CONNECT_SECONDS)  # type: ignore[no-untyped-call]
+        client = Client(scheduler, timeout=_CONNECT_SECONDS)
     except (OSError, ValueError) as error:
         raise ConfigError("<scheduler> {address} gives no answer: {error}", address=scheduler, error=error) from error
     with client, parallel_config("dask", client=client):

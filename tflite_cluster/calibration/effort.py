@@ -49,11 +49,21 @@ _FOR_PASS: Final = 400e9
 _FOR_GRADIENTS: Final = 40e9
 """Multiplications that each of these may take in all."""
 
-BUDGETS: Final = {"fast": 1 / 6, "normal": 1.0, "thorough": 10.0}
-"""By the name of an effort: how many times as many multiplications it may take."""
 
-_MINUTES: Final = 2.0
-"""That a run with these budgets takes on two processors."""
+@dataclass(frozen=True)
+class Budget:
+    """What an effort may take."""
+
+    work: float
+    """How many times the multiplications above."""
+    seconds: float
+    """What a run is meant to take at most on two idle processors. Preparing, clustering and measuring sizes take some
+    20 seconds for a model of 14 MB however few samples are run."""
+
+
+NORMAL: Final = Budget(1.0, 120.0)
+BUDGETS: Final = {"fast": Budget(1 / 6, 40.0), "normal": NORMAL, "thorough": Budget(10.0, 1200.0)}
+"""By the name of an effort."""
 
 _LARGE: Final = 20e6
 """Bytes of a file from which on it may take longer, in proportion."""
@@ -90,16 +100,18 @@ class Effort:
     """What running a model once takes, in multiplications, and how often it may therefore be run.
 
     slowness: how many times as long as its multiplications say a run really takes, 1 or a power of 4. size: bytes of
-    the file. budget: how many times the usual multiplications it may take.
+    the file. budget: what it may take.
     """
 
     per_run: int
     slowness: int = 1
     size: int = 0
-    budget: float = 1.0
+    budget: Budget = NORMAL
 
     @classmethod
-    def of(cls, model: Model, weights: Iterable[Weight], seconds: float | None = None, budget: float = 1.0) -> Effort:
+    def of(
+        cls, model: Model, weights: Iterable[Weight], seconds: float | None = None, budget: Budget = NORMAL
+    ) -> Effort:
         """Count the multiplications of all weights, and something for every operator.
 
         seconds: of one processor that one run takes, if that was measured. budget: one of BUDGETS.
@@ -164,17 +176,17 @@ class Effort:
     @property
     def time(self) -> str:
         """How long a run is meant to take at most on two processors, in words."""
-        minutes = _MINUTES * self.budget * self._share
+        minutes = self.budget.seconds / 60 * self._share
         return f"{minutes:.0f} minutes" if minutes > 1.5 else f"{60 * minutes:.0f} seconds"
 
     def _runs(self, multiplications: float) -> float:
         """How often this model may be run, if all runs at the usual effort may take so many multiplications."""
-        return multiplications * self.budget / (self.per_run * self.slowness)
+        return multiplications * self.budget.work / (self.per_run * self.slowness)
 
     @property
     def _most(self) -> float:
         """Share (0 to 1) of the most samples that a short run has: their number is what it takes on cheap models."""
-        return min(self.budget, 1.0)
+        return min(self.budget.work, 1.0)
 
     @property
     def _share(self) -> float:

@@ -109,7 +109,7 @@ effort_option: Final = click.option(
     type=click.Choice(get_args(EffortName)),
     default=Config.effort,
     show_default=True,
-    help="How long to calibrate and search: fast aims at 20 seconds, normal at two minutes, and thorough takes up to "
+    help="How long to calibrate and search: fast aims at 40 seconds, normal at two minutes, and thorough takes up to "
     "ten times as long.",
 )
 

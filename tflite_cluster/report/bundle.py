@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..api.bundle import BundledModel, BundleResult
+from ..units import size_words
 from .names import printable
 from .tables import hanging, print_parts, table
 
@@ -23,7 +24,9 @@ def render(result: BundleResult, width: int) -> list[Table | Text]:
         for model in result.models
         if model.left_alone is not None
     ]
-    sizes = f"{result.file_bytes_before:,} → {result.file_bytes_after:,} bytes"
+    sizes = f"{size_words(result.file_bytes_before, result.file_bytes_after)} as it lies on the disk"
+    if result.file_bytes_after == result.file_bytes_before:
+        sizes = f"{result.file_bytes_after:,} bytes as before; what is packed of it gets smaller"
     lines = [*alone, f"{printable(result.source)} → {printable(str(result.destination))}: {sizes}"]
     return [models, Text(), *(Text(hanging(line, width)) for line in lines)]
 

@@ -95,10 +95,7 @@ def _strategy_line(strategy: Strategy, weights: int) -> str:
     if search is None:
         return f"How: {words}"
     candidates = "1 candidate" if len(search.points) == 1 else f"{len(search.points)} candidates"
-    if search.chosen is None:
-        found = f"none of {candidates} is good enough"
-    else:
-        found = f"{candidates}, and the one at multiplier {search.chosen.multiplier:.3g} chosen"
+    found = f"none of {candidates} is good enough" if search.chosen is None else f"{candidates} tried"
     return f"How: {words}: {found}; inputs observed for {search.observed} of {weights} weights"
 
 

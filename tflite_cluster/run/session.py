@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy.typing as npt
 
-from ..calibration.effort import BUDGETS, Effort, measured
+from ..calibration.effort import BUDGETS, Budget, Effort, measured
 from ..calibration.observability import Running, find_kernels
 from ..calibration.ranges import guess_range
 from ..calibration.variation import with_varying_outputs
@@ -133,7 +133,7 @@ def _effort(
     original: Path,
     first: Mapping[str | None, Mapping[str, npt.NDArray[Any]]],
     running: Running,
-    budget: float,
+    budget: Budget,
 ) -> Effort:
     """What the model is worth. first: a batch of one sample for each signature."""
     runs = [

@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -162,14 +162,7 @@ def command(
     /,
     paths: tuple[str, ...],
     suffix: str | None,
-    target: str | None,
-    archive: Path | None,
-    report: Path | None,
     recipe: Path | None,
-    saved: Path | None,
-    log_json: bool,
-    verbose: bool,
-    quiet: bool,
     **settings: Any,
 ) -> int:
     """Cluster the weights of a .tflite model, so that it zips several times smaller.
@@ -181,24 +174,24 @@ def command(
     """
     if not paths:
         raise click.UsageError("Missing argument 'IN.tflite': name the model to cluster.")
-    if verbose and quiet:
+    shown = _Shown(**{field.name: settings.pop(field.name) for field in fields(_Shown)})
+    if shown.verbose and shown.quiet:
         raise ConfigError("leave out <verbose> or <quiet>: one prints more, and the other nothing")
     if recipe is not None:
         settings = with_recipe(context, recipe, settings)
-    _require_extras(report, settings)
+    _require_extras(shown.report, settings)
     jobs = find_jobs(paths, suffix)
-    for option, path in (("target", target), ("zip", archive), ("report", report), ("save_recipe", saved)):
-        if path is not None and len(jobs) > 1:
+    for option, given in (("target", shown.target), *shown.beside.items()):
+        if given is not None and len(jobs) > 1:
             raise ConfigError(f"leave out <{option}>: it is for one model, and {len(jobs)} are given")
     read = [settings["data"], settings["labels"]]
     refuse_shared_destinations(jobs, [*read, recipe])
     read += [path for job in jobs for path in (job.source, job.destination)]
-    beside = {"--zip": archive, "--report": report, "--save-recipe": saved}
-    refuse_shared([*read, None if recipe == saved else recipe], beside)
+    beside = shown.by_option
+    refuse_shared([*read, None if recipe == shown.saved else recipe], beside)
     _check_outputs(beside, settings["force"])
     if len(paths) == 2 and suffix is None and not settings["force"] and jobs[0].takes_a_file:
         raise OutputError(f"{paths[1]} exists: use --force to replace it, or --suffix to cluster both")
-    shown = _Shown(target, archive, report, saved, log_json, verbose, quiet)
     if len(jobs) == 1:
         _cluster(jobs[0], shown, settings)
         return 0
@@ -217,6 +210,16 @@ class _Shown:
     log_json: bool
     verbose: bool
     quiet: bool
+
+    @property
+    def beside(self) -> dict[str, Path | None]:
+        """The files that are written beside the model, by the names of their settings."""
+        return {"zip": self.archive, "report": self.report, "save_recipe": self.saved}
+
+    @property
+    def by_option(self) -> dict[str, Path | None]:
+        """The same by their options."""
+        return {f"--{name.replace('_', '-')}": path for name, path in self.beside.items()}
 
 
 def _reported(number: int, jobs: Sequence[Job], shown: _Shown, settings: Mapping[str, Any]) -> int:
@@ -251,7 +254,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
             raise ConfigError(
                 "leave out <target>: {name} is a bundle, and this belongs to one model", name=job.source.name
             )
-        beside = {"--zip": shown.archive, "--report": shown.report, "--save-recipe": shown.saved}
+        beside = shown.by_option
         cluster_archive(job.source, job.destination, progress_shown, beside, shown.quiet, shown.log_json, **settings)
         return
     if shown.target is not None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,16 @@ def test_a_model_that_always_kills_its_worker_is_given_up() -> None:
     check_folder("a.good", "b.good")
 
 
+@pytest.fixture
+def same_environment() -> Iterator[None]:
+    """Dask sets variables for its workers, such as that of malloc, and leaves them to all later tests."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.usefixtures("same_environment")
 def test_a_cluster_of_processes_one_of_which_is_killed() -> None:
     distributed = pytest.importorskip("distributed")
     cluster_settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}

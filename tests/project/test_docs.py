@@ -34,6 +34,7 @@ SAMPLES = 30
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the documents speak of."""
     shutil.copy(ROOT / "examples" / "digits.tflite", tmp_path / "model.tflite")
+    shutil.copy(ROOT / "tests" / "fixtures" / "conv_2d_int8.tflite", tmp_path / "model_int8.tflite")
     with np.load(ROOT / "examples" / "digits.samples.npz") as samples:
         x, y = samples["x"][:SAMPLES], samples["y"][:SAMPLES]
     np.savez(tmp_path / "samples.npz", x=x, y=y)
@@ -119,6 +120,15 @@ def test_python_of_choosing_a_target(capsys: pytest.CaptureFixture[str]) -> None
     (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["choosing-a-target.md"], re.S)
     exec(block, {})
     assert capsys.readouterr().out.count(" times smaller, ") == 3
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.slow
+def test_python_of_microcontrollers(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tflite_micro", reason="tflite-micro is not installed (extra tflm)")
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["microcontrollers.md"], re.S)
+    exec(block, {})
+    assert 0 < int(capsys.readouterr().out) < Path("model.tflite").stat().st_size
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

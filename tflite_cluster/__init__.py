@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .api.cluster import cluster
     from .api.compare import Comparison, LayerComparison, compare
     from .api.diff import Difference, Place, TensorDifference, diff
+    from .api.handoff import hand_off, settings_for
     from .api.inspect import InspectedConstant, InspectedWeight, Inspection, Total, inspect
     from .api.interfaces import InspectedInput, InspectedOutput, ValueRange
     from .api.pack import Packed, pack
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .fidelity.gate import Axis, Candidate, Gate, GateOutcome, Tile
     from .fidelity.gates import Gates
     from .fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity, Score
+    from .handoff.handoff import HandedOff, LeftOut
     from .progress import Plan, Progress
     from .recipe.read import load_recipe
     from .result import (

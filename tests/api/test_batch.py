@@ -123,7 +123,7 @@ def test_a_model_that_always_kills_its_worker_is_given_up() -> None:
 
 @pytest.fixture
 def same_environment() -> Iterator[None]:
-    """Dask sets variables for its workers, such as that of malloc, and leaves them to all later tests."""
+    """Dask sets variables for its workers and leaves them set, so that later tests would see them."""
     before = dict(os.environ)
     yield
     os.environ.clear()

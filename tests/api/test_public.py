@@ -122,7 +122,7 @@ def written_tree(text: str) -> Iterator[Line]:
 
 @pytest.fixture
 def tree() -> list[Line]:
-    """Of the real classes, each of which is defined once its module is loaded."""
+    """The tree of the real classes. Loading a module defines its classes."""
     for name in tflite_cluster.__all__:
         getattr(tflite_cluster, name)
     return list(tree_of(TfliteClusterError))

@@ -205,7 +205,7 @@ def test_no_damage_goes_further_than_an_error(made: tuple[list[File], bytes, boo
 
 
 def spoilt(change: Callable[[bytearray, int, int], None]) -> bytes:
-    """An archive changed by a function of its bytes, the place of a directory record, and that of the end."""
+    """An archive edited by `change`, which gets its bytes and where the directory and end records begin."""
     packed = bytearray(archive([File(MODEL.read_bytes())], names=["a.tflite"]))
     change(packed, packed.rindex(b"PK\x01\x02"), packed.rindex(b"PK\x05\x06"))
     return bytes(packed)

@@ -1,4 +1,4 @@
-"""Each coder gives the file back, and its size is that of what it writes."""
+"""Each coder restores the file, and its size counts the bytes that it writes."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def floats(values: Floats | None = None, parts: tuple[int, int] | None = None) -
 
 
 def integers(zero: int = 0, kind: type = np.int8, parts: tuple[int, int] | None = None) -> Matrix:
-    """Codes of rows with scales of their own, of which some hold the zero."""
+    """Codes of rows that each have a scale. Some rows hold the zero."""
     limits = np.iinfo(kind)
     spread = (limits.max - limits.min) / 8
     values = np.random.default_rng(1).normal(zero, spread, (ROWS, COLUMNS))

@@ -111,7 +111,7 @@ def _tasks(
     suffix: str,
     settings: Mapping[str, Any],
 ) -> list[Task]:
-    """All that is to be done; raises ConfigError or OutputError if that makes no sense."""
+    """The tasks of the batch. Raises ConfigError or OutputError if the settings or the outputs clash."""
     tasks = []
     for variant, special in variants.items():
         chosen = _absolute({**settings, **{key: value for key, value in special.items() if value is not None}})

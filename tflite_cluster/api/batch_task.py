@@ -1,4 +1,4 @@
-"""One model of a batch: what is to be done, and the record of what became of it, made in a worker process."""
+"""One model of a batch: its task, and the record of its outcome. A worker process makes the record."""
 
 from __future__ import annotations
 

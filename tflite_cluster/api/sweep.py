@@ -137,7 +137,7 @@ def sweep(
 def _measure(
     calibrated: CalibratedModel, weigh: Callable[[], int], found: Search, points: int, zipped: int
 ) -> list[SweepPoint]:
-    """The chosen point, which the copy holds, and others around it. weigh: measures the zip of what the copy holds."""
+    """Measure the chosen point, which the copy holds, and others around it. weigh: gives the copy's zipped size."""
     chosen, middle = found.chosen, found.chosen or found.points[-1]
     measured = [] if chosen is None else [_weighed(weigh(), chosen, zipped, is_default=True)]
     curve = Curve(calibrated, {number: price / middle.multiplier for number, price in found.prices.items()})

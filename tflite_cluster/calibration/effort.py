@@ -80,7 +80,7 @@ class _Range:
     def within(self, value: float, stretch: float, share: float) -> int:
         """As many as the value says, but below the usual least up to that times `stretch`.
 
-        share: of the most, 0 to 1, where a run is to be short however cheap the model is.
+        share: of the most samples, 0 to 1. A short run has fewer even if the model is cheap.
         """
         if value < self.usual:
             value = min(value * stretch, self.usual)

@@ -58,9 +58,9 @@ def test_what_needs_a_run_alone_goes_without_the_comparison() -> None:
     Config(check=False, run=False, seed=3, workers=2, timeout=5, memory=1 << 30)
 
 
-def test_xz_needs_sizes() -> None:
-    with pytest.raises(ConfigError, match=r"leave out xz: .*; or leave measure on"):
-        Config(xz=True, measure=False)
+def test_coders_need_sizes() -> None:
+    with pytest.raises(ConfigError, match=r"leave out coders, .* or leave measure on"):
+        Config(coders=("xz",), measure=False)
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,6 @@ class Config:
     than clustering does."""
     benchmark: bool = False
     """Measure how fast both models run, and how much memory they take."""
-    xz: bool = False
-    """Measure xz too, which takes longest."""
     coders: Sequence[str] = ()
     """Coders to measure besides gzip6 and zip9, by their names."""
     seed: int = 0
@@ -182,8 +180,6 @@ class Config:
             self.refuse((*_FOR_RUNNING, *_GATES), "it needs the model to be run; or <+run>")
         if not self.check:
             self.refuse(_FOR_CHECK, "it belongs to the comparison in the end; or <+check>")
-        if self.xz and not self.measure:
-            raise ConfigError("leave out <xz>: sizes are not measured; or <+measure>")
         if self.labels is not None and self.data is None:
             raise ConfigError("labels belong to samples: give <data> too")
         self._refuse_odd_normalisation()
@@ -273,7 +269,7 @@ class Config:
     @property
     def measured(self) -> tuple[str, ...]:
         """Names of the coders by which both files are compressed to measure them, in the order of reports."""
-        wanted = {*USUAL, *self.coders, *(("xz",) if self.xz else ()), self.coder} if self.measure else set()
+        wanted = {*USUAL, *self.coders, self.coder} if self.measure else set()
         return tuple(name for name in CODERS if name in wanted)
 
     def size_limit(self, compressed: int) -> int | None:
@@ -341,7 +337,6 @@ class Settings(TypedDict, total=False):
     force: bool
     measure: bool
     benchmark: bool
-    xz: bool
     coders: Sequence[str]
     seed: int
     workers: int | None

@@ -182,7 +182,8 @@ def test_without_layers_it_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", [{"clusters": 8}, {"keep": ["*"]}, {"max_size": "2x"}, {"force": True}, {"measure": False}, {"xz": True}]
+    "setting",
+    [{"clusters": 8}, {"keep": ["*"]}, {"max_size": "2x"}, {"force": True}, {"measure": False}, {"coders": ("xz",)}],
 )
 def test_settings_without_effect_are_refused(setting: Any) -> None:
     (name,) = setting

@@ -117,7 +117,7 @@ def test_sizes_come_in_the_order_asked_for() -> None:
 
 
 def test_a_run_measures_the_coders_that_are_named() -> None:
-    sizes = cluster(MODEL, clusters=8, force=True, check=False, coders=["deflate12"], xz=True).sizes
+    sizes = cluster(MODEL, clusters=8, force=True, check=False, coders=["deflate12", "xz"]).sizes
     assert sizes is not None
     assert list(sizes.packed) == ["gzip6", "zip9", "deflate12", "xz"]
     assert sizes.packed["deflate12"].after < sizes.zip9.after

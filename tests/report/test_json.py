@@ -117,7 +117,7 @@ def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 RUNS: dict[str, tuple[Path, Settings]] = {
-    "checked, with labels": (EXAMPLE, {"clusters": 16, "xz": True}),
+    "checked, with labels": (EXAMPLE, {"clusters": 16, "coders": ("xz",)}),
     "one codebook a channel": (FIXTURES / "conv_2d_int8.tflite", {"granularity": "axis", "clusters": 8}),
     "two signatures": (FIXTURES / "two_signatures_float32.tflite", {"clusters": 16}),
     "constants left alone": (FIXTURES / "large_elementwise_float32.tflite", {"clusters": 16}),

@@ -37,7 +37,7 @@ _REAL: Final = frozenset({"FLOAT32", "FLOAT16", "INT8", "UINT8", "INT16"})
 
 _WITHOUT_EFFECT: Final = (
     *("clusters", "granularity", "store", "keep", "rules", "chosen", "max_size", "coder"),
-    *("benchmark", "effort", "force", "measure", "xz", "coders"),
+    *("benchmark", "effort", "force", "measure", "coders"),
 )
 """Settings of clustering and writing; a comparison does neither."""
 

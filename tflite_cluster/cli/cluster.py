@@ -262,7 +262,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
     coders = available_coders() if shown.report is not None and settings["measure"] else ()
     try:
         with progress_shown() as progress:
-            result = cluster(job.source, job.destination, progress=progress, xz=bool(coders), coders=coders, **settings)
+            result = cluster(job.source, job.destination, progress=progress, coders=coders, **settings)
         failure = None
     except (FidelityError, NotSmallerError) as error:
         result, failure = error.result, error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .api.batch import Batch, batch
     from .api.batch_task import BatchRecord
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from .search.points import Point, Search
     from .search.quality import Quality
 
-__version__ = "0.1.0"
 
 __all__ = [
     "Accuracy",

@@ -38,7 +38,7 @@ def one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_another_version_number_is_no_difference(changed: Path) -> None:
-    edit(changed / "tflite_cluster" / "__init__.py", '__version__ = "', '__version__ = "9')
+    edit(changed / "tflite_cluster" / "version.py", '__version__ = "', '__version__ = "9')
     assert compare_versions.compare(ROOT, changed, MODEL) == []
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from .. import __version__
 from ..config import Config
 from ..errors import TfliteClusterError
 from ..files import remove_stale, sha256, write_text
 from ..result import FidelityError, NotSmallerError, Result
 from ..run.session import samples_beside
+from ..version import __version__
 from .cluster import cluster
 
 Outcome = Literal["done", "not smaller", "target missed", "failed"]

@@ -9,9 +9,9 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from .. import __version__
 from ..api.compare import Comparison, LayerComparison
 from ..units import decibels
+from ..version import __version__
 from .findings import fidelity_lines
 from .json import fidelity_json, plain
 from .names import printable

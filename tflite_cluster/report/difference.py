@@ -8,10 +8,10 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from .. import __version__
 from ..api.diff import Difference, TensorDifference
 from ..api.twin import StoredDifference
 from ..units import decibels
+from ..version import __version__
 from .json import plain
 from .names import printable
 from .tables import PIPE_WIDTH, fitted_table, hanging, print_parts, table

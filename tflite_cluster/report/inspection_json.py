@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .. import __version__
 from ..api.inspect import Inspection
+from ..version import __version__
 
 FORMAT_VERSION = 1
 

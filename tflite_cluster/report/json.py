@@ -8,7 +8,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..config import Config, Data
 from ..fidelity.accuracy import Accuracy
 from ..fidelity.verdict import Fidelity
@@ -17,6 +16,7 @@ from ..packing.coders import CODERS
 from ..result import Result, SizePair, Sizes, Strategy, TensorResult
 from ..search.points import Point, Search
 from ..search.quality import Quality
+from ..version import __version__
 
 FORMAT_VERSION = 1
 

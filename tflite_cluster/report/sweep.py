@@ -7,10 +7,10 @@ from typing import Any, Final
 from rich.table import Table
 from rich.text import Text
 
-from .. import __version__
 from ..api.sweep import Sweep, SweepPoint
 from ..fidelity.accuracy import Accuracy
 from ..units import decibels
+from ..version import __version__
 from .json import plain, quality_json
 from .names import printable
 from .tables import PIPE_WIDTH, fitting, hanging, print_parts, table

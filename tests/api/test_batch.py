@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from support.command_line import LINUX_ONLY, PROGRAM
 from support.fixture_models import FOLDER
@@ -26,6 +28,7 @@ pytest.importorskip("joblib")
 pytestmark = [LINUX_ONLY, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "schema" / "batch.schema.json").read_text(encoding="utf-8"))
 NAMES = ("a", "b", "c")
 SETTINGS: dict[str, Any] = {"clusters": 16, "data": "given:samples"}
 
@@ -302,3 +305,19 @@ def test_several_recipes_on_the_command_line(capsys: pytest.CaptureFixture[str])
     assert main(["batch", "a.tflite", "--out", "out", "--suffix", ".v2", *recipes]) == 0
     assert {path.name for path in Path("out").glob("*.tflite")} == {"a.small.v2.tflite", "a.large.v2.tflite"}
     assert "2 models: 2 done" in capsys.readouterr().out
+
+
+def test_results_as_lines_and_as_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name may look like markup, and a model that fails stands first among what is to be read."""
+    Path("<b>.tflite").write_bytes(b"nothing")
+    command = ["batch", "a.tflite", "<b>.tflite", "--out", "out", "--page", "--clusters", "12"]
+    assert main(command) == 3
+    assert "2 models: 1 done, 1 failed" in capsys.readouterr().out
+    page = Path("out", "results.html").read_text(encoding="utf-8")
+    assert "<b>" not in page
+    assert "2 models: 1 done, 1 failed" in page
+    assert page.index("not a .tflite model") < page.index("Models in the order of the command") < page.index("Sizes")
+    assert main(command) == 3  # which replaces the page
+    assert "1 of them before this run" in Path("out", "results.html").read_text(encoding="utf-8")
+    for line in Path("out", RESULTS).read_text(encoding="utf-8").splitlines():
+        jsonschema.validate(json.loads(line), SCHEMA)

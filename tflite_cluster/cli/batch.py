@@ -16,6 +16,7 @@ from .options import (
     keep_option,
     limit_options,
     metric_option,
+    now,
     sample_options,
     seed_option,
     store_option,
@@ -47,6 +48,7 @@ from .options import (
 @seed_option
 @effort_option
 @limit_options
+@click.option("--page", is_flag=True, help="Also write the results as a page for a browser, FOLDER/results.html.")
 @click.option("--force", is_flag=True, help="Replace existing files that no batch has written.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
@@ -59,6 +61,7 @@ def command(
     recipes: tuple[Path, ...],
     jobs: int | None,
     scheduler: str | None,
+    page: bool,
     quiet: bool,
     **settings: Any,
 ) -> int:
@@ -67,12 +70,15 @@ def command(
     FOLDER/results.jsonl has a line for each model. The same command again does only what is not done yet. The exit
     code is the highest of all models.
     """
+    from ..api import extras
     from ..api.batch import batch
-    from ..report.batch import print_batch
+    from ..report.batch import print_batch, write_batch_page
     from ..report.names import printable
     from .progress import progress_bar
 
     force = settings.pop("force")
+    if page:
+        extras.require([extras.PAGE])
     variants = {recipe.stem if len(recipes) > 1 else "": with_recipe(context, recipe, settings) for recipe in recipes}
     if len(variants) < len(recipes):
         raise ConfigError("two recipes have the same name, which new models are named after: rename one")
@@ -87,6 +93,8 @@ def command(
             progress=progress,
             force=force,
         )
+    if page:
+        write_batch_page(found, now())
     if not quiet:
         with until_nobody_reads():
             print_batch(found)

@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
-from .. import __version__
 from ..config import Config
 from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
 from ..files import refuse_shared
 from ..packing.archive import check_suffix
 from ..packing.coders import CODERS, available_coders
+from ..version import __version__
 from .bundle import cluster_archive
 from .complain import complain
 from .destinations import DEFAULT_SUFFIX, Job, find_jobs, refuse_shared_destinations
@@ -34,6 +33,7 @@ from .options import (
     keep_option,
     limit_options,
     metric_option,
+    now,
     sample_options,
     seed_option,
     store_option,
@@ -341,7 +341,7 @@ def _publish(result: Result, source: Path, shown: _Shown, written: bool) -> None
         from ..report.html import Origin, write_html
 
         found = histograms(source, result.destination) if written and result.destination is not None else ()
-        write_html(result, found, report, written, Origin(_command_line(), _today(), _digest(source)))
+        write_html(result, found, report, written, Origin(_command_line(), now(), _digest(source)))
     elif report is not None:
         from ..report.json import write_json
 
@@ -356,10 +356,6 @@ def _publish(result: Result, source: Path, shown: _Shown, written: bool) -> None
 def _command_line() -> str:
     """As it was typed, with the program's own name."""
     return shlex.join(["tflite-cluster", *sys.argv[1:]])
-
-
-def _today() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _digest(source: Path) -> str:

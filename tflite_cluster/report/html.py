@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from .. import __version__
 from ..fidelity.gate import Tile
 from ..fidelity.gates import GATES
 from ..files import write_text
@@ -21,10 +19,7 @@ from .histograms import Histogram
 from .names import printable
 from .sections import sections_of
 from .storing import benchmark_line, estimate_line
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
+from .templates import fill
 
 _TONES: Final = {"green": "good", "bold green": "good", "bold red": "bad", "yellow": "warn", "bold yellow": "warn"}
 
@@ -47,24 +42,17 @@ def write_html(result: Result, histograms: Sequence[Histogram], path: Path, writ
 
 def to_html(result: Result, histograms: Sequence[Histogram], written: bool, origin: Origin) -> str:
     """The whole page. The same arguments give the same bytes, given the same version of the plotting library."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tflite_cluster.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["breakable"] = _breakable
-    page = environment.get_template("page.html").render(
+    return fill(
+        "page.html",
         source=printable(result.source),
         banner=[(line, _TONES.get(style, "")) for line, style in headline(result, written)],
         outcome=_outcome(result, written),
         refused=not written,
-        tiles=_tiles(result),
+        figures=_tiles(result),
         origin=origin,
         verdict=[(line.strip(), _TONES.get(style, "")) for line, style in _findings(result)],
         sections=sections_of(result, histograms, written),
-        version=__version__,
     )
-    return page.encode("utf-8", "replace").decode("utf-8")  # a name may hold half of a surrogate pair
 
 
 def _findings(result: Result) -> list[Line]:
@@ -97,10 +85,3 @@ def _tiles(result: Result) -> list[Tile]:
         tiles.append(Tile("Installed", length or size_words(file.before, file.after), "same length" if length else ""))
     found = (gate.found(result.fidelity) for gate in GATES)
     return tiles + [tile for tile in found if tile is not None]
-
-
-def _breakable(text: str) -> Markup:
-    """Text whose lines may break behind what separates the parts of a name."""
-    from markupsafe import Markup
-
-    return Markup("<wbr>").join(re.split(r"(?<=[/;:])", text))

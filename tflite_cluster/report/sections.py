@@ -13,29 +13,18 @@ from ..fidelity.gates import MAX_DROP, MIN_SQNR
 from ..result import Result, Sizes, TensorResult
 from ..search.criterion import loss_limit
 from ..search.points import Search
-from ..units import decibels, size_words
+from ..units import decibels
 from .histograms import Histogram
 from .json import to_json
 from .names import printable
 from .storing import type_words
 from .tables import named_sizes
+from .templates import Bar, Table, largest
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
     from .figures import Axis, Measure
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of words and numbers."""
-
-    caption: str
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
-    texts: tuple[int, ...] = (0,)
-    """Columns of words, which are set to the left."""
-    marked: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,17 +38,6 @@ class Figure:
     """None where there is nothing to draw: then the table has to do."""
     table: Table
     heading: bool = False
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What one tensor takes in the zip, beside the largest."""
-
-    name: str
-    words: str
-    before: float
-    after: float
-    """Shares of the width, 0 to 100."""
 
 
 @dataclass(frozen=True)
@@ -223,15 +201,7 @@ def _bars(weights: Sequence[TensorResult]) -> tuple[Bar, ...]:
         for tensor in weights
         if tensor.bits_before is not None and tensor.bits_after is not None
     ]
-    weighed.sort(key=lambda each: -each[2])
-    shown, others = weighed[:_MOST_BARS], weighed[_MOST_BARS:]
-    if others:
-        shown.append((f"{len(others)} others", sum(each[1] for each in others), sum(each[2] for each in others)))
-    most = max((size for _, before, after in shown for size in (before, after)), default=0.0) or 1.0
-    return tuple(
-        Bar(printable(name), size_words(round(before), round(after)), 100 * before / most, 100 * after / most)
-        for name, before, after in shown
-    )
+    return largest(weighed, _MOST_BARS)
 
 
 def _weights(histograms: Sequence[Histogram]) -> Section:

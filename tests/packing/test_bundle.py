@@ -7,67 +7,23 @@ import io
 import shutil
 import struct
 import subprocess
-import tracemalloc
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.archives import PADDING, File, archive
 from support.fixture_models import FOLDER
 
-from tflite_cluster import FidelityError, ModelError, NotSmallerError, OutputError, cluster, cluster_bundle
-from tflite_cluster.api.bundle import is_bundle
+from tflite_cluster import ModelError
 from tflite_cluster.cli import main
 from tflite_cluster.packing.bundle import Entry, alignment, read_bundle, write_bundle
 
 MODEL = FOLDER / "conv_2d_float32.tflite"
 INTEGERS = FOLDER / "conv_2d_int8.tflite"
 FOUR_VALUES = FOLDER / "four_values_float32.tflite"
-PADDING = 0xD935
-
-
-@dataclass(frozen=True)
-class File:
-    """A file to be put into an archive. step: what its data is aligned to."""
-
-    content: bytes
-    deflate: bool = False
-    comment: bytes = b""
-    extra: bytes = b""
-    step: int = 1
-
-
-class Stream(io.BytesIO):
-    """A file that cannot be sought, so that zipfile writes lengths behind the data."""
-
-    def seekable(self) -> bool:
-        return False
-
-    def seek(self, *_: int) -> int:
-        raise io.UnsupportedOperation
-
-    def tell(self) -> int:
-        raise io.UnsupportedOperation
-
-
-def archive(files: list[File], comment: bytes = b"", streamed: bool = False, names: list[str] | None = None) -> bytes:
-    content: io.BytesIO = Stream() if streamed else io.BytesIO()
-    at = 0
-    with zipfile.ZipFile(content, "w") as writer:
-        writer.comment = comment
-        for number, file in enumerate(files):
-            entry = zipfile.ZipInfo(names[number] if names else f"file {number} é", (2001, 2, 3 + number, 4, 5, 6))
-            entry.compress_type = zipfile.ZIP_DEFLATED if file.deflate else zipfile.ZIP_STORED
-            entry.comment, entry.external_attr = file.comment, number << 16
-            start = at + 30 + len(entry.filename.encode()) + len(file.extra) + 6
-            entry.extra = file.extra + struct.pack("<3H", PADDING, 2 + -start % file.step, file.step)
-            entry.extra += bytes(-start % file.step)
-            writer.writestr(entry, file.content)
-            at = len(content.getvalue())
-    return content.getvalue()
 
 
 def with_gap(packed: bytes, gap: bytes) -> bytes:
@@ -270,133 +226,6 @@ def test_what_cannot_be_read_is_named(kind: str, tmp_path: Path, capfd: pytest.C
     assert "error: x.task: " in error
     assert words in error
     assert [each.name for each in tmp_path.iterdir()] == ["x.task"]
-
-
-def bundle_of(path: Path, *named: tuple[str, bytes, bool]) -> Path:
-    path.write_bytes(
-        archive([File(content, deflate) for _, content, deflate in named], names=[name for name, *_ in named])
-    )
-    return path
-
-
-def test_models_are_clustered_as_if_alone(tmp_path: Path) -> None:
-    nested = bundle_of(tmp_path / "in.task", ("deep.tflite", INTEGERS.read_bytes(), False)).read_bytes()
-    source = bundle_of(
-        tmp_path / "x.task",
-        ("a/first.tflite", MODEL.read_bytes(), False),
-        ("labels.txt", b"cat\ndog\n", True),
-        ("second.tflite", MODEL.read_bytes(), True),
-        ("PREFILL", INTEGERS.read_bytes(), False),
-        ("inner.task", nested, False),
-    )
-    result = cluster_bundle(source, tmp_path / "out.task", clusters=8, force=True)
-    alone = {path: cluster(path, clusters=8, force=True).model for path in (MODEL, INTEGERS)}
-    names = [model.name for model in result.models]
-    assert names == [
-        "a/first.tflite",
-        "second.tflite",
-        "PREFILL",
-        "inner.task/deep.tflite",
-    ]
-    with zipfile.ZipFile(tmp_path / "out.task") as out:
-        assert out.read("a/first.tflite") == out.read("second.tflite") == alone[MODEL]
-        assert out.read("PREFILL") == alone[INTEGERS]
-        assert out.read("labels.txt") == b"cat\ndog\n"
-        assert out.getinfo("second.tflite").compress_type == zipfile.ZIP_DEFLATED
-        assert zipfile.ZipFile(io.BytesIO(out.read("inner.task"))).read("deep.tflite") == alone[INTEGERS]
-    assert result.file_bytes_after == (tmp_path / "out.task").stat().st_size < result.file_bytes_before
-
-
-def test_shorter_models_keep_the_others_aligned(tmp_path: Path) -> None:
-    packed = archive([File(MODEL.read_bytes(), step=64)] * 3, names=["a.tflite", "b.tflite", "c.tflite"])
-    (tmp_path / "x.task").write_bytes(packed)
-    cluster_bundle(tmp_path / "x.task", tmp_path / "out.task", store="int8", force=True)
-    new = read_bundle(memoryview((tmp_path / "out.task").read_bytes()), "out.task")
-    assert all(entry.start % 64 == 0 and entry.size < MODEL.stat().st_size for entry in new.entries)
-
-
-def test_a_model_that_would_not_be_smaller_is_left_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = bundle_of(
-        tmp_path / "x.task", ("four.tflite", FOUR_VALUES.read_bytes(), False), ("a.tflite", MODEL.read_bytes(), False)
-    )
-    assert main([str(source), str(tmp_path / "out.task"), "--clusters", "16", "--no-check"]) == 0
-    printed = capfd.readouterr().out
-    assert "four.tflite is left unchanged: no weight was changed" in printed
-    with zipfile.ZipFile(tmp_path / "out.task") as out:
-        assert out.read("four.tflite") == FOUR_VALUES.read_bytes()
-        assert out.read("a.tflite") != MODEL.read_bytes()
-
-
-def test_nothing_is_written_where_no_model_changes_or_one_fails(tmp_path: Path) -> None:
-    same = bundle_of(tmp_path / "same.task", ("four.tflite", FOUR_VALUES.read_bytes(), False))
-    with pytest.raises(NotSmallerError, match="no model of the bundle was changed"):
-        cluster_bundle(same, tmp_path / "out.task", clusters=16)
-    two = bundle_of(
-        tmp_path / "two.task", ("a.tflite", MODEL.read_bytes(), False), ("b.tflite", INTEGERS.read_bytes(), False)
-    )
-    with pytest.raises(FidelityError, match=r"^a\.tflite: min-sqnr"):
-        cluster_bundle(two, tmp_path / "out.task", clusters=2, min_sqnr=90)
-    (tmp_path / "out.task").write_bytes(b"mine")
-    with pytest.raises(OutputError, match="exists: use --force"):
-        cluster_bundle(two, tmp_path / "out.task", clusters=16)
-    assert (tmp_path / "out.task").read_bytes() == b"mine"
-    broken = bundle_of(tmp_path / "broken.task", ("a.tflite", MODEL.read_bytes()[:99], False))
-    with pytest.raises(ModelError, match=r"^a\.tflite: damaged"):
-        cluster_bundle(broken, tmp_path / "none.task")
-    other = bundle_of(tmp_path / "other.zip", ("readme.txt", b"words", False))
-    with pytest.raises(ModelError, match=r"other\.zip: not a \.tflite model: it is a zip archive without"):
-        cluster_bundle(other, tmp_path / "none.task")
-
-
-def test_bundles_are_not_opened_without_end(tmp_path: Path) -> None:
-    content = bundle_of(tmp_path / "x.task", ("a.tflite", MODEL.read_bytes(), False)).read_bytes()
-    for _ in range(5):
-        content = bundle_of(tmp_path / "x.task", ("x.task", content, True)).read_bytes()
-    with pytest.raises(ModelError, match=r"^x\.task/x\.task/.*: more than 4 bundles within each other"):
-        cluster_bundle(tmp_path / "x.task", tmp_path / "out.task", clusters=8)
-
-
-@pytest.mark.parametrize("name", ["x\0.tflite", "n" * 3000 + ".tflite", "../../x.tflite", "a/", ""])
-def test_models_may_have_names_that_no_file_can_have(name: str, tmp_path: Path) -> None:
-    stored = ("model.tflite" + "z" * len(name))[: len(name)]  # zipfile itself would cut or change some names
-    path, new = bundle_of(tmp_path / "a.task", (stored, MODEL.read_bytes(), True)), tmp_path / "new.task"
-    path.write_bytes(path.read_bytes().replace(stored.encode(), name.encode()) if name else path.read_bytes())
-    assert cluster_bundle(path, new, run=False).models[0].name == name
-    assert sorted(tmp_path.iterdir()) == [path, new]
-
-
-@pytest.mark.parametrize("most", [0, 1, 1 << 20])
-def test_a_file_that_says_it_is_small_is_not_unpacked_further(most: int, tmp_path: Path) -> None:
-    content = bytes(64 << 20)
-    path = bundle_of(tmp_path / "a.task", ("x.tflite", content, True))
-    packed = bytearray(path.read_bytes())
-    record = packed.rindex(b"PK\x01\x02")
-    packed[record + 24 : record + 28] = struct.pack("<I", most)
-    bundle, unpacked = read_bundle(memoryview(packed), "a.task"), io.BytesIO()
-    with pytest.raises(ModelError, match="not what the archive says"):
-        bundle.unpack(bundle.entries[0], unpacked)
-    assert len(unpacked.getvalue()) <= most
-
-
-def test_large_files_are_unpacked_in_little_memory(tmp_path: Path) -> None:
-    path = bundle_of(tmp_path / "a.task", ("x.tflite", bytes(96 << 20), True))
-    tracemalloc.start()
-    with pytest.raises(ModelError, match="TFL3"):
-        cluster_bundle(path, tmp_path / "new.task", run=False, measure=False)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 112 << 20  # once as a model in memory, as any of that size is, and no second time
-
-
-def test_options_for_one_model_are_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    source = bundle_of(tmp_path / "x.task", ("a.tflite", MODEL.read_bytes(), False))
-    assert main([str(source), str(tmp_path / "out.task"), "--report", str(tmp_path / "out.json")]) == 2
-    assert "leave out --report: x.task is a bundle" in capfd.readouterr().err
-
-
-def test_only_archives_are_bundles(tmp_path: Path) -> None:
-    assert is_bundle(bundle_of(tmp_path / "x.task", ("a", b"", False)))
-    assert not any(map(is_bundle, (MODEL, MODEL.read_bytes(), tmp_path, tmp_path / "none")))
 
 
 def test_unzip_accepts_what_is_written(tmp_path: Path) -> None:

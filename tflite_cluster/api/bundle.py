@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from ..config import Config, Settings
-from ..errors import ModelError, OutputError
+from ..errors import DataError, ModelError, OutputError
 from ..files import NewFile, temporary_folder
 from ..model.draft import check_destination
 from ..model.recognise import what_it_is
 from ..model.source import is_still, same, take
 from ..packing.bundle import Bundle, Entry, is_archive, read_bundle, write_bundle
 from ..progress import Progress, no_progress
-from ..result import NotSmallerError, Result
+from ..result import FidelityError, NotSmallerError, Result
 from ..run.worth import why_not_worth_it
 from .cluster import cluster
 
@@ -160,6 +160,9 @@ def _clustered(
         except NotSmallerError as error:
             why = why_not_worth_it(error.result) or "it would not zip smaller"
             return BundledModel(name, error.result, why)
+        except (ModelError, DataError, FidelityError) as error:
+            error.args = (f"{bundle.label}: {error}",)  # which names the model
+            raise
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from support.archives import bundle_of
 from support.command_line import LINUX_ONLY, PROGRAM
 from support.fixture_models import FOLDER
 
-from tflite_cluster import Batch, BatchRecord, ConfigError, OutputError, batch, cluster
+from tflite_cluster import Batch, BatchRecord, ConfigError, OutputError, batch, cluster, cluster_bundle
 from tflite_cluster.api.batch_results import RESULTS, Results
 from tflite_cluster.api.batch_task import MOST_ATTEMPTS
 from tflite_cluster.cli import main
@@ -321,3 +322,17 @@ def test_results_as_lines_and_as_a_page(capsys: pytest.CaptureFixture[str]) -> N
     assert "1 of them before this run" in Path("out", "results.html").read_text(encoding="utf-8")
     for line in Path("out", RESULTS).read_text(encoding="utf-8").splitlines():
         jsonschema.validate(json.loads(line), SCHEMA)
+
+
+def test_a_bundle_of_two_models() -> None:
+    """One of them is left unchanged, and counts as long as before."""
+    four = (FOLDER / "four_values_float32.tflite").read_bytes()
+    bundle_of(Path("b.task"), ("a.tflite", Path("a.tflite").read_bytes(), True), ("four.tflite", four, False))
+    found = batch(["b.task"], "out", clusters=12, run=False)
+    assert outcomes(found) == {"b.task": "done"}
+    cluster_bundle("b.task", "alone.task", clusters=12, run=False)
+    assert Path("out", "b.task").read_bytes() == Path("alone.task").read_bytes()
+    (record,) = found.records
+    assert record.file_bytes == (Path("a.tflite").stat().st_size + len(four),) * 2
+    assert record.zip9_bytes is not None
+    assert record.zip9_bytes[1] < record.zip9_bytes[0]

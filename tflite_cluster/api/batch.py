@@ -50,8 +50,8 @@ def batch(
 ) -> Batch:
     """Cluster many models, or some with several settings, each in a process of its own.
 
-    models: .tflite files. folder: takes the new models, each called after its own, and the results, a line of JSON for
-    each in results.jsonl; made if it is missing.
+    models: .tflite files, or bundles of them. folder: takes the new models, each called after its own, and the results,
+    a line of JSON for each in results.jsonl; made if it is missing.
     variants: settings by the name that the new models get before their extension; each model is clustered with each.
     suffix: put before the extension of all new models.
     jobs: models clustered at a time; by default one for each processor. scheduler: the address of a Dask scheduler,

@@ -1,4 +1,4 @@
-"""One model of a batch: its task, and the record of its outcome. A worker process makes the record."""
+"""One model or bundle of a batch: its task, and the record of its outcome. A worker process makes the record."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..config import Config
 from ..errors import TfliteClusterError
+from ..fidelity.verdict import VERDICTS
 from ..files import remove_stale, sha256, write_text
-from ..result import FidelityError, NotSmallerError, Result
+from ..result import FidelityError, NotSmallerError, Result, SizePair
 from ..run.session import samples_beside
 from ..version import __version__
+from .bundle import cluster_bundle, is_bundle
 from .cluster import cluster
 
 Outcome = Literal["done", "not smaller", "target missed", "failed"]
@@ -52,10 +54,11 @@ class BatchRecord:
     """What `tflite-cluster` would return for this model."""
     error: str | None = None
     verdict: str | None = None
+    """On the new model; of a bundle, the worst of its models."""
     output_sha256: str | None = None
     """Of the new model; None if none was written."""
     file_bytes: tuple[int, int] | None = None
-    """Bytes of the model before and after."""
+    """Bytes of the model, or of all models of a bundle, before and after."""
     zip9_bytes: tuple[int, int] | None = None
     """Bytes after zip -9 before and after; None if sizes were not measured."""
     seconds: float = 0.0
@@ -154,16 +157,19 @@ def _finish(task: Task) -> BatchRecord:
     try:
         # Not straight to the destination, where a file of an earlier batch may be, and `force` would say too much.
         task.draft.unlink(missing_ok=True)
-        result = cluster(task.source, task.draft, **task.settings)
+        if is_bundle(task.source):
+            results = [each.result for each in cluster_bundle(task.source, task.draft, **task.settings).models]
+        else:
+            results = [cluster(task.source, task.draft, **task.settings)]
         task.draft.replace(task.destination)
     except (FidelityError, NotSmallerError) as error:
         outcome: Outcome = "target missed" if isinstance(error, FidelityError) else "not smaller"
-        return dataclasses.replace(_measured(record, error.result), **_failure(error), outcome=outcome)
+        return dataclasses.replace(_measured(record, [error.result]), **_failure(error), outcome=outcome)
     except TfliteClusterError as error:
         return dataclasses.replace(record, **_failure(error))
     except Exception as error:  # one model must not stop the rest
         return dataclasses.replace(record, error=f"{task.name}: {type(error).__name__}: {error}")
-    measured = _measured(record, result)
+    measured = _measured(record, results)
     return dataclasses.replace(measured, outcome="done", exit_code=0, output_sha256=_digest(task.destination))
 
 
@@ -171,14 +177,19 @@ def _failure(error: TfliteClusterError) -> dict[str, Any]:
     return {"error": str(error), "exit_code": error.exit_code}
 
 
-def _measured(record: BatchRecord, result: Result) -> BatchRecord:
-    sizes = result.sizes
+def _measured(record: BatchRecord, results: Sequence[Result]) -> BatchRecord:
+    """The record with the worst verdict on the models of a file, and their sizes together."""
+    sizes = [result.sizes for result in results if result.sizes is not None]
     return dataclasses.replace(
         record,
-        verdict=result.fidelity.verdict,
-        file_bytes=None if sizes is None else (sizes.file.before, sizes.file.after),
-        zip9_bytes=None if sizes is None else (sizes.zip9.before, sizes.zip9.after),
+        verdict=max((result.fidelity.verdict for result in results), key=VERDICTS.index),
+        file_bytes=_sum([each.file for each in sizes]),
+        zip9_bytes=_sum([each.zip9 for each in sizes]),
     )
+
+
+def _sum(pairs: Sequence[SizePair]) -> tuple[int, int] | None:
+    return (sum(pair.before for pair in pairs), sum(pair.after for pair in pairs)) if pairs else None
 
 
 def _changed(config: Config) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from .accuracy import Accuracy
 from .gate import GateOutcome
@@ -16,6 +16,9 @@ Verdict = Literal["verified", "close", "plausible", "unknown", "degraded"]
 """verified: on labelled samples of the user's. close: on samples of the user's. plausible: on synthetic inputs over
 which the outputs vary. unknown: not compared, or the outputs say nothing. degraded: a limit does not hold, be it one
 that was asked for or one that holds unasked, or the clustered model cannot be run."""
+
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+"""The best first."""
 
 _NAMES: Final = frozenset(gate.name for gate in GATES)
 

@@ -96,6 +96,11 @@ def refused(data: bytes, why: str) -> None:
     assert time.perf_counter() - start < 5
 
 
+@pytest.mark.parametrize("length", [8, 12, 40])
+def test_a_file_cut_short_is_called_damaged(length: int) -> None:
+    refused(MODELS[0].read_bytes()[:length], "damaged")
+
+
 @pytest.mark.parametrize("references", [2_000, 130_000], ids=["16 KB", "1 MB"])
 def test_a_bomb_of_tables_is_refused(references: int) -> None:
     graph = {"tensors": [{"name": b"again"}] * references}

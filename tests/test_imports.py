@@ -27,19 +27,18 @@ STAGES: dict[str, set[str]] = {
     "calibration": {"interpreter", "model", "samples"},
     "search": {"calibration", "clustering", "config", "fidelity", "interpreter", "model", "samples"},
     "result": {"config", "fidelity", "search"},
-    "targets": {"model", "search"},
-    "handoff": {"interpreter", "model"},
+    "targets": {"interpreter", "model", "search"},
     "recipe": {"config", "fidelity", "result", "rules"},
     "run": {
         *("calibration", "clustering", "config", "fidelity", "interpreter", "model", "packing"),
         *("result", "rules", "samples", "search", "targets"),
     },
     "api": {
-        *("calibration", "config", "fidelity", "handoff", "interpreter", "model", "packing"),
+        *("calibration", "config", "fidelity", "interpreter", "model", "packing"),
         *("result", "run", "samples", "search", "targets"),
     },
-    "report": {"api", "config", "fidelity", "handoff", "model", "packing", "result", "run", "search"},
-    "cli": {"api", "config", "fidelity", "handoff", "packing", "recipe", "report", "result", "targets"},
+    "report": {"api", "config", "fidelity", "model", "packing", "result", "run", "search", "targets"},
+    "cli": {"api", "config", "fidelity", "packing", "recipe", "report", "result", "targets"},
     "__main__": {"cli"},
 }
 """Part of the package -> the earlier parts that it may use besides itself and the basics."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .fidelity.gate import Axis, Candidate, Gate, GateOutcome, Tile
     from .fidelity.gates import Gates
     from .fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity, Score
-    from .handoff.handoff import HandedOff, LeftOut
     from .progress import Plan, Progress
     from .recipe.read import load_recipe
     from .result import (
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from .rules import Chosen, Rule
     from .search.points import Point, Search
     from .search.quality import Quality
+    from .targets.chips.chip import HandedOff, LeftOut
 
 
 __all__ = [
@@ -176,8 +176,8 @@ _HOMES = {
     "NoiseFloor": "fidelity.verdict",
     "OutputFidelity": "fidelity.verdict",
     "Score": "fidelity.verdict",
-    "HandedOff": "handoff.handoff",
-    "LeftOut": "handoff.handoff",
+    "HandedOff": "targets.chips.chip",
+    "LeftOut": "targets.chips.chip",
     "Plan": "progress",
     "Progress": "progress",
     "load_recipe": "recipe.read",

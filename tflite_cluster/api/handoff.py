@@ -9,35 +9,35 @@ from typing import Any, cast
 from ..config import Settings
 from ..errors import ConfigError, ModelError
 from ..files import check_place
-from ..handoff import find_handoff
-from ..handoff.handoff import HandedOff
 from ..model.analysis import analyse
 from ..model.read import open_model
+from ..targets.chips import find_chip
+from ..targets.chips.chip import HandedOff
 
 
 def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
     """The settings by which `cluster` makes a model for a target.
 
-    target: "ethos-u" or "tflm". source: the .tflite file. settings: what else is wanted of `cluster`.
+    target: a chip as `--target` names it, such as "tflm". source: the .tflite file. settings: what else is wanted of
+    `cluster`.
 
     The number of clusters is the target's usual one, if none is given, and weights that the target gains nothing from
     are kept. Raises ConfigError if a setting contradicts the target, and ModelError if the model is not safe to read,
     or the target gains nothing from any of its weights.
     """
-    handoff = find_handoff(target)
-    clusters = settings.get("clusters") or handoff.usual_values
+    chip = find_chip(target)
+    clusters = settings.get("clusters") or chip.usual_values
     most = max(clusters, *(rule.clusters or 0 for rule in settings.get("rules", ())), 0)
-    if most > handoff.most_values:
+    if most > chip.most_values:
         raise ConfigError(
-            f"<clusters> must be at most {handoff.most_values} with <target> {target}, not {most}: "
-            f"{handoff.why_no_more}"
+            f"<clusters> must be at most {chip.most_values} with <target> {target}, not {most}: {chip.why_no_more}"
         )
     for name, only in (("store", "same"), ("granularity", "tensor")):
         if settings.get(name, only) != only:
             raise ConfigError(f"leave out <{name}>: <target> {target} needs one codebook of the weights' own type")
     model = open_model(Path(source))
     weights = analyse(model).weights
-    reasons = [(weight, handoff.obstacle(weight, model, clusters)) for weight in weights]
+    reasons = [(weight, chip.obstacle(weight, model, clusters)) for weight in weights]
     left_out = [(weight.tensor.name, reason) for weight, reason in reasons if reason is not None]
     if len(left_out) == len(weights):
         why = f", such as {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
@@ -49,21 +49,21 @@ def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
 def hand_off(target: str, source: str | Path, clustered: str | Path, *, force: bool = False) -> HandedOff:
     """Give a clustered model to the target's own tools.
 
-    target: "ethos-u" or "tflm". source: the original, clustered: what `cluster` made of it, both .tflite files.
-    force: replace files beside the clustered one.
+    target: a chip as `--target` names it. source: the original, clustered: what `cluster` made of it, both .tflite
+    files. force: replace files beside the clustered one.
 
     For "tflm", CLUSTERED.tflm.yaml is written, and CLUSTERED.tflm.tflite if tflite-micro is installed and computes the
     same with it, bit for bit. For "ethos-u", Vela encodes both models, and nothing is written. Raises ConfigError,
     ModelError (a model is not safe to read) or OutputError.
     """
-    handoff = find_handoff(target)
+    chip = find_chip(target)
     check_files(target, clustered, force=force)
-    return handoff.run(Path(source), Path(clustered))
+    return chip.run(Path(source), Path(clustered))
 
 
 def check_files(target: str, clustered: str | Path, *, force: bool) -> None:
     """Refuse, before any work is done, what `hand_off` could not write; raises OutputError."""
-    for path in find_handoff(target).files(Path(clustered)):
+    for path in find_chip(target).files(Path(clustered)):
         check_place(path, force)
 
 

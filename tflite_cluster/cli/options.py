@@ -17,8 +17,8 @@ from ..errors import OutputError
 from ..fidelity.gate import Gate
 from ..fidelity.gates import GATES
 from ..files import check_place
-from ..handoff import NAMES as HANDOFFS
-from ..targets import NAMES
+from ..targets import NAMES as FILES
+from ..targets.chips import NAMES as CHIPS
 from ..units import parse_bytes
 
 Command: TypeAlias = Callable[..., Any]
@@ -147,7 +147,7 @@ seed_option: Final = click.option(
 
 store_option: Final = click.option(
     "--store",
-    type=click.Choice(NAMES),
+    type=click.Choice(FILES),
     default=Config.store,
     show_default=True,
     help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still.",
@@ -155,7 +155,7 @@ store_option: Final = click.option(
 
 target_option: Final = click.option(
     "--target",
-    type=click.Choice(HANDOFFS),
+    type=click.Choice(CHIPS),
     help="Few values for a chip's own tools, which are then called: ethos-u (Arm's Vela) or tflm (tflite-micro).",
 )
 

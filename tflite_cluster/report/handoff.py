@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..handoff.handoff import HandedOff
+from ..targets.chips.chip import HandedOff
 from ..units import size_words
 from .names import printable
 

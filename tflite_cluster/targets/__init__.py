@@ -1,6 +1,7 @@
 """What leaves a run: one module for each target, by the name that the setting `store` gives it.
 
 A module defines TARGET, an object with the members of `target.Target`. Nothing else has to be changed to add one.
+The chips whose tools take the file are in `chips`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from .target import Target
 
-NAMES: Final = tuple(sorted(module.name for module in iter_modules(__path__) if module.name != "target"))
+NAMES: Final = tuple(
+    sorted(module.name for module in iter_modules(__path__) if not module.ispkg and module.name != "target")
+)
 
 
 def find_target(name: str) -> Target:

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from ..errors import InterpreterFailure
-from ..files import temporary_folder
-from ..model.read import Model
-from ..model.weight import Weight
-from .handoff import HandedOff
-from .packages import installed_version
+from ...errors import InterpreterFailure
+from ...files import temporary_folder
+from ...model.read import Model
+from ...model.weight import Weight
+from .chip import HandedOff
+from .tools.packages import installed_version
 
 _SECONDS: Final = 600.0
 _COLUMN: Final = "total_npu_encoded_weights"
@@ -77,4 +77,4 @@ def encoded_weight_bytes(model: Path) -> int:
             return int(float(next(csv.DictReader(file))[_COLUMN]))
 
 
-HANDOFF = EthosU()
+CHIP = EthosU()

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InterpreterFailure
+from ....errors import InterpreterFailure
 
 _SAMPLES: Final = 8
 _ARENA: Final = 1 << 24

@@ -1,4 +1,4 @@
-"""The target's own tools: Python packages that may be absent."""
+"""A chip's own tools: Python packages that may be absent."""
 
 from __future__ import annotations
 

@@ -21,10 +21,11 @@ from tflite_cluster import (
 )
 from tflite_cluster.cli import main
 from tflite_cluster.errors import InterpreterFailure
-from tflite_cluster.handoff import NAMES, find_handoff, tflm_runtime
-from tflite_cluster.handoff.ethos_u import encoded_weight_bytes
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
+from tflite_cluster.targets.chips import NAMES, find_chip
+from tflite_cluster.targets.chips.ethos_u import encoded_weight_bytes
+from tflite_cluster.targets.chips.tools import tflm_runtime
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
 TFLM = pytest.mark.skipif(find_spec("tflite_micro") is None, reason="tflite-micro is not installed (extra tflm)")
@@ -95,9 +96,9 @@ def test_weights_that_gain_nothing_stay_as_they_are(tmp_path: Path) -> None:
     kept = [tensor for tensor in weights if not tensor.clustered]
     assert kept
     assert len(kept) < len(weights)
-    handoff = find_handoff("tflm")
+    chip = find_chip("tflm")
     model = open_model(source)
-    obstacles = {weight.tensor.name: handoff.obstacle(weight, model, 16) for weight in analyse(model).weights}
+    obstacles = {weight.tensor.name: chip.obstacle(weight, model, 16) for weight in analyse(model).weights}
     assert {tensor.name for tensor in kept} == {name for name, reason in obstacles.items() if reason is not None}
 
 

@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from ..model.groups import Groups
-from ..model.read import Model, Tensor
-from ..model.weight import Weight
-from .handoff import LeftOut
+from ....model.groups import Groups
+from ....model.read import Model, Tensor
+from ....model.weight import Weight
+from ..chip import LeftOut
 
 MOST_VALUES: Final = 128
 """Indices have 1 to 7 bits."""

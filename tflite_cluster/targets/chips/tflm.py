@@ -11,17 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ..errors import InterpreterFailure
-from ..files import write_bytes, write_text
-from ..interpreter.process import InterpreterProcess, Limits
-from ..model.read import Model, open_model
-from ..model.select import used_as_weights
-from ..model.weight import Weight
-from . import tflm_runtime
-from .handoff import HandedOff, LeftOut
-from .packages import installed_version
-from .tflm_runtime import Runs
-from .value_tables import MOST_VALUES, ValueTable, most_distinct, plan_table, specification
+from ...errors import InterpreterFailure
+from ...files import write_bytes, write_text
+from ...interpreter.process import InterpreterProcess, Limits
+from ...model.read import Model, open_model
+from ...model.select import used_as_weights
+from ...model.weight import Weight
+from .chip import HandedOff, LeftOut
+from .tools import tflm_runtime
+from .tools.packages import installed_version
+from .tools.tflm_runtime import Runs
+from .tools.value_tables import MOST_VALUES, ValueTable, most_distinct, plan_table, specification
 
 _LIMITS: Final = Limits(timeout=600.0, memory=None)
 _COMPRESS: Final = "python -m tflite_micro.tensorflow.lite.micro.compression.compress"
@@ -103,4 +103,4 @@ def _operators(model: Model) -> tuple[str, ...]:
     return tuple(sorted({operator.name for graph in model.subgraphs for operator in graph.operators}))
 
 
-HANDOFF = Tflm()
+CHIP = Tflm()

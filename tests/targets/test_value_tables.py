@@ -10,12 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fixture_models import FOLDER
 
-from tflite_cluster.handoff.handoff import LeftOut
-from tflite_cluster.handoff.value_tables import ValueTable, most_distinct, plan_table, specification, table_axis
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.groups import Groups
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.model.weight import Weight
+from tflite_cluster.targets.chips.chip import LeftOut
+from tflite_cluster.targets.chips.tools.value_tables import (
+    ValueTable,
+    most_distinct,
+    plan_table,
+    specification,
+    table_axis,
+)
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
 

@@ -1,4 +1,4 @@
-"""The protocol that every hand-off follows, and what it reports."""
+"""The protocol that every chip follows, and what its tools report."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..model.read import Model
-from ..model.weight import Weight
+from ...model.read import Model
+from ...model.weight import Weight
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class HandedOff:
     """Why the target's tools made nothing, and what to do, in words."""
 
 
-class HandOff(Protocol):
-    """One target: what it wants of a clustering, and its tools."""
+class Chip(Protocol):
+    """What a chip wants of a clustering, and its tools."""
 
     usual_values: int
     """Values of a codebook where the user names no number."""

@@ -46,7 +46,7 @@ def test_nobody_is_given_all_of_tensorflow_unasked() -> None:
     extras = PROJECT["optional-dependencies"]
     assert any(requirement.startswith("tensorflow") for requirement in extras["tensorflow"])
     wanted = set(re.findall(r"\w+", extras["all"][0].partition("[")[2]))
-    assert wanted == {"codecs", "images", "report"} <= set(extras)
+    assert wanted == {"codecs", "images", "report", "updates"} <= set(extras)
 
 
 def test_the_pages_on_extras_name_all_of_them() -> None:

@@ -19,6 +19,7 @@ from ..model.scales import ScaleVectors, are_usable
 from ..model.source import CHUNK, forget, same, take
 from ..model.verify import Span
 from ..model.weight import LeftAlone, Weight
+from ..packing.patches import patch_sizes
 from ..run.describe import compare_stored
 from .twin import StoredDifference, find_twin, signal_to_noise
 
@@ -79,6 +80,10 @@ class Difference:
     """
     otherwise: str | None = None
     """The first difference besides weights and biases of models with stored codes, in words."""
+    patches: Mapping[str, int | None] | None = None
+    """Bytes of the patch from the first file to the second by each differ; None for one that is not installed, and for
+    all if they were not asked for.
+    """
 
     @property
     def only_weights(self) -> bool:
@@ -93,12 +98,13 @@ class Difference:
         return self.only_weights and not self.tensors and not self.stored
 
 
-def diff(first: str | Path | bytes, second: str | Path | bytes) -> Difference:
+def diff(first: str | Path | bytes, second: str | Path | bytes, *, patch: bool = False) -> Difference:
     """Compare two models, such as an original and what became of it.
 
     first, second: .tflite files, or their content. What is a weight, and what stands where, is told by the first; the
     second is compared byte by byte, and need not be sound. Where lengths differ, what both have is compared. A second
     that stores float weights of the first as int8 codes behind DEQUANTIZE is compared by its parts instead.
+    patch: also measure the patches that make the second of the first.
 
     Raises ModelError if the first is not safe to read or the second cannot be read.
     """
@@ -106,10 +112,11 @@ def diff(first: str | Path | bytes, second: str | Path | bytes) -> Difference:
     label, other = _content(second)
     analysis = analyse(model)
     twin = None if model.size == len(other) else find_twin(analysis, other)
+    patches = patch_sizes(bytes(model.data), bytes(other)) if patch else None
     if twin is None:
-        return _by_bytes(analysis, label, other)
+        return replace(_by_bytes(analysis, label, other), patches=patches)
     rest = _by_bytes(analysis, label, memoryview(twin.aligned))
-    return replace(rest, bytes_second=len(other), stored=twin.stored, otherwise=twin.otherwise)
+    return replace(rest, bytes_second=len(other), stored=twin.stored, otherwise=twin.otherwise, patches=patches)
 
 
 def _by_bytes(analysis: Analysis, label: str, other: memoryview) -> Difference:

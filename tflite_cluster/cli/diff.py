@@ -14,8 +14,9 @@ _ELSE_DIFFERS = 99
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("first", metavar="A.tflite", type=FILE)
 @click.argument("second", metavar="B.tflite", type=FILE)
+@click.option("--patch", is_flag=True, help="Also measure the patches that make B.tflite of A.tflite.")
 @click.option("--json", "as_json", is_flag=True, help="Print the difference as JSON instead.")
-def command(first: Path, second: Path, as_json: bool) -> int:
+def command(first: Path, second: Path, patch: bool, as_json: bool) -> int:
     """Say which weights and biases differ between two models, and whether anything else does.
 
     Exit codes: 0 nothing but weights and biases differs, if anything; 99 something else does, or the length; 3 a file
@@ -24,7 +25,7 @@ def command(first: Path, second: Path, as_json: bool) -> int:
     from ..api.diff import diff
     from ..report.difference import difference_json, print_difference
 
-    difference = diff(first, second)
+    difference = diff(first, second, patch=patch)
     with until_nobody_reads():
         if as_json:
             import json

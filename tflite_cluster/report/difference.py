@@ -14,6 +14,7 @@ from ..units import decibels
 from ..version import __version__
 from .json import plain
 from .names import printable
+from .patches import patch_words
 from .tables import PIPE_WIDTH, fitted_table, hanging, print_parts, table
 
 FORMAT_VERSION = 1
@@ -45,7 +46,10 @@ def render_difference(difference: Difference, width: int = PIPE_WIDTH) -> list[T
         if left:
             places.append(("…", f"{left:,}", "further on"))
         parts += [table(("Offset", "Bytes changed", "Where no weight or bias is"), places), Text()]
-    return [*parts, *(Text(hanging(line, width), style) for line, style in _verdict(difference))]
+    lines = _verdict(difference)
+    if difference.patches is not None:
+        lines.append((f"Patch: {patch_words(difference.patches)}.", ""))
+    return [*parts, *(Text(hanging(line, width), style) for line, style in lines)]
 
 
 def difference_json(difference: Difference) -> dict[str, Any]:

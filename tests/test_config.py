@@ -13,8 +13,7 @@ from support.fixture_models import FOLDER
 
 from tflite_cluster import ConfigError, cluster, compare, sweep
 from tflite_cluster.cli import main
-from tflite_cluster.config import NORMALISATIONS, Config
-from tflite_cluster.rules import Chosen
+from tflite_cluster.config import NORMALISATIONS, Chosen, Config
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 

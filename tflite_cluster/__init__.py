@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .api.pack import Packed, pack
     from .api.sweep import Sweep, SweepPoint, sweep
     from .api.twin import StoredDifference
-    from .config import Config, Data, Settings
+    from .config import Chosen, Config, Data, Rule, Settings
     from .errors import ConfigError, DataError, ModelError, OutputError, RecipeError, TfliteClusterError
     from .fidelity.accuracy import Accuracy
     from .fidelity.gate import Axis, Candidate, Gate, GateOutcome, Tile
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         Strategy,
         TensorResult,
     )
-    from .rules import Chosen, Rule
     from .search.points import Point, Search
     from .search.quality import Quality
     from .targets.chips.chip import HandedOff, LeftOut

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 from .errors import ConfigError
 from .fidelity.gates import GATES, Gates
 from .packing.coders import CODERS, USUAL
-from .rules import Chosen, Rule, find_rule
 from .units import parse_share
 
 Granularity = Literal["tensor", "axis"]
@@ -308,6 +307,36 @@ def _is_about(given: Sequence[float], usual: Sequence[float]) -> bool:
     """Whether numbers, for each channel or one for all, are the usual ones but for how they were rounded."""
     lists = (given, usual) if len(given) == len(usual) else (given, [*usual] * len(given))
     return len(lists[0]) == len(lists[1]) and all(abs(a - b) < 1 for a, b in zip(*lists, strict=True))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """For weights of an operator, or of tensors by the pattern of their name: most values, or None to leave them."""
+
+    pattern: str
+    by_operator: bool
+    clusters: int | None
+
+    def fits(self, name: str, operators: Collection[str]) -> bool:
+        """Whether it is about a weight of that name, used by those operators."""
+        return self.pattern in operators if self.by_operator else fnmatchcase(name, self.pattern)
+
+
+def find_rule(rules: Sequence[Rule], name: str, operators: Collection[str]) -> Rule | None:
+    """The rule for a weight: one by name goes before one by operator, a later one before an earlier one."""
+    fitting = [rule for rule in rules if rule.fits(name, operators)]
+    return max(fitting, key=lambda rule: (not rule.by_operator, rules.index(rule)), default=None)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a search chose for one model, of that SHA-256: the price of a bit in each weight, by its number, and whether
+    layers were clustered in the order in which they are run.
+    """
+
+    model: str
+    in_order: bool
+    prices: dict[int, float]
 
 
 class Settings(TypedDict, total=False):

@@ -14,10 +14,10 @@ from PIL import Image
 
 from tflite_cluster import ConfigError, cluster, load_recipe
 from tflite_cluster.cli import main
+from tflite_cluster.config import Rule, find_rule
 from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.recipe.keys import CHOSEN, RULE, SETTINGS, TABLES
-from tflite_cluster.rules import Rule, find_rule
 
 if sys.version_info >= (3, 11):
     import tomllib

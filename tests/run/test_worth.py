@@ -9,9 +9,8 @@ import pytest
 from support.fixture_models import FOLDER
 
 from tflite_cluster import Result, cluster
-from tflite_cluster.config import Settings
+from tflite_cluster.config import Rule, Settings
 from tflite_cluster.result import NotSmallerError, Strategy
-from tflite_cluster.rules import Rule
 from tflite_cluster.run.worth import refuse_what_is_not_worth_it
 
 DEAR = FOLDER / "svdf_int8.tflite"

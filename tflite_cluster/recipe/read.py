@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ..config import Chosen, Rule
 from ..errors import RecipeError
-from ..rules import Chosen, Rule
 from .keys import CHOSEN, ITEM_WORDS, ITEMS, PATHS, RULE, SETTINGS, TABLES, WORDS
 
 if sys.version_info >= (3, 11):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config import Config
+from ..config import Chosen, Config
 from ..errors import ConfigError, InterpreterFailure
 from ..model.analysis import Analysis
 from ..model.patch import PatchedCopy
@@ -20,7 +20,6 @@ from ..model.weight import Weight
 from ..packing.sizes import compressed_size
 from ..progress import Progress
 from ..result import Strategy
-from ..rules import Chosen
 from ..search.calibrated import CalibratedModel, calibrate, cluster_blind
 from ..search.criterion import criterion, usual_criterion
 from ..search.run import repeat, search, search_size

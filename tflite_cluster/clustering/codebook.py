@@ -126,11 +126,16 @@ def _ascending(centroids: Array) -> Array:
 
 def nearest(values: npt.NDArray[Any], centroids: Array) -> Indices:
     """Index of the nearest centroid (ascending) of each value; the lower one on a tie."""
+    return np.searchsorted(borders(centroids, values.dtype), values, side="left")
+
+
+def borders(centroids: Array, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The largest value of the type, if that is a float, that each centroid (ascending) but the last is nearest to."""
     middles = (centroids[1:] + centroids[:-1]) / 2
-    if np.issubdtype(values.dtype, np.floating):  # compare in the values' own type, without a float64 copy of them
-        rounded = middles.astype(values.dtype)
-        middles = np.where(rounded > middles, np.nextafter(rounded, values.dtype.type(-np.inf)), rounded)
-    return np.searchsorted(middles, values, side="left")
+    if not np.issubdtype(dtype, np.floating):
+        return middles
+    rounded = middles.astype(dtype)  # compare in the values' own type, without a float64 copy of them
+    return np.where(rounded > middles, np.nextafter(rounded, dtype.type(-np.inf)), rounded)
 
 
 def _optimal_borders(intervals: Intervals, clusters: int) -> Indices:

@@ -11,13 +11,13 @@ with any codebook in place of a uniform grid. For a matrix W whose input has the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from .codebook import nearest
+from .codebook import borders, nearest
 from .coupling import Coupling
 from .histogram import Array, Floats, Indices, Mask, Reals
 
@@ -120,22 +120,31 @@ class Feedback:
             some = errors[place]
             some = some[:: -(-len(some) // _ROWS_MEASURED)]
             work = np.ascontiguousarray(some[:, self.order[part]].T, dtype=np.float32)
-            total += _feed_back(work, self.factor[part], lambda values, _: values)
+            total += _passed_on(work, self.factor[part])
         return total
 
     def _assign_part(self, part: int, weights: Reals, centroids: Array, zeros: Mask | None) -> Indices:
+        """Columns first, so that each step reads one row; errors are passed on within a block as they are needed."""
         order, factor = self.order[part], self.factor[part]
-        work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)  # columns first: each step reads one row
-        book = centroids.astype(np.float32)
+        work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)
+        book, middles = centroids.astype(np.float32), borders(centroids, work.dtype)
         indices = np.empty(work.shape, np.intp)
         pinned = None if zeros is None else zeros[:, order].T
-
-        def assign(values: Floats, j: int) -> Floats:
-            indices[j] = _nearest_or_zero(values, centroids, None if pinned is None else pinned[j])
-            missed: Floats = values - book[indices[j]]
-            return missed
-
-        _feed_back(work, factor, assign)
+        pin = np.searchsorted(centroids, 0.0)
+        for start, stop in _blocks(len(work)):
+            within = np.ascontiguousarray(factor[start:stop, start:stop].T)
+            errors = np.empty((stop - start, work.shape[1]), np.float32)
+            for j in range(stop - start):
+                values = work[start + j]
+                if j:
+                    values -= within[j, :j] @ errors[:j]
+                found = middles.searchsorted(values)
+                if pinned is not None:
+                    found[pinned[start + j]] = pin
+                indices[start + j] = found
+                values -= book[found]
+                np.divide(values, within[j, j], out=errors[j])
+            work[stop:] -= factor[start:stop, stop:].T @ errors
         result = np.empty(weights.shape, np.intp)
         result[:, order] = indices.T
         return result
@@ -163,18 +172,15 @@ def _nearest_or_zero(values: Reals, centroids: Array, zeros: Mask | None) -> Ind
     return indices
 
 
-def _feed_back(work: Floats, factor: Floats, error_of: Callable[[Floats, int], Floats]) -> float:
-    """Go through the rows of `work` (n, any), and pass on to later ones the error that each turns out to have.
+def _blocks(columns: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + _BLOCK, columns)) for start in range(0, columns, _BLOCK))
 
-    Returns what is left: the squared error of the output, summed over the columns.
-    """
+
+def _passed_on(work: Floats, factor: Floats) -> float:
+    """The squared error of the output that errors `work` (n, any) come to, summed over the columns; `work` changes."""
     total = 0.0
-    for start in range(0, len(work), _BLOCK):
-        stop = min(start + _BLOCK, len(work))
-        errors = np.empty((stop - start, work.shape[1]), np.float32)
-        for j in range(start, stop):
-            errors[j - start] = error_of(work[j], j) / factor[j, j]
-            work[j + 1 : stop] -= factor[j, j + 1 : stop, None] * errors[j - start]
+    for start, stop in _blocks(len(work)):
+        errors = np.linalg.solve(factor[start:stop, start:stop].T, work[start:stop])
         work[stop:] -= factor[start:stop, stop:].T @ errors
         total += float(np.sum(np.square(errors)))
     return total
@@ -209,5 +215,17 @@ def _places(shape: tuple[int, ...], parts: int, n: int) -> Iterator[tuple[slice,
 def _inverse_factor(hessian: Array) -> Array:
     """Upper triangular U with H⁻¹ = Uᵀ U for positive definite H (..., n, n): its row j is the feedback of column j."""
     lower = np.linalg.cholesky(hessian[..., ::-1, ::-1])  # that of H reversed gives U without forming H⁻¹
-    inverse: Array = np.linalg.inv(lower)[..., ::-1, ::-1]
+    return _inverse_of_lower(lower)[..., ::-1, ::-1]
+
+
+def _inverse_of_lower(lower: Array) -> Array:
+    """The inverse of lower triangular matrices (..., n, n), by halves: an eighth of the work of inverting any matrix."""
+    n = lower.shape[-1]
+    if n <= _BLOCK:
+        return np.asarray(np.linalg.inv(lower))
+    half = n // 2
+    inverse = np.zeros_like(lower)
+    first = inverse[..., :half, :half] = _inverse_of_lower(lower[..., :half, :half])
+    last = inverse[..., half:, half:] = _inverse_of_lower(lower[..., half:, half:])
+    inverse[..., half:, :half] = -last @ (lower[..., half:, :half] @ first)
     return inverse

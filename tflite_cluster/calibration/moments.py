@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-_TOGETHER: Final = 64
+_TOGETHER: Final = 512
 """Observations that are counted in at once, at least."""
 
 _ROUNDING: Final = 1e-5

@@ -219,7 +219,7 @@ def _inverse_factor(hessian: Array) -> Array:
 
 
 def _inverse_of_lower(lower: Array) -> Array:
-    """The inverse of lower triangular matrices (..., n, n), by halves: an eighth of the work of inverting any matrix."""
+    """The inverse of lower triangular matrices (..., n, n), by halves: an eighth of the work for any matrix."""
     n = lower.shape[-1]
     if n <= _BLOCK:
         return np.asarray(np.linalg.inv(lower))

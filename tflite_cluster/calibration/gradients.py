@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ from ..model.read import Tensor
 from ..model.tape import Tape
 from .derivatives import Values, before_activation, to_operands
 from .moments import Floats, Moments
+
+
+_PLACES: Final = 256
+"""Places of each sample that are counted in at most: their neighbours have much the same gradients."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,21 @@ def collect_gradients(
     model = open_model(path, kernels, threads, preserve_all_tensors=True)
     sums: list[Moments] = []
     for sample in each_run(model, key, batch):
+        generator = np.random.default_rng([*random_seed, sample])
         try:
-            found = _back(Values(model), seeds, tape, np.random.default_rng([*random_seed, sample]))
+            found = _back(Values(model), seeds, tape, generator)
         except (ArithmeticError, LookupError, ValueError) as error:
             raise InterpreterFailure(f"no gradients can be brought back: {error}") from error
         sums = sums or [Moments.empty(1, gradient.shape[-1]) for gradient in found]
         for moments, gradient in zip(sums, found, strict=True):
-            moments.count_in(gradient.reshape(-1, 1, gradient.shape[-1]))
+            moments.count_in(_at_some_places(gradient, generator))
     return sums
+
+
+def _at_some_places(gradient: Floats, generator: np.random.Generator) -> Floats:
+    """Observations of all channels at random places, (places, 1, channels)."""
+    observed = gradient.reshape(-1, 1, gradient.shape[-1])
+    return observed if len(observed) <= _PLACES else observed[generator.integers(len(observed), size=_PLACES)]
 
 
 def _back(values: Values, seeds: Sequence[GradientSeed], tape: Tape, generator: np.random.Generator) -> list[Floats]:

@@ -83,10 +83,11 @@ def _back(values: Values, step: Step, gradient: Floats) -> list[Floats]:
 def _depthwise_back(values: Values, step: Step, gradient: Floats) -> list[Floats]:
     weights = values.real(step.operand(1))[0]
     shape = values.stored(step.operand(0)).shape
+    multiplier = gradient.shape[3] // shape[3]
 
     def through(row: int, column: int) -> Floats:
         part = gradient * weights[row, column]
-        return np.asarray(part.reshape(*gradient.shape[:3], shape[3], gradient.shape[3] // shape[3]).sum(-1))
+        return part if multiplier == 1 else np.asarray(part.reshape(*gradient.shape[:3], -1, multiplier).sum(-1))
 
     return [spread(window_of_step(step), shape, gradient.shape, through)]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
@@ -228,3 +229,10 @@ def test_a_script_without_a_guard_is_not_run_again_by_the_child(tmp_path: Path):
 def test_a_script_from_standard_input_works():
     finished = run_script(["-"], input=START + "process.close()\n")
     assert (finished.returncode, finished.stdout.count("running"), finished.stderr) == (0, 1, "")
+
+
+def test_blas_has_one_thread_in_the_child(process: InterpreterProcess):
+    """Sums would depend on the number of processors, and its threads wait for each other by counting."""
+    process.call(np.ones, 1)  # BLAS comes with numpy
+    pools = process.call(threadpoolctl.threadpool_info)
+    assert {pool["num_threads"] for pool in pools if pool["user_api"] == "blas"} == {1}

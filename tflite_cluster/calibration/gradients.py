@@ -22,7 +22,6 @@ from ..model.tape import Tape
 from .derivatives import Values, before_activation, to_operands
 from .moments import Floats, Moments
 
-
 _PLACES: Final = 256
 """Places of each sample that are counted in at most: their neighbours have much the same gradients."""
 

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import BinaryIO
 
+import numpy as np  # noqa: F401  (threads of BLAS can be limited only once it is loaded)
 from threadpoolctl import threadpool_limits
 
 _GRACE_SECONDS = 2

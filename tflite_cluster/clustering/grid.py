@@ -1,13 +1,15 @@
-"""Float weights on a uniform grid of int8 codes: the least squared error at a price per bit.
+"""Float weights on a uniform grid of integer codes: the least squared error at a price per bit.
 
-One step serves the whole tensor, so that equal codes are equal values and zip well; only a row whose largest weight
-would need more than 127 steps gets a wider one of its own.
+One step serves the whole tensor, so that equal codes are equal values and zip well. Of int8 codes, only a row whose
+largest weight would need more than 127 steps gets a wider one of its own. Of int4 codes, whatever lies further out than
+7 steps gets the last code: scales for rows cost more than they save.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -20,6 +22,9 @@ from .rate import Matrix, Priced, cluster_to_count, feedback_gain, mean_change
 LARGEST: Final = 127
 """Codes reach from -127 to 127: -128 would have no counterpart."""
 
+LARGEST_INT4: Final = 7
+"""The same for int4."""
+
 _LOWEST: Final = -128
 """Of integer weights that hold it."""
 
@@ -28,6 +33,9 @@ _STEP_OF_PRICE: Final = math.sqrt(6 / math.log(2))
 
 _STEPS: Final = 2.0 ** (np.arange(-6, 7) / 6)
 """Steps to try, as multiples of that: where there are few values, another one is better."""
+
+_MOST_STEPS: Final = 60
+"""Steps of an int4 grid to try, from about that of the price to the one with which the largest weight has a code."""
 
 _CHEAPER: Final = 0.7
 
@@ -74,36 +82,95 @@ def grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
     return OnGrid(codes, scale, found.entropy, found.error, found.mean_change, found.gain)
 
 
+@dataclass(frozen=True)
+class Grid:
+    """A grid, and float weights rounded to it.
+
+    codes: (rows, columns), from `lowest` to `highest`, as floats. scale: (channels,), of equal runs of rows. error: the
+    squared real error.
+    """
+
+    codes: Reals
+    scale: npt.NDArray[np.float32]
+    lowest: int
+    highest: int
+    error: float
+
+    @cached_property
+    def entropy(self) -> float:
+        """Bits per weight."""
+        return _entropy(self.codes.astype(np.int8))
+
+    def assigned(self, matrix: Matrix) -> OnGrid:
+        """The same weights on it, with error feedback if there is any."""
+        step = np.repeat(self.scale, len(self.codes) // len(self.scale))[:, None]
+        codes, gain = self.codes, None
+        if matrix.feedback is not None:
+            aim = matrix.codes if matrix.drift is None else matrix.drift.target
+            codes = self._with_feedback(matrix, matrix.feedback, aim, step[:, 0].astype(np.float64))
+            gain = feedback_gain(matrix, self.codes * step, codes * step)
+        change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
+        alike = bool(np.all(self.scale == self.scale[0]))
+        found = codes.astype(np.int8)
+        return OnGrid(found, self.scale[:1] if alike else self.scale, _entropy(found), self.error, change, gain)
+
+    def _with_feedback(self, matrix: Matrix, feedback: Feedback, aim: Reals, step: Array) -> Array:
+        """Codes for what is aimed at, (rows, columns), with each row's step, (rows,)."""
+        values = (aim / step[:, None]).astype(np.float32)
+        reach = float(np.ceil(np.abs(values).max())) + 1  # what is fed back may lead one step further
+        grid = np.arange(max(-reach, self.lowest), min(reach, self.highest) + 1)
+        codes: Array = grid[feedback.assign(values, grid, step, matrix.zeros)]
+        return codes
+
+
 def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | None = None) -> OnGrid:
-    """Put float weights (rows, columns) on a grid at a price in squared units per bit, above 0.
+    """Put float weights on the grid that `int8_grid` finds."""
+    return int8_grid(matrix, price, channels, finest).assigned(matrix)
+
+
+def int8_grid(matrix: Matrix, price: float, channels: int, finest: Array | None = None) -> Grid:
+    """The grid of int8 codes for float weights (rows, columns) at a price in squared units per bit, above 0.
 
     Rows fall into `channels` equal runs, each of which can have a scale. The price is lowered where the tensor would
     lose too much. finest: the scale of each channel, (channels,), of weights that are int8 codes; no other is finer.
     """
     height = len(matrix.codes) // channels
     largest = np.abs(matrix.codes).reshape(channels, -1).max(axis=1).astype(np.float64)
-    least = matrix.power * 10 ** (-matrix.least_sqnr / 10)
+    least = _most_error(matrix)
     is_full = finest is not None and bool(np.any(largest > (LARGEST + 0.5) * finest))
     lowest = _LOWEST if is_full else -LARGEST
     while True:
         best = _step(matrix.histogram, price)
         scale = _scale(best, largest) if finest is None else np.maximum(best, finest).astype(np.float32)
-        step = np.repeat(scale, height)[:, None]
-        values = matrix.codes.astype(np.float32) / step
-        codes = np.clip(np.rint(values), lowest, LARGEST)
-        error = float(np.sum(np.square((values - codes) * step, dtype=np.float64)))
-        if error <= least or price <= least * 1e-12:
-            break
+        grid = _rounded(matrix, scale, height, lowest, LARGEST)
+        if grid.error <= least or price <= least * 1e-12:
+            return grid
         price *= _CHEAPER
-    gain = None
-    if matrix.feedback is not None:
-        aim, rounded = matrix.codes if matrix.drift is None else matrix.drift.target, codes * step
-        codes = _with_feedback(matrix, matrix.feedback, aim, step[:, 0].astype(np.float64), lowest)
-        gain = feedback_gain(matrix, rounded, codes * step)
-    change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
-    alike = bool(np.all(scale == scale[0]))
-    found = codes.astype(np.int8)
-    return OnGrid(found, scale[:1] if alike else scale, _entropy(found), error, change, gain)
+
+
+def int4_grid(matrix: Matrix, price: float) -> Grid | None:
+    """The grid of int4 codes with one step for the whole tensor; None where the tensor would lose too much on any."""
+    largest = float(np.abs(matrix.codes).max())
+    first = math.log2(_STEPS[0] * _STEP_OF_PRICE * math.sqrt(price))
+    last = max(math.log2(largest / LARGEST_INT4), first)
+    steps = 2.0 ** np.linspace(first, last, min(math.ceil(6 * (last - first)), _MOST_STEPS) + 1)
+    step = min(steps, key=lambda step: _cost(matrix.histogram, float(step), price, LARGEST_INT4))
+    grid = _rounded(matrix, np.array([step], np.float32), len(matrix.codes), -LARGEST_INT4, LARGEST_INT4)
+    return grid if grid.error <= _most_error(matrix) else None
+
+
+def _rounded(matrix: Matrix, scale: npt.NDArray[np.float32], height: int, lowest: int, highest: int) -> Grid:
+    """height: rows with the same scale."""
+    step = np.repeat(scale, height)[:, None]
+    values = matrix.codes.astype(np.float32) / step
+    codes = np.clip(np.rint(values), lowest, highest)
+    error = float(np.sum(np.square((values - codes) * step, dtype=np.float64)))
+    return Grid(codes, scale, lowest, highest, error)
+
+
+def _most_error(matrix: Matrix) -> float:
+    """Squared error that the tensor may have at any price."""
+    return matrix.power * 10 ** (-matrix.least_sqnr / 10)
 
 
 def _step(histogram: Histogram, price: float) -> float:
@@ -112,8 +179,8 @@ def _step(histogram: Histogram, price: float) -> float:
     return float(min(steps, key=lambda step: _cost(histogram, float(step), price)))
 
 
-def _cost(histogram: Histogram, step: float, price: float) -> float:
-    cells = np.rint(histogram.values / step)
+def _cost(histogram: Histogram, step: float, price: float, reach: float = math.inf) -> float:
+    cells = np.clip(np.rint(histogram.values / step), -reach, reach)
     error = float(histogram.weights @ (histogram.values - cells * step) ** 2)
     first = np.flatnonzero(np.append(True, np.diff(cells) > 0))
     mass = np.add.reduceat(histogram.weights, first)
@@ -124,15 +191,6 @@ def _scale(step: float, largest: Array) -> npt.NDArray[np.float32]:
     """The step of each row, rounded up to float32, so that the largest weight has a code."""
     scale = np.maximum(step, largest / LARGEST).astype(np.float32)
     return np.where(scale * LARGEST < largest, np.nextafter(scale, np.float32(np.inf)), scale)
-
-
-def _with_feedback(matrix: Matrix, feedback: Feedback, aim: Reals, step: Array, lowest: int) -> Array:
-    """Codes from `lowest` on for what is aimed at, (rows, columns), with each row's step, (rows,)."""
-    values = (aim / step[:, None]).astype(np.float32)
-    reach = float(np.ceil(np.abs(values).max())) + 1  # what is fed back may lead one step further
-    grid = np.arange(max(-reach, lowest), min(reach, LARGEST) + 1)
-    codes: Array = grid[feedback.assign(values, grid, step, matrix.zeros)]
-    return codes
 
 
 def _entropy(codes: npt.NDArray[np.int8]) -> float:

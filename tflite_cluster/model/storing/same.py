@@ -10,7 +10,7 @@ import numpy as np
 
 from ..read import Model, Operator, Quantization, Subgraph, Tensor
 from ..verify import Span
-from .store import RUNTIME_VERSION, STORED_SUFFIX, Stored
+from .store import RUNTIME_VERSION, Stored
 
 
 def find_difference(before: Model, after: Model, stored: Mapping[Span, Stored]) -> str | None:
@@ -29,7 +29,7 @@ def _differences(before: Model, after: Model, stored: Mapping[Span, Stored]) -> 
         return
     for number, (old, new) in enumerate(zip(before.buffers, after.buffers, strict=True)):
         codes = stored.get(old)
-        content = before.bytes_of(old) if codes is None else codes.codes.reshape(-1).data.cast("B")
+        content = before.bytes_of(old) if codes is None else codes.content
         same = after.bytes_of(new) == content
         before.forget(old)
         after.forget(new)
@@ -55,8 +55,8 @@ def _in_subgraph(before: Model, old: Subgraph, new: Subgraph, stored: Mapping[Sp
             made[tensor.index] = len(old.tensors) + len(made)
     for index in made:
         tensor = old.tensors[index]
-        unnamed = _as_codes(tensor, stored[before.buffers[tensor.buffer]])
-        expected.append(replace(unnamed, index=made[index], name=tensor.name + STORED_SUFFIX))
+        codes = stored[before.buffers[tensor.buffer]]
+        expected.append(replace(_as_codes(tensor, codes), index=made[index], name=tensor.name + codes.suffix))
     if len(expected) != len(new.tensors):
         yield f"subgraph {old.index} has {len(new.tensors)} tensors instead of {len(expected)}"
         return
@@ -74,7 +74,7 @@ def _in_subgraph(before: Model, old: Subgraph, new: Subgraph, stored: Mapping[Sp
 
 def _as_codes(tensor: Tensor, codes: Stored) -> Tensor:
     zeros = np.zeros(len(codes.scale), np.int64)
-    return replace(tensor, type="INT8", quantization=Quantization(codes.scale, zeros, codes.axis or 0, False))
+    return replace(tensor, type=codes.type, quantization=Quantization(codes.scale, zeros, codes.axis or 0, False))
 
 
 def _same_tensor(one: Tensor, other: Tensor) -> bool:

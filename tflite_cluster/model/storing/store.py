@@ -1,8 +1,8 @@
-"""Store float weights as int8 codes behind DEQUANTIZE, and everything else as it was.
+"""Store float weights as int8 or int4 codes behind DEQUANTIZE, and everything else as it was.
 
 The consumers of a weight keep reading the float tensor that they always read. For a float32 weight that tensor loses
-its bytes to a new int8 tensor, from which a new DEQUANTIZE operator, ahead of all others, makes it. For a float16
-weight, which has its DEQUANTIZE already, the constant itself becomes int8. LiteRT unpacks either once.
+its bytes to a new integer tensor, from which a new DEQUANTIZE operator, ahead of all others, makes it. For a float16
+weight, which has its DEQUANTIZE already, the constant itself becomes integer. LiteRT unpacks either once.
 
 Nothing is packed anew: codes take the place of the bytes they stand for, what is left over is cut out, new tables are
 put behind the vectors that list them, and all that stays moves by multiples of the file's alignment.
@@ -24,23 +24,23 @@ import tflite
 from ...errors import ModelError
 from ..fields import builtin_code, field_at, root, tables_of, target_at
 from ..read import Model, Tensor
+from ..storage import STORAGES, Storage
 from ..verify import Span
 from ..weight import Weight
 from .archive import archive_edits
 from .references import find_references
 from .splice import Splice, Splicing
-from .tables import DEQUANTIZE, NewTable, dequantize, dequantize_code, int8_tensor
+from .tables import DEQUANTIZE, NewTable, dequantize, dequantize_code, integer_tensor
 
 _ALIGNMENT: Final = 16
 _LARGEST_ALIGNMENT: Final = 4096
 _SCALAR_ALIGNMENT: Final = 8
 RUNTIME_VERSION: Final = "min_runtime_version"
-_RUNTIMES: Final = {2: "1.14.0", 5: "2.7.0"}
-"""Version of DEQUANTIZE -> the first runtime that has it: 2 takes int8 with one scale, 5 a scale per channel."""
+_RUNTIMES: Final = {2: "1.14.0", 5: "2.7.0", 6: "2.18.0"}
+"""Version of DEQUANTIZE -> the first runtime that has it: 2 takes int8 with one scale, 5 a scale per channel, 6 int4."""
 
-
-STORED_SUFFIX: Final = "_int8"
-"""What is put behind the name of a float32 tensor to name its codes."""
+CODE_TYPES: Final = ("INT8", "INT4")
+"""Types that codes may have."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Stored:
     """A constant at a place in the file with all its tensors, and the codes that will stand for it:
     real value = scale x code.
 
-    codes: of the tensors' shape. scale: float32 (1,), or one for each index of `axis`.
+    codes: of the tensors' shape. scale: float32 (1,), or one for each index of `axis`. type: of CODE_TYPES.
     """
 
     span: Span
@@ -56,6 +56,7 @@ class Stored:
     codes: npt.NDArray[np.int8]
     scale: npt.NDArray[np.float32]
     axis: int | None = None
+    type: str = "INT8"
 
     def __post_init__(self) -> None:
         shape = self.tensors[0].shape
@@ -63,6 +64,28 @@ class Stored:
             raise ValueError(f"codes of {self.name} must be int8 of shape {shape}")
         if self.scale.shape != ((1,) if self.axis is None else (shape[self.axis],)):
             raise ValueError(f"{len(self.scale)} scales along axis {self.axis} do not fit the shape {shape}")
+        if self.type != "INT8" and self.codes.size and not self.storage.low <= self.codes.min() <= self.codes.max() <= self.storage.high:
+            raise ValueError(f"codes of {self.name} do not fit {self.type}")
+
+    @property
+    def storage(self) -> Storage:
+        """How the codes become bytes."""
+        return STORAGES[self.type]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the codes take."""
+        return self.storage.nbytes(self.codes.size)
+
+    @property
+    def content(self) -> memoryview:
+        """The codes as they stand in the file; bits left over are 0."""
+        return self.storage.encode(self.codes.reshape(-1), memoryview(bytes(self.nbytes)))
+
+    @property
+    def suffix(self) -> str:
+        """What is put behind the name of a float32 tensor to name its codes."""
+        return f"_{self.type.lower()}"
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
@@ -74,10 +97,15 @@ class Stored:
 
     @classmethod
     def of(
-        cls, weight: Weight, codes: npt.NDArray[np.int8], scale: npt.NDArray[np.float32], axis: int | None = None
+        cls,
+        weight: Weight,
+        codes: npt.NDArray[np.int8],
+        scale: npt.NDArray[np.float32],
+        axis: int | None = None,
+        type: str = "INT8",
     ) -> Stored:
         """A weight and its codes."""
-        return cls(weight.span, weight.tensors, codes, scale, axis)
+        return cls(weight.span, weight.tensors, codes, scale, axis, type)
 
     @property
     def name(self) -> str:
@@ -87,11 +115,13 @@ class Stored:
     @property
     def version(self) -> int:
         """The version of DEQUANTIZE that it takes."""
+        if self.type == "INT4":
+            return 6
         return 2 if len(self.scale) == 1 else 5
 
 
 def write_stored(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase) -> None:
-    """Write the model with these weights as int8 codes; nothing may keep one from it (see `int8_obstacle`).
+    """Write the model with these weights as codes; nothing may keep one from it (see `int8_obstacle`).
 
     `file` is empty, and can be written and sought. Raises ModelError for a model whose parts cannot be moved.
     """
@@ -149,12 +179,12 @@ class _Plan:
         lengths = dict[Span, int]()
         for one in stored:
             span = one.span
-            cut = (span.size - one.codes.size) // self.alignment * self.alignment
-            kept = np.zeros(span.size - cut, np.int8)
-            kept[: one.codes.size] = one.codes.reshape(-1)
-            self.edits[span.start] = kept.data.cast("B")
+            cut = (span.size - one.nbytes) // self.alignment * self.alignment
+            kept = bytearray(span.size - cut)
+            kept[: one.nbytes] = one.content
+            self.edits[span.start] = memoryview(kept)
             self.splices.append(Splice(span.stop - cut, span.stop))
-            lengths[span] = one.codes.size
+            lengths[span] = one.nbytes
         for span, table in zip(self.model.buffers, self.buffers, strict=True):
             if span not in lengths:
                 continue
@@ -186,10 +216,10 @@ class _Plan:
         replaced = dict[int, NewTable]()
         for one, tensor in members:
             if tensor.type == "FLOAT16":
-                replaced[tensor.index] = self._int8(one, tensor, tables[tensor.index], b"")
+                replaced[tensor.index] = self._codes(one, tensor, tables[tensor.index], "")
                 continue
             operators.append(dequantize(code, len(tables) + len(tensors), tensor.index))
-            tensors.append(self._int8(one, tensor, tables[tensor.index], STORED_SUFFIX.encode()))
+            tensors.append(self._codes(one, tensor, tables[tensor.index], one.suffix))
             place = field_at(self.data, "Tensor", tables[tensor.index], "buffer")
             assert place is not None
             self._put(place, 0)
@@ -197,12 +227,13 @@ class _Plan:
         if operators:
             self._extend(target_at(self.data, "SubGraph", position, "operators"), first=operators)
 
-    def _int8(self, one: Stored, tensor: Tensor, table: int, suffix: bytes) -> NewTable:
+    def _codes(self, one: Stored, tensor: Tensor, table: int, suffix: str) -> NewTable:
         name = target_at(self.data, "Tensor", table, "name")
         signature = target_at(self.data, "Tensor", table, "shape_signature")
         rank = field_at(self.data, "Tensor", table, "has_rank")
-        return int8_tensor(
-            (b"" if name is None else self._vector(name, np.uint8).tobytes()) + suffix,
+        return integer_tensor(
+            one.type,
+            (b"" if name is None else self._vector(name, np.uint8).tobytes()) + suffix.encode(),
             tensor,
             tensor.buffer,
             one.scale,

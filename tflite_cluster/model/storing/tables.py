@@ -22,7 +22,8 @@ class NewTable:
     position: int
 
 
-def int8_tensor(
+def integer_tensor(
+    type: str,
     name: bytes,
     like: Tensor,
     buffer: int,
@@ -31,7 +32,7 @@ def int8_tensor(
     signature: tuple[int, ...] | None,
     has_rank: bool,
 ) -> NewTable:
-    """A constant int8 tensor of the shape of another, with one scale or one for each index of `axis`."""
+    """A constant tensor of an integer type and of the shape of another, with one scale or one for each index of `axis`."""
     builder = flatbuffers.Builder(256)
     places = [
         builder.CreateNumpyVector(np.asarray(like.shape, np.int32)),
@@ -48,7 +49,7 @@ def int8_tensor(
     quantization = tflite.QuantizationParametersEnd(builder)
     tflite.TensorStart(builder)
     tflite.TensorAddShape(builder, shape)
-    tflite.TensorAddType(builder, tflite.TensorType.INT8)
+    tflite.TensorAddType(builder, getattr(tflite.TensorType, type))
     tflite.TensorAddBuffer(builder, buffer)
     tflite.TensorAddName(builder, text)
     tflite.TensorAddQuantization(builder, quantization)

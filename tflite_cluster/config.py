@@ -65,7 +65,8 @@ class Config:
     """One codebook for each tensor, or one for each output channel ("axis", by plain k-means), which hardly zips."""
     store: str = "same"
     """Weights keep the type that they are stored in ("same"), or float ones become int8 codes and a scale, which the
-    model unpacks by itself: the file is then shorter, and zips smaller still."""
+    model unpacks by itself: the file is then shorter, and zips smaller still. With "int4", weights
+    become int4 codes where that costs little: the file is shorter again, and runs take longer."""
     keep: Sequence[str] = ()
     """Patterns, such as "*/logits/*", of the names of weight tensors that are left as they are."""
     rules: Sequence[Rule] = ()
@@ -185,7 +186,9 @@ class Config:
         if self.granularity == "axis" and self.clusters is None:
             raise ConfigError("<granularity> 'axis' needs a number of <clusters>")
         if self.granularity == "axis" and self.store != "same":
-            raise ConfigError("<store> 'int8' has codes for a whole tensor: leave <granularity> at 'tensor'")
+            raise ConfigError(
+                "<store> {store!r} has codes for a whole tensor: leave <granularity> at 'tensor'", store=self.store
+            )
         if self.chosen is not None and (self.clusters is not None or self.granularity == "axis"):
             raise ConfigError("a recipe's chosen prices are for a search: leave out <clusters> and <granularity>")
         if self.max_size is not None and (self.clusters is not None or self.has_gates):

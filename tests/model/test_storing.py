@@ -44,9 +44,9 @@ def stem(path: Path) -> str:
     return path.stem
 
 
-def all_stored(path: Path, *, per_channel: bool = True) -> tuple[bytes, list[Stored]]:
+def all_stored(path: Path, *, per_channel: bool = True, kind: str = "INT8") -> tuple[bytes, list[Stored]]:
     model = open_model(path)
-    stored = [finely(model, weight, per_channel=per_channel) for weight in storable_weights(model)]
+    stored = [finely(model, weight, per_channel=per_channel, kind=kind) for weight in storable_weights(model)]
     return stored_model(model, stored), stored
 
 
@@ -54,10 +54,10 @@ def require_same(after: bytes, expected: Any) -> None:
     assert list(lines(dump(after))) == list(lines(expected))
 
 
-@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize(("kind", "per_channel"), [("INT8", True), ("INT8", False), ("INT4", False)])
 @pytest.mark.parametrize("path", MODELS, ids=stem)
-def test_only_what_must_change_does(path: Path, per_channel: bool) -> None:
-    after, stored = all_stored(path, per_channel=per_channel)
+def test_only_what_must_change_does(path: Path, kind: str, per_channel: bool) -> None:
+    after, stored = all_stored(path, per_channel=per_channel, kind=kind)
     require_same(after, expected_dump(path.read_bytes(), stored))
     if not stored:
         assert after == path.read_bytes()
@@ -76,16 +76,20 @@ def test_any_choice_of_weights_leaves_the_rest_as_it_is(data: st.DataObject) -> 
     path = data.draw(st.sampled_from(FLOATS))
     model = open_model(path)
     chosen = data.draw(st.lists(st.sampled_from(storable_weights(model)), unique_by=lambda weight: weight.span))
-    stored = [finely(model, weight, per_channel=data.draw(st.booleans())) for weight in chosen]
+    kinds = [data.draw(st.sampled_from(["INT8"] if one.is_table else ["INT8", "INT4"])) for one in chosen]
+    stored = [
+        finely(model, weight, per_channel=data.draw(st.booleans()), kind=kind)
+        for weight, kind in zip(chosen, kinds, strict=True)
+    ]
     after = stored_model(model, stored)
     require_same(after, expected_dump(path.read_bytes(), stored))
 
     new = {weight.tensor.name: weight for weight in select(open_model(after))[0]}
     assert len(new) == len({weight.tensor.name for weight in select(model)[0]})
     for one in stored:
-        suffix = "_int8" if one.tensors[0].type == "FLOAT32" else ""
+        suffix = f"_{one.type.lower()}" if one.tensors[0].type == "FLOAT32" else ""
         weight = new[one.name + suffix]
-        assert (weight.storage.type, weight.zero) == ("INT8", 0)
+        assert (weight.storage.type, weight.zero) == (one.type, 0)
         (old,) = (each for each in chosen if each.span == one.span)
         assert {user.operator.name for user in weight.users} == {user.operator.name for user in old.users}
         codes = weight.storage.decode(memoryview(after)[weight.span.start : weight.span.stop], weight.count)
@@ -103,6 +107,48 @@ def test_computes_what_the_unpacked_values_compute(path: Path, kernels: Kernels,
     rounds = any(one.tensors[0].type == "FLOAT16" for one in stored)  # the patched model, to float16
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, atol=4e-3 if rounds else 0, err_msg=name)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize(
+    "name", ["conv_2d_float32", "depthwise_conv_2d_float16", "shared_buffer_float32", "outside_float32"]
+)
+def test_int4_codes_are_unpacked_into_the_same_values(name: str, per_channel: bool, tmp_path: Path) -> None:
+    """By kernels that are the same for both: XNNPACK leaves the operators that read int4 codes to others."""
+    path = FOLDER / f"{name}.tflite"
+    after, stored = all_stored(path, per_channel=per_channel, kind="INT4")
+    expected = outputs(patched_model(open_model(path), stored), Kernels.NO_DELEGATE, tmp_path / "patched.tflite")
+    found = outputs(after, Kernels.NO_DELEGATE, tmp_path / "stored.tflite")
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, atol=4e-3 if "float16" in name else 0, err_msg=key)
+
+
+def test_an_odd_number_of_int4_codes_leaves_half_a_byte() -> None:
+    model = open_model(dense_model({"data": np.arange(-22, 23, dtype=np.float32).tobytes()}, shape=(9, 5)))
+    (weight,) = storable_weights(model)
+    one = finely(model, weight, per_channel=False, kind="INT4")
+    after = open_model(stored_model(model, [one]))
+    (found,) = select(after)[0]
+    assert found.span.size == 23
+    assert np.array_equal(found.codes(after), one.codes.reshape(-1))
+    assert after.bytes_of(found.span)[-1] >> 4 == 0
+
+
+def test_one_entry_of_dequantize_serves_float16_and_int4() -> None:
+    """Biases stay float16, and weights raise the version of the entry that both use."""
+    after, stored = all_stored(FOLDER / "conv_2d_float16.tflite", per_channel=False, kind="INT4")
+    model = open_model(after)
+    assert stored
+    unpacked_from = {
+        graph.tensors[operator.inputs[0]].type
+        for graph in model.subgraphs
+        for operator in graph.operators
+        if operator.name == "DEQUANTIZE"
+    }
+    assert unpacked_from == {"INT4", "FLOAT16"}
+    root = tflite.Model.GetRootAs(after, 0)
+    codes = [root.OperatorCodes(index) for index in range(root.OperatorCodesLength())]
+    assert [code.Version() for code in codes if code.BuiltinCode() == tflite.BuiltinOperator.DEQUANTIZE] == [6]
 
 
 def outputs(model: bytes, kernels: Kernels, path: Path) -> dict[str, Any]:
@@ -173,13 +219,13 @@ def test_alignment_above_the_usual_is_kept() -> None:
     assert {span.start % 1024 for span in after.buffers if span.size} == {0}
 
 
-def dense_model(weights: dict[str, Any], *, outside: int = 0, **extra: Any) -> bytes:
-    """A fully connected layer of 50 x 60 weights, and a second buffer, which may both stand behind the flatbuffer."""
+def dense_model(weights: dict[str, Any], *, outside: int = 0, shape: tuple[int, int] = (50, 60), **extra: Any) -> bytes:
+    """A fully connected layer, and a second buffer, which may both stand behind the flatbuffer."""
     ints = lambda *values: np.array(values, np.int32)  # noqa: E731
     tensors = [
-        {"shape": ints(1, 60), "name": b"x"},
-        {"shape": ints(50, 60), "name": b"w", "buffer": 1},
-        {"shape": ints(1, 50), "name": b"y"},
+        {"shape": ints(1, shape[1]), "name": b"x"},
+        {"shape": ints(*shape), "name": b"w", "buffer": 1},
+        {"shape": ints(1, shape[0]), "name": b"y"},
         {"shape": ints(7), "name": b"other", "buffer": 2},
     ]
     operators = [{"inputs": ints(0, 1), "outputs": ints(2)}]
@@ -213,6 +259,8 @@ def test_codes_must_fit() -> None:
         Stored.of(weight, good.codes[1:], good.scale, good.axis)
     with pytest.raises(ValueError, match="scales along axis"):
         Stored.of(weight, good.codes, good.scale[1:], good.axis)
+    with pytest.raises(ValueError, match="INT4"):
+        Stored.of(weight, good.codes, good.scale, good.axis, "INT4")
 
 
 @pytest.mark.parametrize(

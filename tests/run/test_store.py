@@ -21,7 +21,7 @@ from tflite_cluster.model.storing.obstacle import int8_obstacle
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.clusterer import Clusterer
 from tflite_cluster.search.job import make_job
-from tflite_cluster.targets.int8 import Int8File
+from tflite_cluster.targets.int8 import TARGET, FileOfCodes
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
 
@@ -149,13 +149,13 @@ DAMAGES = [flip_a_code, change_a_scale, rename_an_output, change_another_constan
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=[damage.__name__ for damage in DAMAGES])
 def test_damage_to_the_new_file_is_seen(damage, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    def prove(target: Int8File, copy: PatchedCopy, new: Draft) -> None:
+    def prove(target: FileOfCodes, copy: PatchedCopy, new: Draft) -> None:
         new.flush()
         damage(new, copy)
         real(target, copy, new)
 
-    real = Int8File.prove
-    monkeypatch.setattr(Int8File, "prove", prove)
+    real = FileOfCodes.prove
+    monkeypatch.setattr(FileOfCodes, "prove", prove)
     destination = source.with_name("out.tflite")
     with pytest.raises(ModelError, match=r"in\.tflite: .*; nothing was written"):
         cluster(source, destination, clusters=8, run=False, measure=False, store="int8")
@@ -192,7 +192,7 @@ def test_values_too_far_apart_for_codes_keep_their_type(sqnr: float, as_codes: b
     """Where 255 steps from the largest to the smallest are too coarse for what a bit may cost."""
     model = open_model(source)
     weight = max(select(model)[0], key=lambda weight: weight.span.size)
-    job = make_job(model, weight, Int8File().encode(analyse(model), [weight]))
+    job = make_job(model, weight, TARGET.encode(analyse(model), [weight]))
     with PatchedCopy(model, source.with_name("out.tflite")) as copy:
         Clusterer(model, copy, threads=1).apply_all([job], [price_at_sqnr(job, sqnr)])
         assert (weight.span in copy.stored) is as_codes

@@ -1,4 +1,4 @@
-"""Weights stored as int8 codes, and what the dump of such a model must then be."""
+"""Weights stored as integer codes, and what the dump of such a model must then be."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from tflite_cluster.model.weight import Weight
 
 from .dump import ALIGNMENT, content_of, dump
 
-DEQUANTIZE, INT8 = 6, 9
-RUNTIMES = {2: "1.14.0", 5: "2.7.0"}
+DEQUANTIZE = 6
+TYPES = {"INT8": 9, "INT4": 17}
+RUNTIMES = {2: "1.14.0", 5: "2.7.0", 6: "2.18.0"}
 
 
 def storable_weights(model: Model) -> list[Weight]:
@@ -30,15 +31,24 @@ def real_values(model: Model, weight: Weight) -> np.ndarray:
     return weight.storage.decode(raw, weight.count).reshape(weight.tensor.shape)
 
 
-def finely(model: Model, weight: Weight, *, per_channel: bool) -> Stored:
-    """Codes to the nearest of 255 values, with one scale or one for each output channel."""
+def finely(model: Model, weight: Weight, *, per_channel: bool, kind: str = "INT8") -> Stored:
+    """Codes to the nearest of 255 values, or 15, with one scale or one for each output channel."""
     with np.errstate(invalid="ignore"):  # a signalling NaN
         real = np.nan_to_num(real_values(model, weight).astype(np.float64), posinf=0, neginf=0)
     axis = weight.users[0].axis % real.ndim if per_channel else None
     others = tuple(other for other in range(real.ndim) if other != axis)
     largest = abs(real).max(axis=others, keepdims=True)
-    scale = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
-    return Stored.of(weight, np.rint(real / scale).astype(np.int8), scale.reshape(-1), axis)
+    scale = (np.where(largest > 0, largest, 1) / {"INT8": 127, "INT4": 7}[kind]).astype(np.float32)
+    return Stored.of(weight, np.rint(real / scale).astype(np.int8), scale.reshape(-1), axis, kind)
+
+
+def packed(one: Stored) -> bytes:
+    """The codes as the format has them: int4 in pairs, the first of each in the low half."""
+    codes = one.codes.reshape(-1)
+    if one.type == "INT8":
+        return codes.tobytes()
+    halves = np.append(codes, np.zeros(codes.size % 2, np.int8)).reshape(-1, 2) & 15
+    return bytes((halves[:, 0] | halves[:, 1] << 4).astype(np.uint8))
 
 
 def unpacked(one: Stored) -> np.ndarray:
@@ -70,11 +80,11 @@ def expected_dump(before: bytes, stored: Sequence[Stored]) -> dict[str, Any]:
     model, after = open_model(before), deepcopy(dump(before))
     if not stored:
         return after
-    version = max(2 if len(one.scale) == 1 else 5 for one in stored)
+    version = max(6 if one.type == "INT4" else 2 if len(one.scale) == 1 else 5 for one in stored)
     spans = {one.span: one for one in stored}
     for index, span in enumerate(model.buffers):
         if span in spans:
-            codes, outside = spans[span].codes.tobytes(), after["buffers"][index]["outside"]
+            codes, outside = packed(spans[span]), after["buffers"][index]["outside"]
             after["buffers"][index] = content_of(codes, span.start % ALIGNMENT, outside=outside)
     _raise_runtime(model, after, RUNTIMES[version])
     code = _dequantize_code(after, version)
@@ -83,12 +93,12 @@ def expected_dump(before: bytes, stored: Sequence[Stored]) -> dict[str, Any]:
     for one, tensor in sorted(pairs, key=lambda pair: pair[1].index):
         graph = after["subgraphs"][tensor.subgraph]
         float_tensor = graph["tensors"][tensor.index]
-        int8_tensor = deepcopy(float_tensor) | {"type": INT8, "quantization": _quantization(one)}
+        integer_tensor = deepcopy(float_tensor) | {"type": TYPES[one.type], "quantization": _quantization(one)}
         if tensor.type == "FLOAT16":
-            graph["tensors"][tensor.index] = int8_tensor
+            graph["tensors"][tensor.index] = integer_tensor
             continue
         float_tensor["buffer"] = 0
-        graph["tensors"].append(int8_tensor | {"name": float_tensor["name"] + b"_int8"})
+        graph["tensors"].append(integer_tensor | {"name": float_tensor["name"] + b"_" + one.type.lower().encode()})
         operator = _operator(code, len(graph["tensors"]) - 1, tensor.index)
         added.setdefault(tensor.subgraph, []).append(operator)
     for subgraph, operators in added.items():

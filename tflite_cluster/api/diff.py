@@ -75,7 +75,7 @@ class Difference:
     """At most 100; `changed_elsewhere` counts all bytes."""
     changed_elsewhere: int
     stored: tuple[StoredDifference, ...] = ()
-    """Float weights, and float16 biases, that the second stores as int8 codes behind DEQUANTIZE, in the order of the
+    """Float weights, and float16 biases, that the second stores as integer codes behind DEQUANTIZE, in the order of the
     first file. If there are any, the models are compared by their parts, not byte by byte.
     """
     otherwise: str | None = None
@@ -103,7 +103,7 @@ def diff(first: str | Path | bytes, second: str | Path | bytes, *, patch: bool =
 
     first, second: .tflite files, or their content. What is a weight, and what stands where, is told by the first; the
     second is compared byte by byte, and need not be sound. Where lengths differ, what both have is compared. A second
-    that stores float weights of the first as int8 codes behind DEQUANTIZE is compared by its parts instead.
+    that stores float weights of the first as integer codes behind DEQUANTIZE is compared by its parts instead.
     patch: also measure the patches that make the second of the first.
 
     Raises ModelError if the first is not safe to read or the second cannot be read.

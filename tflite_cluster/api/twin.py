@@ -1,4 +1,4 @@
-"""A model and its twin whose float weights are int8 codes behind DEQUANTIZE: which weights those are, and how close."""
+"""A model and its twin whose float weights are integer codes behind DEQUANTIZE: which those are, and how close."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..model.analysis import Analysis
 from ..model.read import Model, Tensor, open_model
 from ..model.storage import STORAGES
 from ..model.storing.same import find_difference
-from ..model.storing.store import RUNTIME_VERSION, Stored
+from ..model.storing.store import RUNTIME_VERSION, SUFFIXES, Stored
 from ..model.verify import Span
 
 
 @dataclass(frozen=True)
 class StoredDifference:
-    """A float constant that the second model stores as int8 codes."""
+    """A float constant that the second model stores as integer codes."""
 
     name: str
     operator: str
@@ -34,6 +34,8 @@ class StoredDifference:
     values: int
     bytes_before: int
     bytes_after: int
+    codes: str
+    """The type of the codes, such as INT8."""
     scales: int
     """1, or one for each channel."""
     distinct_before: int
@@ -59,7 +61,7 @@ class Twin:
 
 
 def find_twin(analysis: Analysis, other: memoryview) -> Twin | None:
-    """What the two have in common if the second stores constants of the first as int8 codes; None if it does not.
+    """What the two have in common if the second stores constants of the first as integer codes; None if it does not.
 
     other: the content of a file, which need not be sound.
     """
@@ -79,7 +81,7 @@ def find_twin(analysis: Analysis, other: memoryview) -> Twin | None:
 
 
 def _stored(before: Model, after: Model) -> Iterator[Stored]:
-    """Float constants whose buffers hold int8 codes in the other model, with those."""
+    """Float constants whose buffers hold integer codes in the other model, with those."""
     holders = defaultdict[Span, list[Tensor]](list)
     for tensor in before.tensors:
         if tensor.type in ("FLOAT32", "FLOAT16") and not tensor.is_sparse and before.buffers[tensor.buffer].size:
@@ -87,16 +89,17 @@ def _stored(before: Model, after: Model) -> Iterator[Stored]:
     twins = {tensor.buffer: tensor for tensor in after.tensors}
     for place, tensors in sorted(holders.items()):
         twin, span = twins.get(tensors[0].buffer), after.buffers[tensors[0].buffer]
-        if twin is None or twin.type != "INT8" or twin.quantization is None or twin.is_sparse:
+        if twin is None or twin.type not in SUFFIXES or twin.quantization is None or twin.is_sparse:
             continue
         if twin.shape != tensors[0].shape or min(twin.shape, default=0) < 0:
             continue
         scale = twin.quantization.scale
         axis = None if len(scale) == 1 else twin.quantization.axis
         fits = axis is None or (0 <= axis < len(twin.shape) and len(scale) == twin.shape[axis])
-        if fits and span.size == twin.stored:
-            codes = np.frombuffer(after.bytes_of(span), np.int8).reshape(twin.shape)
-            yield Stored(place, tuple(tensors), codes, scale, axis)
+        storage = STORAGES[twin.type]
+        if fits and span.size == storage.nbytes(twin.stored):
+            codes = storage.decode(after.bytes_of(span), twin.stored).reshape(twin.shape)
+            yield Stored(place, tuple(tensors), codes, scale, axis, twin.type)
 
 
 def _aligned(before: Model, after: Model, stored: Mapping[Span, Stored]) -> bytes:
@@ -123,7 +126,8 @@ def _compared(model: Model, stored: Stored, operator: str | None) -> StoredDiffe
         shape=tensor.shape,
         values=stored.codes.size,
         bytes_before=stored.span.size,
-        bytes_after=stored.codes.size,
+        bytes_after=stored.nbytes,
+        codes=stored.type,
         scales=len(stored.scale),
         distinct_before=len(np.unique(before)),
         distinct_after=len(np.unique(stored.codes)),

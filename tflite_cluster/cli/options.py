@@ -150,7 +150,8 @@ store_option: Final = click.option(
     type=click.Choice(FILES),
     default=Config.store,
     show_default=True,
-    help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still.",
+    help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still; or "
+    "some of them as int4 codes: the shortest file, but slower to run.",
 )
 
 target_option: Final = click.option(

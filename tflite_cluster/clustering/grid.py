@@ -34,8 +34,8 @@ _STEP_OF_PRICE: Final = math.sqrt(6 / math.log(2))
 _STEPS: Final = 2.0 ** (np.arange(-6, 7) / 6)
 """Steps to try, as multiples of that: where there are few values, another one is better."""
 
-_MOST_STEPS: Final = 60
-"""Steps of an int4 grid to try, from about that of the price to the one with which the largest weight has a code."""
+_INT4_STEPS: Final = 36
+"""Steps of an int4 grid to try: from the one with which the largest weight has a code down to a sixty-fourth of it."""
 
 _CHEAPER: Final = 0.7
 
@@ -71,11 +71,19 @@ class OnGrid:
 
 def grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
     """Put float weights (rows, columns) on the best values for their number, out of 255 with a step between them."""
-    scale = _scale(0.0, np.abs(matrix.codes).max(keepdims=True).astype(np.float64).reshape(1))
+    return _grid_of_count(matrix, clusters, _scale(0.0, _largest(matrix, 1)), LARGEST)
+
+
+def int4_grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
+    """The same out of 15, with the step that suits all of them best."""
+    return _grid_of_count(matrix, clusters, _int4_scale(matrix, 0.0), LARGEST_INT4)
+
+
+def _grid_of_count(matrix: Matrix, clusters: int, scale: npt.NDArray[np.float32], reach: int) -> OnGrid:
     step = float(scale[0])
 
     def on_grid(values: Array) -> Array:
-        return np.clip(np.rint(values / step), -LARGEST, LARGEST) * step
+        return np.clip(np.rint(values / step), -reach, reach) * step
 
     found = cluster_to_count(replace(matrix, representable=on_grid, well_packed=None), clusters)
     codes = np.rint(found.codes / scale[0]).astype(np.int8)
@@ -134,8 +142,7 @@ def int8_grid(matrix: Matrix, price: float, channels: int, finest: Array | None 
     Rows fall into `channels` equal runs, each of which can have a scale. The price is lowered where the tensor would
     lose too much. finest: the scale of each channel, (channels,), of weights that are int8 codes; no other is finer.
     """
-    height = len(matrix.codes) // channels
-    largest = np.abs(matrix.codes).reshape(channels, -1).max(axis=1).astype(np.float64)
+    height, largest = len(matrix.codes) // channels, _largest(matrix, channels)
     least = _most_error(matrix)
     is_full = finest is not None and bool(np.any(largest > (LARGEST + 0.5) * finest))
     lowest = _LOWEST if is_full else -LARGEST
@@ -150,13 +157,21 @@ def int8_grid(matrix: Matrix, price: float, channels: int, finest: Array | None 
 
 def int4_grid(matrix: Matrix, price: float) -> Grid | None:
     """The grid of int4 codes with one step for the whole tensor; None where the tensor would lose too much on any."""
-    largest = float(np.abs(matrix.codes).max())
-    first = math.log2(_STEPS[0] * _STEP_OF_PRICE * math.sqrt(price))
-    last = max(math.log2(largest / LARGEST_INT4), first)
-    steps = 2.0 ** np.linspace(first, last, min(math.ceil(6 * (last - first)), _MOST_STEPS) + 1)
-    step = min(steps, key=lambda step: _cost(matrix.histogram, float(step), price, LARGEST_INT4))
-    grid = _rounded(matrix, np.array([step], np.float32), len(matrix.codes), -LARGEST_INT4, LARGEST_INT4)
+    grid = _rounded(matrix, _int4_scale(matrix, price), len(matrix.codes), -LARGEST_INT4, LARGEST_INT4)
     return grid if grid.error <= _most_error(matrix) else None
+
+
+def _int4_scale(matrix: Matrix, price: float) -> npt.NDArray[np.float32]:
+    """The step with the least squared error + price x bits where codes end at 7, (1,)."""
+    steps = _scale(0.0, _largest(matrix, 1)) * LARGEST / LARGEST_INT4 * 2.0 ** (-np.arange(_INT4_STEPS) / 6)
+    best = min(steps, key=lambda step: _cost(matrix.histogram, float(step), price, LARGEST_INT4))
+    return np.array([best], np.float32)
+
+
+def _largest(matrix: Matrix, channels: int) -> Array:
+    """The largest weight of each channel, (channels,)."""
+    largest: Array = np.abs(matrix.codes).reshape(channels, -1).max(axis=1).astype(np.float64)
+    return largest
 
 
 def _rounded(matrix: Matrix, scale: npt.NDArray[np.float32], height: int, lowest: int, highest: int) -> Grid:

@@ -123,8 +123,9 @@ def _stored_line(difference: Difference) -> tuple[str, str]:
     before, after = sum(tensor.bytes_before for tensor in stored), sum(tensor.bytes_after for tensor in stored)
     weights = _count(sum(tensor.role == "weight" for tensor in stored), "float weight", "float weights")
     biases = sum(tensor.role == "bias" for tensor in stored)
+    kinds = " and ".join(sorted({tensor.codes.lower() for tensor in stored}))
     weights += f" and {_count(biases, 'bias', 'biases')}" if biases else ""
-    where = f"{printable(difference.second)} stores {weights} as int8 codes behind DEQUANTIZE"
+    where = f"{printable(difference.second)} stores {weights} as {kinds} codes behind DEQUANTIZE"
     known = [tensor for tensor in stored if tensor.sqnr is not None]
     worst = min(known, key=lambda tensor: tensor.sqnr or 0.0, default=None)
     close = "" if worst is None else f"; the least close is '{printable(worst.name)}' at {decibels(worst.sqnr, True)}"

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..model.analysis import analyse
 from ..model.read import Model, open_model
-from ..model.storing.store import STORED_SUFFIX
+from ..model.storing.store import SUFFIXES
 from ..model.weight import Weight
 
 Array = npt.NDArray[Any]
@@ -59,7 +59,8 @@ def histograms(before: Path, after: Path) -> tuple[Histogram, ...]:
 
 def _other(others: dict[tuple[str, int], Weight], name: str, number: int) -> Weight | None:
     """The weight of that name, or its codes, to which storing gives a name of their own."""
-    return others.get((name, number)) or others.get((name + STORED_SUFFIX, number))
+    names = (name, *(name + suffix for suffix in SUFFIXES.values()))
+    return next((others[each, number] for each in names if (each, number) in others), None)
 
 
 def _by_name(model: Model) -> dict[tuple[str, int], Weight]:

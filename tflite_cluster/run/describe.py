@@ -188,8 +188,8 @@ def _describe_stored(weight: Weight, raw: memoryview, stored: Stored, config: Co
     before, codes = weight.decode(raw), stored.codes.reshape(-1)
     compared = compare(before, stored.values.reshape(-1), _problem(weight))
     compared = replace(compared, values_after=distinct(codes))
-    tensor = _tensor(weight, None, compared, *_bits(weight, raw, codes.data, config))
-    return replace(tensor, stored=CodesWritten("INT8", len(stored.scale)))
+    tensor = _tensor(weight, None, compared, *_bits(weight, raw, stored.content, config))
+    return replace(tensor, stored=CodesWritten(stored.type, len(stored.scale)))
 
 
 def _bits(weight: Weight, before: memoryview, after: bytes | memoryview, config: Config) -> tuple[float | None, ...]:

@@ -27,7 +27,7 @@ from ..model.weight import Weight
 _FLOAT_BITS: Final = 1.9
 """Bits that deflate spends on a float32 word beyond the entropy of the words."""
 
-_SCALE_BITS: Final = 32
+SCALE_BITS: Final = 32
 """Bits of a scale, if it is not that of other channels too."""
 
 
@@ -39,7 +39,7 @@ class Place:
     rows: Groups
 
     def write(self, copy: PatchedCopy, codes: npt.NDArray[Any], stored: Stored | None = None) -> None:
-        """Write codes (rows, columns). stored: the int8 codes that are to stand for them."""
+        """Write codes (rows, columns). stored: the integer codes that are to stand for them."""
         span = self.weight.span
         original = copy.model.bytes_of(span)
         copy.write(span, self.weight.storage.encode(as_flat(codes, self.rows), original), stored)
@@ -215,7 +215,7 @@ class Int8Codes:
             return self._assigned(matrix, grid)
         free = cluster_at_price(matrix, price)
         count, scales = matrix.codes.size, len(np.unique(grid.scale))
-        words, codes = count * (free.entropy + _FLOAT_BITS), count * grid.entropy + scales * _SCALE_BITS
+        words, codes = count * (free.entropy + _FLOAT_BITS), count * grid.entropy + scales * SCALE_BITS
         if free.error + price * words < grid.error + price * codes:
             return _OfSameCodes(self.place, free, output_noise(matrix, free.error))
         return self._assigned(matrix, grid)
@@ -225,14 +225,17 @@ class Int8Codes:
         return self._assigned(matrix, grid_of_count(matrix, clusters))
 
     def _assigned(self, matrix: Matrix, grid: OnGrid) -> Assigned:
-        return _OfInt8Codes(self.place, grid, output_noise(matrix.real, grid.error))
+        return OfCodes(self.place, grid, output_noise(matrix.real, grid.error))
 
 
 @dataclass(frozen=True)
-class _OfInt8Codes:
+class OfCodes:
+    """A float weight as codes of a type that `Stored` knows."""
+
     place: Place
     grid: OnGrid
     noise: Array | None
+    type: str = "INT8"
 
     @property
     def priced(self) -> Priced:
@@ -245,5 +248,5 @@ class _OfInt8Codes:
         shape = weight.tensor.shape
         axis = None if len(grid.scale) == 1 else weight.users[0].axis % len(shape)
         codes = as_flat(grid.codes, self.place.rows).reshape(shape)
-        self.place.write(copy, grid.values, Stored.of(weight, codes, grid.scale, axis))
+        self.place.write(copy, grid.values, Stored.of(weight, codes, grid.scale, axis, self.type))
         return BiasChange(self.noise)

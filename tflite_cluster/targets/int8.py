@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..errors import ModelError
 from ..model.analysis import Analysis
@@ -17,20 +18,23 @@ from ..model.weight import Weight
 from ..search.encodings import Encode, Encoding, Int8Codes, Place, SameCodes
 
 
-class Int8File:
-    """Float weights as int8 codes with a scale, or one for each output channel."""
+@dataclass(frozen=True)
+class FileOfCodes:
+    """Float weights as integer codes with a scale, or one for each output channel."""
 
-    keeps_types = False
+    of: Callable[[Place], Encoding]
+    """How one is written."""
+    keeps_types: bool = False
 
     def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
-        """Int8 codes for those that can be stored so; the others keep their codes."""
+        """Codes for those that can be stored so; the others keep what they have."""
         chosen = [weight for weight in weights if analysis.int8_obstacle(weight) is None]
         require_movable(analysis.model, chosen)
         places = frozenset(weight.span for weight in chosen)
 
         def as_codes(weight: Weight, rows: Groups) -> Encoding:
             place = Place(weight, rows)
-            return Int8Codes.of(place) if weight.span in places else SameCodes(place)
+            return self.of(place) if weight.span in places else SameCodes(place)
 
         return as_codes
 
@@ -59,4 +63,4 @@ class Int8File:
             raise ModelError(f"the new {copy.model.label}: {difference}; nothing was written")
 
 
-TARGET = Int8File()
+TARGET = FileOfCodes(Int8Codes.of)

@@ -23,6 +23,7 @@ class StoredCopy(Draft):
 
     def _fill(self) -> None:
         model = self._copy.reopen()
-        weights = [weight for weight in self._analysis.weights if weight.span in self._copy.stored]
-        self.stored = exact_biases(model, weights) | self._copy.stored
+        codes = self._copy.stored
+        fast = [weight for weight in self._analysis.weights if weight.span in codes and codes[weight.span].is_fast]
+        self.stored = exact_biases(model, fast) | codes
         write_stored(model, list(self.stored.values()), cast(io.BufferedIOBase, self._file))

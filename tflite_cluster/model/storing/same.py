@@ -10,7 +10,7 @@ import numpy as np
 
 from ..read import Model, Operator, Quantization, Subgraph, Tensor
 from ..verify import Span
-from .store import RUNTIME_VERSION, Stored
+from .store import RUNTIME_VERSION, SUFFIXES, Stored
 
 
 def find_difference(before: Model, after: Model, stored: Mapping[Span, Stored]) -> str | None:
@@ -56,7 +56,7 @@ def _in_subgraph(before: Model, old: Subgraph, new: Subgraph, stored: Mapping[Sp
     for index in made:
         tensor = old.tensors[index]
         codes = stored[before.buffers[tensor.buffer]]
-        expected.append(replace(_as_codes(tensor, codes), index=made[index], name=tensor.name + codes.suffix))
+        expected.append(replace(_as_codes(tensor, codes), index=made[index], name=tensor.name + SUFFIXES[codes.type]))
     if len(expected) != len(new.tensors):
         yield f"subgraph {old.index} has {len(new.tensors)} tensors instead of {len(expected)}"
         return

@@ -37,10 +37,10 @@ _LARGEST_ALIGNMENT: Final = 4096
 _SCALAR_ALIGNMENT: Final = 8
 RUNTIME_VERSION: Final = "min_runtime_version"
 _RUNTIMES: Final = {2: "1.14.0", 5: "2.7.0", 6: "2.18.0"}
-"""Version of DEQUANTIZE -> the first runtime that has it: 2 takes int8 with one scale, 5 a scale per channel, 6 int4."""
+"""Version of DEQUANTIZE -> the first runtime that has it: 2 takes int8 with one scale, 5 with several, 6 int4."""
 
-CODE_TYPES: Final = ("INT8", "INT4")
-"""Types that codes may have."""
+SUFFIXES: Final = {"INT8": "_int8", "INT4": "_int4"}
+"""Types that codes may have -> what is put behind the name of a float32 tensor to name its codes."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Stored:
     """A constant at a place in the file with all its tensors, and the codes that will stand for it:
     real value = scale x code.
 
-    codes: of the tensors' shape. scale: float32 (1,), or one for each index of `axis`. type: of CODE_TYPES.
+    codes: of the tensors' shape. scale: float32 (1,), or one for each index of `axis`. type: one of SUFFIXES.
     """
 
     span: Span
@@ -64,8 +64,9 @@ class Stored:
             raise ValueError(f"codes of {self.name} must be int8 of shape {shape}")
         if self.scale.shape != ((1,) if self.axis is None else (shape[self.axis],)):
             raise ValueError(f"{len(self.scale)} scales along axis {self.axis} do not fit the shape {shape}")
-        if self.type != "INT8" and self.codes.size and not self.storage.low <= self.codes.min() <= self.codes.max() <= self.storage.high:
-            raise ValueError(f"codes of {self.name} do not fit {self.type}")
+        reach = self.codes.clip(self.storage.low, self.storage.high)
+        if not np.array_equal(reach, self.codes):
+            raise ValueError(f"codes of {self.name} must be {self.type}")
 
     @property
     def storage(self) -> Storage:
@@ -81,11 +82,6 @@ class Stored:
     def content(self) -> memoryview:
         """The codes as they stand in the file; bits left over are 0."""
         return self.storage.encode(self.codes.reshape(-1), memoryview(bytes(self.nbytes)))
-
-    @property
-    def suffix(self) -> str:
-        """What is put behind the name of a float32 tensor to name its codes."""
-        return f"_{self.type.lower()}"
 
     @property
     def values(self) -> npt.NDArray[np.float32]:
@@ -111,6 +107,11 @@ class Stored:
     def name(self) -> str:
         """The name of the first tensor."""
         return self.tensors[0].name
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether XNNPACK unpacks it, and then takes the operators that read it."""
+        return self.type == "INT8"
 
     @property
     def version(self) -> int:
@@ -219,7 +220,7 @@ class _Plan:
                 replaced[tensor.index] = self._codes(one, tensor, tables[tensor.index], "")
                 continue
             operators.append(dequantize(code, len(tables) + len(tensors), tensor.index))
-            tensors.append(self._codes(one, tensor, tables[tensor.index], one.suffix))
+            tensors.append(self._codes(one, tensor, tables[tensor.index], SUFFIXES[one.type]))
             place = field_at(self.data, "Tensor", tables[tensor.index], "buffer")
             assert place is not None
             self._put(place, 0)

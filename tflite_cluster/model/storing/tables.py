@@ -23,7 +23,7 @@ class NewTable:
 
 
 def integer_tensor(
-    type: str,
+    kind: str,
     name: bytes,
     like: Tensor,
     buffer: int,
@@ -32,7 +32,7 @@ def integer_tensor(
     signature: tuple[int, ...] | None,
     has_rank: bool,
 ) -> NewTable:
-    """A constant tensor of an integer type and of the shape of another, with one scale or one for each index of `axis`."""
+    """A constant tensor of an integer type, of the shape of another, with one scale or one for each index of `axis`."""
     builder = flatbuffers.Builder(256)
     places = [
         builder.CreateNumpyVector(np.asarray(like.shape, np.int32)),
@@ -49,7 +49,7 @@ def integer_tensor(
     quantization = tflite.QuantizationParametersEnd(builder)
     tflite.TensorStart(builder)
     tflite.TensorAddShape(builder, shape)
-    tflite.TensorAddType(builder, getattr(tflite.TensorType, type))
+    tflite.TensorAddType(builder, getattr(tflite.TensorType, kind))
     tflite.TensorAddBuffer(builder, buffer)
     tflite.TensorAddName(builder, text)
     tflite.TensorAddQuantization(builder, quantization)

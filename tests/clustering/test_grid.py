@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,13 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from support.matrices import COLUMNS, LEAST_SQNR, ROWS, entropy, floats, hessians
 
-from tflite_cluster.clustering.grid import OnGrid, grid_at_price
+from tflite_cluster.clustering.grid import Grid, OnGrid, grid_at_price, int4_grid, int4_grid_of_count, int8_grid
 from tflite_cluster.clustering.rate import Matrix, cluster_at_price
 
 
 def real(found: OnGrid) -> np.ndarray:
     scale = np.repeat(found.scale, len(found.codes) // len(found.scale))
     return found.codes.astype(np.float64) * scale[:, None]
+
+
+def narrowed(matrix: Matrix, price: float) -> Grid | None:
+    return int4_grid(matrix, price, int8_grid(matrix, price, ROWS))
 
 
 def squared_error(matrix: Matrix, found: OnGrid) -> float:
@@ -98,6 +103,45 @@ def test_costs_little_more_than_a_free_codebook() -> None:
         free, grid = cluster_at_price(matrix, price), grid_at_price(matrix, price, 64)
         cost = [one.error + price * one.entropy * matrix.codes.size for one in (free, grid)]
         assert cost[1] <= cost[0] * 1.1
+
+
+def test_int4_codes_cost_no_bits_at_the_same_error() -> None:
+    matrix = floats(np.random.default_rng(4).normal(0, 0.1, (ROWS, 1000)))
+    narrow = narrowed(matrix, 1e-4)
+    assert narrow is not None
+    wide = [grid_at_price(matrix, price, ROWS) for price in (1e-4, 3e-4, 1e-3)]
+    same = np.interp(np.log(narrow.error), [np.log(one.error) for one in wide], [one.entropy for one in wide])
+    assert narrow.entropy == pytest.approx(same, abs=0.1)
+
+
+@pytest.mark.parametrize("parts", [None, (1, COLUMNS), (ROWS, COLUMNS)])
+def test_int4_codes_end_at_seven_whatever_is_fed_back(parts: tuple[int, int] | None) -> None:
+    matrix = floats(np.random.default_rng(2).standard_t(3, (ROWS, COLUMNS)), parts)
+    for price in (1e-6, 1e-2):
+        grid = narrowed(matrix, price)
+        assert grid is not None
+        found = grid.assigned(matrix)
+        assert found.scale.shape == (1,)
+        assert abs(found.codes.astype(int)).max() == 7
+    assert set(np.unique(int4_grid_of_count(matrix, 5).codes)) <= set(range(-7, 8))
+    assert len(np.unique(int4_grid_of_count(matrix, 5).codes)) <= 5
+
+
+def test_no_int4_codes_where_channels_are_too_far_apart() -> None:
+    values = np.random.default_rng(3).normal(0, 1, (ROWS, COLUMNS)) * np.geomspace(1e-3, 1, ROWS)[:, None]
+    matrix = floats(values)
+    assert narrowed(matrix, 1e-4) is not None
+    assert narrowed(replace(matrix, least_sqnr=25.0), 1e-4) is None
+
+
+def test_int8_codes_that_are_small_enough_are_int4_codes_as_they_are() -> None:
+    matrix = floats()
+    wide = int8_grid(matrix, 1e6, ROWS)
+    narrow = int4_grid(matrix, 1e6, wide)
+    assert narrow is not None
+    assert abs(wide.codes).max() <= 7
+    np.testing.assert_array_equal(narrow.codes, wide.codes)
+    np.testing.assert_array_equal(narrow.scale, wide.scale)
 
 
 @pytest.mark.slow

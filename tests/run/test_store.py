@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.fixture_models import FOLDER, MODELS
 
-from tflite_cluster import ModelError, cluster
+from tflite_cluster import ModelError, cluster, diff
 from tflite_cluster.cli import main
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.draft import Draft
@@ -21,6 +21,7 @@ from tflite_cluster.model.storing.obstacle import int8_obstacle
 from tflite_cluster.search.allocation import price_at_sqnr
 from tflite_cluster.search.clusterer import Clusterer
 from tflite_cluster.search.job import make_job
+from tflite_cluster.targets import find_target
 from tflite_cluster.targets.int8 import TARGET, FileOfCodes
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
@@ -91,6 +92,30 @@ def test_every_float_model_gives_codes_or_reasons(path: Path, tmp_path: Path) ->
             assert (tensor.stored is None) == (int8_obstacle(model, weights[tensor.name]) is not None)
             assert (tensor.keeps_type is None) == (tensor.stored is not None)
     assert result.fidelity.status != "broken"
+
+
+@pytest.mark.parametrize("name", ["conv_2d_float32", "conv_2d_float16", "shared_buffer_float32", "outside_float32"])
+@pytest.mark.parametrize(("clusters", "kind"), [(16, "INT4"), (17, "INT8")])
+def test_few_values_fit_int4_codes(name: str, clusters: int, kind: str, tmp_path: Path) -> None:
+    stored, path = tmp_path / "out.tflite", FOLDER / f"{name}.tflite"
+    result = cluster(path, stored, store="int4", clusters=clusters, run=False, force=True)
+    weights = [tensor for tensor in result.tensors if tensor.role == "weight"]
+    assert weights
+    assert all(tensor.stored is not None and tensor.stored.type == kind for tensor in weights)
+    found = diff(path, stored)
+    assert found.only_weights
+    assert {each.codes for each in found.stored if each.role == "weight"} == {kind}
+
+
+@pytest.mark.slow
+def test_the_price_decides_between_int4_and_int8(source: Path) -> None:
+    model = open_model(source)
+    weights = select(model)[0]
+    encode = find_target("int4").encode(analyse(model), weights)
+    job = make_job(model, max(weights, key=lambda weight: weight.count), encode)
+    kinds = [job.assign(price_at_sqnr(job, sqnr)).type for sqnr in (12, 16, 20, 24, 28)]
+    assert kinds == sorted(kinds)
+    assert set(kinds) == {"INT4", "INT8"}
 
 
 @pytest.mark.slow

@@ -155,14 +155,21 @@ def int8_grid(matrix: Matrix, price: float, channels: int, finest: Array | None 
         price *= _CHEAPER
 
 
-def int4_grid(matrix: Matrix, price: float) -> Grid | None:
-    """The grid of int4 codes with one step for the whole tensor; None where the tensor would lose too much on any."""
+def int4_grid(matrix: Matrix, price: float, wide: Grid) -> Grid | None:
+    """The grid of int4 codes with one step for the whole tensor; None where the tensor would lose too much on any.
+
+    wide: what `int8_grid` gives at this price, which serves as it is if its codes are no larger than 7.
+    """
+    if bool(np.all(wide.scale == wide.scale[0])) and np.abs(wide.codes).max() <= LARGEST_INT4:
+        return replace(wide, lowest=-LARGEST_INT4, highest=LARGEST_INT4)
     grid = _rounded(matrix, _int4_scale(matrix, price), len(matrix.codes), -LARGEST_INT4, LARGEST_INT4)
     return grid if grid.error <= _most_error(matrix) else None
 
 
 def _int4_scale(matrix: Matrix, price: float) -> npt.NDArray[np.float32]:
-    """The step with the least squared error + price x bits where codes end at 7, (1,)."""
+    """The step with the least squared error + price x bits where codes end at 7, and the largest weight has one or is
+    beyond them, (1,).
+    """
     steps = _scale(0.0, _largest(matrix, 1)) * LARGEST / LARGEST_INT4 * 2.0 ** (-np.arange(_INT4_STEPS) / 6)
     best = min(steps, key=lambda step: _cost(matrix.histogram, float(step), price, LARGEST_INT4))
     return np.array([best], np.float32)

@@ -1,4 +1,4 @@
-"""What storing weights as int8 codes did, or would do, and how fast the models are, in words."""
+"""What storing weights as codes did, or would do, and how fast the models are, in words."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from ..result import Benchmark, Result, TensorResult
 
-_WORTH_SAYING: Final = 0.75
+_WORTH_SAYING: Final = 0.95
 """Share of the zip that was reached, from which on down another way to store weights is worth a line."""
 
 
@@ -19,13 +19,13 @@ def type_words(tensor: TensorResult) -> str:
 
 
 def estimate_line(result: Result) -> str | None:
-    """What the option would give, from an estimate; None if that is not clearly less."""
+    """What the option would give, by an estimate from the same values; None if that is hardly less."""
     estimate = result.if_stored
     if estimate is None or result.sizes is None or estimate.zip9 > _WORTH_SAYING * result.sizes.zip9.after:
         return None
     return (
         f"With --store int8 the file would take about {_rounded(estimate.file)} bytes and its zip "
-        f"{_rounded(estimate.zip9)}: {estimate.ratio:.1f} times smaller than the original's"
+        f"{_rounded(estimate.zip9)}: {estimate.ratio:.1f} times smaller than the original's (an estimate)"
     )
 
 

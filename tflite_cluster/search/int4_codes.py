@@ -44,7 +44,8 @@ class Int4Codes:
 
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """On the grid that costs less."""
-        narrow, wide = int4_grid(matrix, price), int8_grid(matrix, price, self.otherwise.channels)
+        wide = int8_grid(matrix, price, self.otherwise.channels)
+        narrow = int4_grid(matrix, price, wide)
         if narrow is None or _cost(narrow, price, 4) > _cost(wide, price, 8):
             return self.otherwise.assign(matrix, price)
         return self._assigned(matrix, narrow.assigned(matrix))

@@ -12,7 +12,7 @@ from support.matrices import COLUMNS, ROWS, floats, hessians, integers
 
 from tflite_cluster.clustering.coupling import Coupling
 from tflite_cluster.clustering.feedback import Feedback
-from tflite_cluster.clustering.grid import grid_at_price, grid_of_count
+from tflite_cluster.clustering.grid import grid_at_price, grid_of_count, int4_grid, int4_grid_of_count, int8_grid
 from tflite_cluster.clustering.rate import Drift, Matrix, cluster_at_price, cluster_to_count
 
 PARTS = [None, (1, COLUMNS), (2, COLUMNS), (2, COLUMNS // 2), (ROWS, COLUMNS)]
@@ -66,6 +66,9 @@ def test_what_is_zero_stays_zero(
     finest = None if matrix.is_float else matrix.scale
     assert not grid_at_price(matrix.real, price, ROWS, finest=finest).codes[gone].any()
     assert not grid_of_count(matrix.real, clusters).codes[gone].any()
+    narrow = int4_grid(matrix.real, price, int8_grid(matrix.real, price, ROWS))
+    assert narrow is None or not narrow.assigned(matrix.real).codes[gone].any()
+    assert not int4_grid_of_count(matrix.real, clusters).codes[gone].any()
 
 
 @pytest.mark.parametrize("parts", [(1, 8), (2, 4), (6, 8)])

@@ -167,7 +167,7 @@ def command(
 ) -> int:
     """Cluster the weights of a .tflite model, so that it zips several times smaller.
 
-    OUT.tflite has the length of IN.tflite, unless --store int8 makes it shorter; only weights change, and the
+    OUT.tflite has the length of IN.tflite, unless --store makes it shorter; only weights change, and the
     interpreter checks that both models compute the same. Without OUT.tflite, IN.small.tflite is written beside
     IN.tflite. Several models go to a folder, or each beside its own with a suffix. IN may also be an archive with
     models in it, such as a .task: each is clustered, and all else stays.

@@ -67,6 +67,9 @@ class Config:
     """Weights keep the type that they are stored in ("same"), or float ones become int8 codes and a scale, which the
     model unpacks by itself: the file is then shorter, and zips smaller still. With "int4", weights
     become int4 codes where that costs little: the file is shorter again, and runs take longer."""
+    target: str | None = None
+    """The chip whose bits a search counts, such as "ethos-u"; None for those of a zip. `settings_for` sets it with all
+    else that suits the chip."""
     keep: Sequence[str] = ()
     """Patterns, such as "*/logits/*", of the names of weight tensors that are left as they are."""
     rules: Sequence[Rule] = ()
@@ -348,6 +351,7 @@ class Settings(TypedDict, total=False):
     clusters: int | None
     granularity: Granularity
     store: str
+    target: str | None
     keep: Sequence[str]
     rules: Sequence[Rule]
     chosen: Chosen | None

@@ -21,13 +21,15 @@ def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
     target: a chip as `--target` names it, such as "tflm". source: the .tflite file. settings: what else is wanted of
     `cluster`.
 
-    The number of clusters is the target's usual one, if none is given, and weights that the target gains nothing from
-    are kept. Raises ConfigError if a setting contradicts the target, and ModelError if the model is not safe to read,
-    or the target gains nothing from any of its weights.
+    If no number of clusters is given, a search counts the target's bits, or the number is the target's usual one.
+    Weights that the target gains nothing from are kept. Raises ConfigError if a setting contradicts the target, and
+    ModelError if the model is not safe to read, or the target gains nothing from any of its weights.
     """
     chip = find_chip(target)
-    clusters = settings.get("clusters") or chip.usual_values
-    most = max(clusters, *(rule.clusters or 0 for rule in settings.get("rules", ())), 0)
+    wanted = settings.get("clusters")
+    values = wanted or chip.usual_values
+    searches = chip.searches and wanted is None and settings.get("run", True)
+    most = max(values, *(rule.clusters or 0 for rule in settings.get("rules", ())), 0)
     if most > chip.most_values:
         raise ConfigError(
             f"<clusters> must be at most {chip.most_values} with <target> {target}, not {most}: {chip.why_no_more}"
@@ -37,13 +39,14 @@ def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
             raise ConfigError(f"leave out <{name}>: <target> {target} needs one codebook of the weights' own type")
     model = open_model(Path(source))
     weights = analyse(model).weights
-    reasons = [(weight, chip.obstacle(weight, model, clusters)) for weight in weights]
+    reasons = [(weight, chip.obstacle(weight, model, values)) for weight in weights]
     left_out = [(weight.tensor.name, reason) for weight, reason in reasons if reason is not None]
     if len(left_out) == len(weights):
         why = f", such as {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise ModelError(f"{model.label}: {target} would gain nothing from any of its weights{why}")
     keep = [*settings.get("keep", ()), *(_pattern(name) for name, _ in left_out)]
-    return cast(Settings, {**settings, "clusters": clusters, "keep": keep})
+    clusters = None if searches else values
+    return cast(Settings, {**settings, "target": target, "clusters": clusters, "keep": keep})
 
 
 def hand_off(target: str, source: str | Path, clustered: str | Path, *, force: bool = False) -> HandedOff:

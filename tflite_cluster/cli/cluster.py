@@ -174,11 +174,11 @@ def command(
     """
     if not paths:
         raise click.UsageError("Missing argument 'IN.tflite': name the model to cluster.")
+    if recipe is not None:
+        settings = with_recipe(context, recipe, settings)
     shown = _Shown(**{field.name: settings.pop(field.name) for field in fields(_Shown)})
     if shown.verbose and shown.quiet:
         raise ConfigError("leave out <verbose> or <quiet>: one prints more, and the other nothing")
-    if recipe is not None:
-        settings = with_recipe(context, recipe, settings)
     _require_extras(shown.report, settings)
     jobs = find_jobs(paths, suffix)
     for option, given in (("target", shown.target), *shown.beside.items()):

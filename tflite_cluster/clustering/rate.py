@@ -111,9 +111,10 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Priced:
-    """A tensor on its codebook: codes (rows, columns), bits per weight by entropy, and the squared real error that the
-    codebook makes without feedback. `mean_change` is how the mean of each output row changes, (rows,), if known.
-    `gain` is what feedback saves, in dB of the output's error, as far as it counts; None without feedback.
+    """A tensor on its codebook: codes (rows, columns), bits per weight by entropy or as a chip charges, and the squared
+    real error that the codebook makes without feedback. `mean_change` is how the mean of each output row changes,
+    (rows,), if known. `gain` is what feedback saves, in dB of the output's error, as far as it counts; None without
+    feedback.
     """
 
     codes: npt.NDArray[Any]
@@ -141,7 +142,12 @@ def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
         centroids = float_codebook(histogram, clusters, matrix.relative)
     else:
         centroids = optimal_codebook(histogram, clusters, histogram.index_of(0.0), matrix.relative)
-    return _on_codebook(matrix, centroids, _rounding_error(histogram, centroids) * matrix.square_scale)
+    return cluster_on(matrix, centroids)
+
+
+def cluster_on(matrix: Matrix, centroids: Array) -> Priced:
+    """Cluster to the nearest of given values relative to zero, ascending, with feedback."""
+    return _on_codebook(matrix, centroids, _rounding_error(matrix.histogram, centroids) * matrix.square_scale)
 
 
 def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:

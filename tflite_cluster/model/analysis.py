@@ -45,6 +45,11 @@ class Analysis:
         """The places of a weight's scales in the file; None if they cannot be rewritten."""
         return self._scale_vectors.get(weight.span)
 
+    def growing_scales(self, weight: Weight) -> ScaleVectors | None:
+        """The same where the scales can be made larger; else None."""
+        vectors = self.scale_vectors(weight)
+        return vectors if vectors is not None and vectors.can_grow else None
+
     def int8_obstacle(self, weight: Weight) -> str | None:
         """What keeps a weight from being stored as int8 codes behind DEQUANTIZE, in words; None if nothing does."""
         return self._int8_obstacles[weight.span]

@@ -11,6 +11,7 @@ SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     "clusters": (int,),
     "granularity": (str,),
     "store": (str,),
+    "target": (str,),
     "keep": (list,),
     "data": (str,),
     "labels": (str,),

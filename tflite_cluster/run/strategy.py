@@ -25,6 +25,7 @@ from ..search.criterion import criterion, usual_criterion
 from ..search.run import repeat, search, search_size
 from ..search.task import Task
 from ..targets import find_target
+from ..targets.chips import find_chip
 from .describe import cluster_weights
 from .scoring import Scorer
 from .session import Session
@@ -76,12 +77,13 @@ def make_task(
 
     Raises ModelError, before any work is done, if the target's file could not be written in the end.
     """
+    form = find_target(config.store) if config.target is None else find_chip(config.target)
     return Task(
         analysis=analysis,
         original=original,
         copy=copy,
         weights=weights,
-        encode=find_target(config.store).encode(analysis, weights.values()),
+        encode=form.encode(analysis, weights.values()),
         clusters=_fixed_counts(weights.values(), config),
         seed=config.seed,
         threads=config.threads,

@@ -24,7 +24,7 @@ from ..progress import Plan, Progress
 from ..samples.samples import Samples
 from .allocation import price_at_sqnr
 from .clusterer import Clusterer
-from .encodings import Encoding, Place, RescaledCodes
+from .encodings import Encoding, Place, RescaledCodes, SameCodes
 from .job import Job, make_job
 from .judge import Judge, SampleIndices
 from .plan import MOST_IN_ORDER, plan
@@ -198,10 +198,10 @@ def _jobs(
     statistics: Iterable[Statistics],
 ) -> dict[int, Job]:
     def encode(weight: Weight, rows: Groups) -> Encoding:
-        vectors = task.analysis.scale_vectors(weight)
-        if vectors is not None and vectors.can_grow and weight.span not in task.clusters:
+        encoding, vectors = task.encode(weight, rows), task.analysis.growing_scales(weight)
+        if isinstance(encoding, SameCodes) and vectors is not None and weight.span not in task.clusters:
             return RescaledCodes(Place(weight, rows), vectors)
-        return task.encode(weight, rows)
+        return encoding
 
     def made(number: int, observed: Statistics) -> Job:
         weight = weights[number]

@@ -147,8 +147,12 @@ class RescaledCodes:
 
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """On a grid no finer than that of its own scales."""
+        return self.assign_on_grid(matrix, price)
+
+    def assign_on_grid(self, matrix: Matrix, price: float) -> OfRescaledCodes:
+        """The same, with the grid."""
         grid = grid_at_price(matrix.real, price, len(matrix.codes), finest=matrix.scale)
-        return _OfRescaledCodes(self, grid, matrix.scale, output_noise(matrix.real, grid.error))
+        return OfRescaledCodes(self, grid, matrix.scale, output_noise(matrix.real, grid.error))
 
     def assign_count(self, matrix: Matrix, clusters: int) -> Assigned:
         """With the scales that it has: the best values for a number are not evenly spaced."""
@@ -156,7 +160,9 @@ class RescaledCodes:
 
 
 @dataclass(frozen=True)
-class _OfRescaledCodes:
+class OfRescaledCodes:
+    """A weight on a grid with other scales."""
+
     encoding: RescaledCodes
     grid: OnGrid
     scale_before: Array

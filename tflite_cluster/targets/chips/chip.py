@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ...model.analysis import Analysis
 from ...model.read import Model
 from ...model.weight import Weight
+from ...search.encodings import Encode
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,9 @@ class Chip(Protocol):
     """What a chip wants of a clustering, and its tools."""
 
     usual_values: int
-    """Values of a codebook where the user names no number."""
+    """Values of a codebook where the user names no number, and there is no search."""
+    searches: bool
+    """Whether a search finds the values of each weight, where the model is run and the user names no number."""
     most_values: int
     """Values from which on the target gains nothing."""
     why_no_more: str
@@ -51,6 +56,9 @@ class Chip(Protocol):
 
     def obstacle(self, weight: Weight, model: Model, values: int) -> str | None:
         """Why the target would gain nothing from a weight of that many values, in words; None if it would gain."""
+
+    def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
+        """How each of these weights is to be written, and what its bits cost, as `target.Target` has it."""
 
     def files(self, clustered: Path) -> tuple[Path, ...]:
         """What `run` may write beside the clustered model."""

@@ -6,13 +6,18 @@ import csv
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from ...errors import InterpreterFailure
 from ...files import temporary_folder
+from ...model.analysis import Analysis
+from ...model.groups import Groups
 from ...model.read import Model
 from ...model.weight import Weight
+from ...search.encodings import Encode, Encoding, Place, SameCodes
+from ...search.palette import PaletteCodes
 from .chip import HandedOff
 from .tools.packages import installed_version
 
@@ -21,9 +26,13 @@ _COLUMN: Final = "total_npu_encoded_weights"
 
 
 class EthosU:
-    """Vela encodes 16 values at 3.97 bits each, 32 at 4.95, and 64 at 7.0; unclustered weights of ResNet8 take 7.7."""
+    """Vela encodes 16 values at 3.97 bits each, 32 at 4.95, and 64 at 7.0; unclustered weights of ResNet8 take 7.7.
+
+    Frequent values take fewer bits, so a search finds values for each weight by what Vela makes of them.
+    """
 
     usual_values = 16
+    searches = True
     most_values = 32
     why_no_more = "Vela encodes 64 values at 7 bits, and unclustered weights at little more"
 
@@ -37,6 +46,17 @@ class EthosU:
             if not kinds <= {"INT8", "INT16"}:
                 return f"{operator.name} gives {', '.join(sorted(kinds))}, and Ethos-U needs an int8 model"
         return None
+
+    def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:  # noqa: ARG002  (the protocol has them)
+        """As palette indices where the weight is int8."""
+
+        def as_indices(weight: Weight, rows: Groups) -> Encoding:
+            place = Place(weight, rows)
+            if weight.tensor.type != "INT8":
+                return SameCodes(place)
+            return PaletteCodes(place, analysis.growing_scales(weight))
+
+        return as_indices
 
     def files(self, clustered: Path) -> tuple[Path, ...]:  # noqa: ARG002  (the protocol has it)
         """Vela's output is made of the clustered model with the user's own settings."""

@@ -8,15 +8,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from ...errors import InterpreterFailure
 from ...files import write_bytes, write_text
 from ...interpreter.process import InterpreterProcess, Limits
+from ...model.analysis import Analysis
 from ...model.read import Model, open_model
 from ...model.select import used_as_weights
 from ...model.weight import Weight
+from ...search.encodings import Encode
+from ..same import TARGET as SAME_TYPES
 from .chip import HandedOff, LeftOut
 from .tools import tflm_runtime
 from .tools.packages import installed_version
@@ -31,6 +35,7 @@ class Tflm:
     """Tables of 2 to 128 values."""
 
     usual_values = 16
+    searches = False
     most_values = MOST_VALUES
     why_no_more = "an index into a table has at most 7 bits"
 
@@ -38,6 +43,10 @@ class Tflm:
         """Why a weight of that many values gets no table."""
         planned = plan_table(weight, values)
         return planned.reason if isinstance(planned, LeftOut) else None
+
+    def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
+        """As in any file of the same length."""
+        return SAME_TYPES.encode(analysis, weights)
 
     def files(self, clustered: Path) -> tuple[Path, ...]:
         """The specification, and the compressed model."""

@@ -20,6 +20,7 @@ from tflite_cluster import (
     settings_for,
 )
 from tflite_cluster.cli import main
+from tflite_cluster.clustering.palette import code_bits
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
@@ -133,6 +134,29 @@ def test_no_more_values_than_the_target_takes(target: str, most: int) -> None:
         settings_for(target, source, clusters=most + 1)
     with pytest.raises(ConfigError, match=f"at most {most}"):
         settings_for(target, source, rules=[Rule("CONV_2D", True, most + 1)])
+
+
+def test_ethos_u_searches_unless_a_number_is_given_or_nothing_runs() -> None:
+    source = FOLDER / "two_ways_int8.tflite"
+    assert settings_for("ethos-u", source)["clusters"] is None
+    assert settings_for("ethos-u", source, run=False)["clusters"] == 16
+    assert settings_for("tflm", source)["clusters"] == 16
+    assert settings_for("ethos-u", source)["target"] == "ethos-u"
+
+
+@pytest.mark.slow
+def test_a_search_counts_the_bits_of_palette_indices(tmp_path: Path) -> None:
+    source = FOLDER / "two_ways_int8.tflite"
+    settings = settings_for("ethos-u", source, effort="fast", force=True, measure=False)
+    result = cluster(source, tmp_path / "clustered.tflite", **settings)
+    search = result.strategy.search
+    assert search is not None
+    assert search.chosen is not None
+    model = open_model(tmp_path / "clustered.tflite")
+    weights = analyse(model).weights
+    codes = [weight.codes(model) for weight in weights]
+    bits = sum(code_bits(each) * each.size for each in codes) / sum(each.size for each in codes)
+    assert bits == pytest.approx(search.chosen.bits, rel=0.02)
 
 
 @pytest.mark.parametrize("setting", [{"store": "int8"}, {"granularity": "axis"}])

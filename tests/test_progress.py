@@ -72,9 +72,9 @@ def test_the_log_ends_with_the_work(capsys: Captured) -> None:
 
 
 def test_the_plan_says_what_and_how_long() -> None:
-    words = plan(300, 8, 20, 6, False, "20 seconds")
+    words = plan(300, 8, 20, 4, False, "20 seconds")
     assert words == (
-        "calibrate on 300 samples, measure 40 sensitivities on 8, then try about 9 candidates and up to 6 with layers "
+        "calibrate on 300 samples, measure 40 sensitivities on 8, then try about 4 candidates and up to 4 with layers "
         "clustered in order; meant to take at most 20 seconds on two idle processors"
     )
     assert plan(1, 1, 1, 0, True, "2 minutes") == "calibrate on 1 sample, then cluster 1 weight"

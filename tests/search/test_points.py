@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tflite_cluster.search.points import furthest
+from tflite_cluster.search.points import Point, expected_border, furthest
+from tflite_cluster.search.quality import Quality
 
 MOST_VISITS = 20
 CLOSE = 1.2
@@ -76,3 +80,62 @@ def test_only_ratios_matter(scale: float) -> None:
     plain, scaled = furthest(Counted(3.3), 0.5, CLOSE), furthest(Counted(3.3 * scale), 0.5 * scale, CLOSE)
     assert plain is not None
     assert scaled == pytest.approx(plain * scale)
+
+
+def point(multiplier: float, slope: float = 10.0, floor: float = 0.0) -> Point:
+    """One of a curve whose errors grow by so many dB a decade, above a floor of noise."""
+    noise = multiplier ** (slope / 10) + floor
+    quality = Quality(noise, noise, None, math.inf, held_out_sqnr=20 - 10 * math.log10(noise))
+    return Point(multiplier, False, 3.0, 30.0, quality)
+
+
+def keeps(sqnr: float, loss: float = math.inf) -> Callable[[Point], bool]:
+    return lambda point: point.quality.held_out_sqnr >= sqnr and (point.quality.expected_loss or 0) <= loss
+
+
+def sought(is_good: Callable[[Point], bool], slope: float, floor: float = 0.0) -> tuple[float | None, list[Point]]:
+    """What a search finds, and the points that it evaluates."""
+    points: list[Point] = []
+
+    def evaluate(multiplier: float) -> bool:
+        points.append(point(multiplier, slope, floor))
+        return is_good(points[-1])
+
+    return furthest(evaluate, 0.5, 1.1, lambda: expected_border(points, is_good)), points
+
+
+@given(border=st.floats(1e-4, 1e4), slope=st.floats(4.0, 25.0))
+def test_a_straight_curve_takes_few_evaluations(border: float, slope: float) -> None:
+    """Wherever the border is, and whether decibels or losses set it."""
+    best = point(border, slope).quality
+    for is_good in (keeps(best.held_out_sqnr), keeps(-math.inf, best.expected_loss or 0.0)):
+        found, points = sought(is_good, slope)
+        assert found is not None
+        assert found <= border * (1 + 1e-9)
+        assert border <= found * 1.1 * (1 + 1e-6)
+        assert len(points) <= 7
+
+
+@pytest.mark.parametrize("border", [0.1, 0.3, 0.5, 1.4, 5.0])
+@pytest.mark.parametrize("floor", [0.0, 0.05])
+def test_near_the_start_four_evaluations_do(border: float, floor: float) -> None:
+    found, points = sought(keeps(point(border, 8.0, floor).quality.held_out_sqnr), 8.0, floor)
+    assert found is not None
+    assert found <= border * (1 + 1e-9)
+    assert border <= found * 1.1 * (1 + 1e-6)
+    assert len(points) <= 4
+
+
+def test_wrong_expectations_do_no_harm() -> None:
+    for wrong in (1e-9, 0.01, 0.5, 3.0, 1e9):
+        is_good = Counted(0.7)
+        found = furthest(is_good, 0.5, CLOSE, lambda wrong=wrong: wrong)
+        assert found is not None
+        assert found <= 0.7
+        assert found in is_good.asked
+        assert len(is_good.asked) <= MOST_VISITS
+
+
+def test_no_border_is_expected_where_none_is_in_sight() -> None:
+    assert expected_border([point(1.0)], lambda _: True) is None
+    assert expected_border([point(1.0)], lambda _: False) is None

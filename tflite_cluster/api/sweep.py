@@ -118,7 +118,8 @@ def sweep(
                 if calibrated.judge.is_silent:
                     raise ModelError(f"{model.label}: there is no curve: {silence_in_words(calibrated)}")
                 usual = usual_criterion(calibrated) if config.has_gates else None
-                found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
+                is_good = criterion(config, calibrated, score_drop(calibrated, session.scorer))
+                found = search(calibrated, is_good, usual, by_point=session.scorer is None)
                 zipped = compressed_size(original, "zip9")
                 measured = _measure(calibrated, partial(packed_size, task, config), found, points, zipped)
             except InterpreterFailure as failure:

@@ -214,7 +214,9 @@ def _places(shape: tuple[int, ...], parts: int, n: int) -> Iterator[tuple[slice,
 
 def _inverse_factor(hessian: Array) -> Array:
     """Upper triangular U with H⁻¹ = Uᵀ U for positive definite H (..., n, n): its row j is the feedback of column j."""
-    lower = np.linalg.cholesky(hessian[..., ::-1, ::-1])  # that of H reversed gives U without forming H⁻¹
+    lower = np.asarray(
+        np.linalg.cholesky(hessian[..., ::-1, ::-1]), np.float64
+    )  # that of H reversed gives U without forming H⁻¹
     return _inverse_of_lower(lower)[..., ::-1, ::-1]
 
 

@@ -126,7 +126,8 @@ def _search(task: Task, calibrated: CalibratedModel, session: Session, config: C
         found = search_size(calibrated, lambda: most is not None and packed_size(task, config) <= most)
     else:
         usual = usual_criterion(calibrated) if config.has_gates else None
-        found = search(calibrated, criterion(config, calibrated, score_drop(calibrated, session.scorer)), usual)
+        is_good = criterion(config, calibrated, score_drop(calibrated, session.scorer))
+        found = search(calibrated, is_good, usual, by_point=session.scorer is None)
         if found.chosen is None and not config.has_gates:
             calibrated.restore()
             return Strategy(f"searched on {basis}; nothing tried was close enough to the original", found)

@@ -6,10 +6,10 @@ from typing import Final
 
 from ..progress import Plan
 
-CANDIDATES: Final = 9
+CANDIDATES: Final = 4
 """How many candidates a search mostly tries before layers are clustered in order."""
 
-MOST_IN_ORDER: Final = 6
+MOST_IN_ORDER: Final = 4
 """How many it tries then at most."""
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from .quality import Quality
@@ -15,6 +15,22 @@ _EQUAL_STRIDES: Final = 2
 
 _RANGE: Final = 1e8
 _MOST_EVALUATIONS: Final = 14
+_MOST_EXPECTED: Final = 6
+"""Evaluations after which nothing is expected any more, should the expectations not come true."""
+
+SHORT: Final = 0.25
+"""How far before the border that is expected a search goes, as a power of how close it has to come."""
+
+_FURTHEST: Final = 8.0
+"""Factor by which it goes beyond what is known at most."""
+
+_SIGHT: Final = 1e4
+_HALVINGS: Final = 40
+_LEAST_LOSS: Final = 1e-6
+_LARGEST_LOGARITHM: Final = 100.0
+_DECIBELS: Final = -10 / math.log(10)
+_LEAST_SLOPE: Final = 0.2
+"""Of a line, as a share of what it usually is."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +66,14 @@ class Search:
     """By the number of each weight."""
 
 
-def furthest(is_good: Callable[[float], bool], first: float, close: float) -> float | None:
+def furthest(
+    is_good: Callable[[float], bool], first: float, close: float, expect: Callable[[], float | None] = lambda: None
+) -> float | None:
     """The largest position found to be good, up to a factor of `close`; None if none is.
 
-    Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale.
+    Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale. expect: where
+    the border is expected from what has been seen, if that tells anything. The search goes there, and ends at a good
+    position that is close to it.
     """
     good, bad, position, stride = 0.0, math.inf, first, _STRIDE
     for evaluations in range(_MOST_EVALUATIONS):
@@ -63,14 +83,93 @@ def furthest(is_good: Callable[[float], bool], first: float, close: float) -> fl
             good = position
         else:
             bad = position
+        if good and bad / good <= close:
+            break
+        border = expect() if evaluations < _MOST_EXPECTED else None
+        if border is not None and good and good <= border <= good * close and (evaluations or bad < math.inf):
+            break
         if not good:
             position = bad / stride
         elif math.isinf(bad):
             position = good * stride
-        elif bad / good <= close:
-            break
         else:
             position = math.sqrt(good * bad)
+        if border is not None:
+            position = _toward(border / close**SHORT, good, bad, close)
         if not 1 / _RANGE <= position / first <= _RANGE:
             break
     return good or None
+
+
+def _toward(border: float, good: float, bad: float, close: float) -> float:
+    """The position nearest to the border that is neither out of the interval nor too far from what is known."""
+    least, most = good * math.sqrt(close) or bad / _FURTHEST, min(bad / math.sqrt(close), good * _FURTHEST or math.inf)
+    return min(max(border, least), most)
+
+
+def expected_border(points: Sequence[Point], is_good: Callable[[Point], bool]) -> float | None:
+    """The multiplier at which points are expected to stop being good; None if that is not in sight.
+
+    points: evaluated ones, at least one. is_good: looks at nothing but the point. Between the two points next to the
+    border, or beyond all, decibels and logarithms of losses are taken to be straight lines over the logarithm of the
+    multiplier; errors are in proportion to it where only one point is known.
+    """
+    good = [point for point in points if is_good(point)]
+    bad = [point for point in points if not is_good(point)]
+    ascending = sorted(points, key=lambda point: point.multiplier)
+    if good and bad:
+        pair = max(good, key=lambda point: point.multiplier), min(bad, key=lambda point: point.multiplier)
+    else:
+        pair = (ascending[-1], ascending[-2:][0]) if good else (ascending[0], ascending[:2][-1])
+    line = _Line(*pair)
+    low, high = (math.log(factor * line.at.multiplier) for factor in (1 / _SIGHT, _SIGHT))
+    if not is_good(line.point(low)) or is_good(line.point(high)):
+        return None
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_good(line.point(middle)) else (low, middle)
+    return math.exp(low)
+
+
+class _Line:
+    """What points on the curve through two evaluated ones, or through one if both are the same, are expected to be."""
+
+    def __init__(self, one: Point, other: Point) -> None:
+        self.at = one
+        self._distance = math.log(other.multiplier / one.multiplier)
+        self._other = other
+
+    def point(self, logarithm: float) -> Point:
+        """At the logarithm of a multiplier."""
+        steps = logarithm - math.log(self.at.multiplier)
+        quality, other = self.at.quality, self._other.quality
+        loss = quality.expected_loss
+        if loss is not None and other.expected_loss is not None:
+            begin, end = (math.log(max(each, _LEAST_LOSS)) for each in (loss, other.expected_loss))
+            loss = math.exp(min(self._go(begin, end, steps, 1.0), _LARGEST_LOGARITHM))
+        return replace(
+            self.at,
+            multiplier=math.exp(logarithm),
+            weight_sqnr=self._decibels(self.at.weight_sqnr, self._other.weight_sqnr, steps),
+            quality=replace(
+                quality,
+                expected_loss=loss,
+                sqnr=self._decibels(quality.sqnr, other.sqnr, steps),
+                held_out_sqnr=self._decibels(quality.held_out_sqnr, other.held_out_sqnr, steps),
+                held_out_sqnr_of_values=self._decibels(
+                    quality.held_out_sqnr_of_values, other.held_out_sqnr_of_values, steps
+                ),
+            ),
+        )
+
+    def _decibels(self, one: float, other: float, steps: float) -> float:
+        return self._go(one, other, steps, _DECIBELS)
+
+    def _go(self, one: float, other: float, steps: float, usual: float) -> float:
+        """usual: the slope where errors are in proportion to the multiplier."""
+        if not math.isfinite(one) or not math.isfinite(other):
+            return one
+        slope = (other - one) / self._distance if self._distance else usual
+        if slope / usual < _LEAST_SLOPE:  # noise
+            slope = _LEAST_SLOPE * usual
+        return one + slope * steps

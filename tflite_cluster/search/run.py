@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,14 +13,16 @@ from .allocation import base_prices, sensitivities
 from .calibrated import CalibratedModel
 from .curve import Curve
 from .plan import CANDIDATES, MOST_IN_ORDER
-from .points import Point, Search, furthest
+from .points import SHORT, Point, Search, expected_border, furthest
 
 _FIRST: Final = 0.5
 """Multiplier at which a search begins."""
 
 _STEP: Final = 1.25
 _MOST_STEPS: Final = MOST_IN_ORDER - 1
-"""Ratio between multipliers that are tried in order, and how many. The last is in between, once one goes too far."""
+"""Ratio between multipliers that are tried in order, where nothing tells how far to go, and how many."""
+
+_WIDEST_STEP: Final = 2.0
 
 _WORTH_IT: Final = 0.99
 """Share of the bits after a step from which on there is no further one: codes of few bits have little left to save."""
@@ -36,20 +39,27 @@ _HEAVIEST: Final = 256 << 20
 
 
 def search(
-    calibrated: CalibratedModel, is_good: Callable[[Point], bool], usual: Callable[[Point], bool] | None = None
+    calibrated: CalibratedModel,
+    is_good: Callable[[Point], bool],
+    usual: Callable[[Point], bool] | None = None,
+    *,
+    by_point: bool = True,
 ) -> Search:
     """Find the cheapest candidate that is good and leave it in the copy; if none is, the last one tried.
 
     usual: the criterion of a default run, which scatters less. Its candidate is taken where it is good too and smaller,
-    so that a weaker target never gives a larger file.
+    so that a weaker target never gives a larger file. by_point: whether `is_good` looks at nothing but the point, so
+    that it can be asked of points that are only expected.
     """
 
     def explore(curve: Curve) -> Point | None:
-        start = None if usual is None or _is_heavy(calibrated) else _cheapest(curve, usual, _FIRST)
+        begin = _Way(curve, usual) if usual is not None else None
+        way = _Way(curve, is_good, by_point)
+        start = None if begin is None or _is_heavy(calibrated) else begin.cheapest(_FIRST)
         if start is None or not is_good(start):
-            return _cheapest(curve, is_good, _FIRST)
+            return way.cheapest(_FIRST)
         kept = calibrated.copy.contents()
-        found = _cheapest(curve, is_good, start.multiplier)
+        found = way.cheapest(start.multiplier)
         if found is not None and found.bits < start.bits:
             return found
         calibrated.copy.put_back(kept)
@@ -106,29 +116,56 @@ def _search(calibrated: CalibratedModel, explore: Callable[[Curve], Point | None
     )
 
 
-def _cheapest(curve: Curve, is_good: Callable[[Point], bool], first: float) -> Point | None:
-    """The cheapest good candidate that a search from the first multiplier finds; it is left in the copy."""
-    multiplier = furthest(lambda at: is_good(curve.evaluate(at)), first, _CLOSE)
-    return None if multiplier is None else _further(curve, curve.restore(multiplier), is_good)
+@dataclass(frozen=True)
+class _Way:
+    """A search along a curve for the cheapest good point. by_point: whether expected points can be judged too."""
 
+    curve: Curve
+    is_good: Callable[[Point], bool]
+    by_point: bool = True
 
-def _further(curve: Curve, best: Point, is_good: Callable[[Point], bool]) -> Point:
-    """Cluster the layers in order, from the multiplier of a good point on as far as that is good."""
-    point = _in_order(curve, best, (1.0,), is_good)
-    if not point.in_order:
+    def cheapest(self, first: float) -> Point | None:
+        """The cheapest good candidate that a search from the first multiplier finds; it is left in the copy."""
+        multiplier = furthest(
+            lambda at: self.is_good(self.curve.evaluate(at)), first, _CLOSE, lambda: self._border(in_order=False)
+        )
+        return None if multiplier is None else self._further(self.curve.restore(multiplier))
+
+    def _further(self, best: Point) -> Point:
+        """Cluster the layers in order, from the multiplier of a good point on as far as that is good."""
+        point = _in_order(self.curve, best, (1.0,), self.is_good)
+        if not point.in_order:
+            return best
+        copy = self.curve.calibrated.copy
+        best, kept, bad = point, copy.contents(), math.inf
+        for _ in range(_MOST_STEPS):
+            multiplier = self._next(best.multiplier, bad)
+            if multiplier is None:
+                break
+            point = self.curve.evaluate_in_order(multiplier)
+            if not self.is_good(point):
+                bad = point.multiplier
+                copy.put_back(kept)
+                continue
+            is_last = point.bits > _WORTH_IT * best.bits
+            best, kept = point, copy.contents()
+            if is_last:
+                break
         return best
-    best, kept, step = point, curve.calibrated.copy.contents(), _STEP
-    for _ in range(_MOST_STEPS):
-        point, is_last = curve.evaluate_in_order(best.multiplier * step), step < _STEP
-        if is_good(point):
-            is_last = is_last or point.bits > _WORTH_IT * best.bits
-            best, kept = point, curve.calibrated.copy.contents()
-        else:
-            curve.calibrated.copy.put_back(kept)
-            step = math.sqrt(_STEP)
-        if is_last:
-            break
-    return best
+
+    def _next(self, good: float, bad: float) -> float | None:
+        """The multiplier to try in order between a good and a bad one; None where nothing is to be gained."""
+        border = self._border(in_order=True)
+        if border is None:
+            border = math.sqrt(good * bad) if bad < math.inf else good * _STEP
+        if min(border, bad) <= good * _CLOSE:
+            return None
+        short: float = _CLOSE**SHORT
+        return min(border / short, good * _WIDEST_STEP, bad / short)
+
+    def _border(self, *, in_order: bool) -> float | None:
+        points = [point for point in self.curve.points if point.in_order == in_order]
+        return expected_border(points, self.is_good) if points and self.by_point else None
 
 
 def _in_order(curve: Curve, best: Point, factors: Sequence[float], is_good: Callable[[Point], bool]) -> Point:

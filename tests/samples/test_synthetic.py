@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from tflite_cluster.errors import DataError
 from tflite_cluster.interpreter.interface import ModelInterface, Sequences, Signature, TensorSpec
-from tflite_cluster.samples.synthetic import InputHint, Manner, gather_samples, synthetic_count, synthetic_samples
+from tflite_cluster.samples.synthetic import (
+    InputHint,
+    Manner,
+    _turn,
+    gather_samples,
+    synthetic_count,
+    synthetic_samples,
+)
 
 
 def spec(shape: tuple[int, ...], dtype: Any = np.float32, scale: float = 0.0, name: str = "x") -> TensorSpec:
@@ -198,3 +205,10 @@ def test_signatures_without_data_get_synthetic_samples():
     assert (samples["b"].source, samples["b"].synthetic) == ("2 synthetic samples", True)
     assert samples["b"].batch(0, 2)["x"].tolist() == [[[5] * 6]] * 2
     assert all(values.synthetic for values in gather_samples(interface, None, hints, 2, 0).values())
+
+
+def test_axes_of_shapes_are_those_of_qr() -> None:
+    generator = np.random.default_rng(0)
+    for axes in (1, 2, 3):
+        for directions in generator.standard_normal((50, axes, axes)):
+            np.testing.assert_allclose(_turn(directions), np.linalg.qr(directions)[0], atol=1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -299,7 +300,7 @@ def _leaf(
     smallest, largest = _LEAF_SIZES
     radius = smallest * (1 - generator.random() * (1 - (smallest / largest) ** 2)) ** -0.5
     lengths = min(sides) * radius * np.exp(generator.normal(0.0, 0.5, axes))
-    turn = np.linalg.qr(generator.standard_normal((axes, axes)))[0]
+    turn = _turn(generator.standard_normal((axes, axes)))
     middle = generator.random(axes) * sides
     is_round = generator.random() < 0.6
     reach = float(np.linalg.norm(lengths))
@@ -313,6 +314,16 @@ def _leaf(
     leaf = np.zeros_like(bare[box])
     leaf[tuple(places[inside].T)] = True
     return box, leaf
+
+
+def _turn(directions: Reals) -> Reals:
+    """The orthogonal axes of random directions (axes, axes), as LAPACK's QR gives them, which takes long for two."""
+    if len(directions) != 2:
+        return np.linalg.qr(directions)[0]
+    x, y = directions[:, 0].tolist()
+    length = -math.copysign(math.hypot(x, y), x)
+    cosine, sine = x / length, y / length
+    return np.array([[cosine, sine], [sine, -cosine]])
 
 
 def _ground(sides: tuple[int, ...], channels: int, slope: float, generator: np.random.Generator) -> Reals:

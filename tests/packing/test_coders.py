@@ -22,7 +22,7 @@ from tflite_cluster import ConfigError, cluster, inspect
 from tflite_cluster.cli import main
 from tflite_cluster.config import Config
 from tflite_cluster.packing import coders
-from tflite_cluster.packing.coders import CODERS, Coder, available_coders
+from tflite_cluster.packing.coders import CODERS, Coder, available_coders, coders_worth
 from tflite_cluster.packing.deflate import write_gzip, write_zip
 from tflite_cluster.packing.sizes import SizeMeasurements, compressed_size
 
@@ -121,6 +121,11 @@ def test_a_run_measures_the_coders_that_are_named() -> None:
     assert sizes is not None
     assert list(sizes.packed) == ["gzip6", "zip9", "deflate12", "xz"]
     assert sizes.packed["deflate12"].after < sizes.zip9.after
+
+
+def test_slow_coders_measure_large_files_only_when_named() -> None:
+    assert coders_worth(4 << 20) == available_coders()
+    assert coders_worth((4 << 20) + 1) == ("gzip6", "zip9", "deflate12")
 
 
 def test_a_size_is_counted_by_the_coder_that_is_named() -> None:

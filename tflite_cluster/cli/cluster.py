@@ -19,7 +19,7 @@ from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
 from ..files import refuse_shared
 from ..packing.archive import check_suffix
-from ..packing.coders import CODERS, available_coders
+from ..packing.coders import CODERS, available_coders, coders_worth
 from ..version import __version__
 from .bundle import cluster_archive
 from .complain import complain
@@ -259,7 +259,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         return
     if shown.target is not None:
         settings = prepare(shown.target, job.source, job.destination, settings)
-    coders = available_coders() if shown.report is not None and settings["measure"] else ()
+    coders = _coders(job.source, shown) if shown.report is not None and settings["measure"] else ()
     try:
         with progress_shown() as progress:
             result = cluster(job.source, job.destination, progress=progress, coders=coders, **settings)
@@ -288,6 +288,11 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         )
     if failure is not None:
         raise _in_short(failure, shown.report, shown.quiet)
+
+
+def _coders(source: Path, shown: _Shown) -> tuple[str, ...]:
+    """Those that a report compares."""
+    return available_coders() if shown.verbose or not source.is_file() else coders_worth(source.stat().st_size)
 
 
 def _check_outputs(beside: Mapping[str, Path | None], force: bool) -> None:

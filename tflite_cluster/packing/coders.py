@@ -23,7 +23,8 @@ class Coder:
     """A way to compress a file.
 
     name: its key in reports. words: its name for people. write: compresses the file at a path into a binary file that
-    can be written and sought, at a level. package: what must be installed besides, if anything.
+    can be written and sought, at a level. package: what must be installed besides, if anything. is_slow: whether it
+    takes many times as long as zip -9.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Coder:
     level: int
     write: Callable[[Path, IO[bytes], int], None]
     package: str | None = None
+    is_slow: bool = False
 
     @property
     def is_available(self) -> bool:
@@ -87,15 +89,26 @@ CODERS: Final = {
         Coder("gzip6", "gzip -6", 6, _gzip),
         Coder("zip9", "zip -9", 9, _zip),
         Coder("deflate12", f"deflate {LEVEL}", LEVEL, _deflate),
-        Coder("xz", "xz", 6, _xz),
-        Coder("brotli11", "brotli 11", 11, _brotli, "brotli"),
-        Coder("zstd19", "zstd 19", 19, _zstd, "zstandard"),
+        Coder("xz", "xz", 6, _xz, is_slow=True),
+        Coder("brotli11", "brotli 11", 11, _brotli, "brotli", is_slow=True),
+        Coder("zstd19", "zstd 19", 19, _zstd, "zstandard", is_slow=True),
     )
 }
 """All coders by name, in the order of reports."""
 
 USUAL: Final = ("gzip6", "zip9")
 """Coders that are always measured: what app stores count, and what people have."""
+
+
+_LARGEST_FOR_SLOW: Final = 4 << 20
+"""Bytes of a file up to which slow coders take a few seconds. Those of 17 MB took 60 s for a float32 model, and again
+for the clustered one: longer than clustering it.
+"""
+
+
+def coders_worth(size: int) -> tuple[str, ...]:
+    """Names of the available coders that a file of so many bytes is worth measuring by though nobody named them."""
+    return tuple(name for name in available_coders() if size <= _LARGEST_FOR_SLOW or not CODERS[name].is_slow)
 
 
 def available_coders() -> tuple[str, ...]:

@@ -24,7 +24,9 @@ from tflite_cluster.search.quality import Quality
 CAREFUL = 28.0
 
 
-def quality(*, expected_loss: float | None = None, held_out_sqnr: float = 40.0) -> Quality:
+def quality(
+    *, expected_loss: float | None = None, held_out_sqnr: float = 40.0, scores_sqnr: float = -math.inf
+) -> Quality:
     return Quality(
         distortion=0.01,
         expected_loss=expected_loss,
@@ -32,6 +34,7 @@ def quality(*, expected_loss: float | None = None, held_out_sqnr: float = 40.0) 
         sqnr=30.0,
         held_out_sqnr=held_out_sqnr,
         held_out_sqnr_of_values=held_out_sqnr if expected_loss is None else math.inf,
+        scores_sqnr=math.inf if expected_loss is None else scores_sqnr,
     )
 
 
@@ -54,7 +57,7 @@ def test_rounding_never_explains_more_than_so_much_expected_loss(rounding: float
 
 
 def test_expected_loss_of_synthetic_inputs_is_seen_beside_all_of_the_floor() -> None:
-    is_good = synthetic_criterion(quality(expected_loss=0.86, held_out_sqnr=math.inf), CAREFUL)
+    is_good = synthetic_criterion(quality(expected_loss=0.86, held_out_sqnr=math.inf, scores_sqnr=math.inf), CAREFUL)
     assert is_good(point(expected_loss=1.15, held_out_sqnr=12.1, weight_sqnr=CAREFUL + 0.1))
     assert not is_good(point(expected_loss=1.17, held_out_sqnr=12.1, weight_sqnr=CAREFUL + 0.1))
 
@@ -64,15 +67,22 @@ def test_expected_loss_of_synthetic_inputs_is_seen_beside_all_of_the_floor() -> 
     floor_sqnr=st.floats(-20, 150) | st.just(math.inf),
     expected_loss=st.floats(0, 100),
     held_out_sqnr=st.floats(-20, 11.99),
+    scores_sqnr=st.floats(-20, 100),
     weight_sqnr=st.floats(0, 100),
 )
 def test_rounding_never_excuses_outputs_that_are_mostly_noise(
-    floor_loss: float | None, floor_sqnr: float, expected_loss: float, held_out_sqnr: float, weight_sqnr: float
+    floor_loss: float | None,
+    floor_sqnr: float,
+    expected_loss: float,
+    held_out_sqnr: float,
+    scores_sqnr: float,
+    weight_sqnr: float,
 ) -> None:
-    floor = quality(expected_loss=floor_loss, held_out_sqnr=floor_sqnr)
+    floor = quality(expected_loss=floor_loss, held_out_sqnr=floor_sqnr, scores_sqnr=floor_sqnr)
     tried = point(
         expected_loss=None if floor_loss is None else expected_loss,
         held_out_sqnr=held_out_sqnr,
+        scores_sqnr=scores_sqnr,
         weight_sqnr=weight_sqnr,
     )
     assert not real_criterion(floor)(tried)
@@ -80,17 +90,35 @@ def test_rounding_never_excuses_outputs_that_are_mostly_noise(
 
 
 @pytest.mark.parametrize("rounding", [math.inf, 20.0])
-def test_class_scores_of_synthetic_inputs_must_show_small_errors_beside_what_rounding_does(rounding: float) -> None:
+def test_class_scores_of_probes_must_show_small_errors_beside_what_rounding_does(rounding: float) -> None:
     """Then their expected loss does not count."""
-    is_good = synthetic_criterion(quality(expected_loss=5.0, held_out_sqnr=rounding), CAREFUL)
-    allowed = 10 ** (-20.5 / 10) + 10 ** (-rounding / 10)
+    is_good = synthetic_criterion(quality(expected_loss=5.0, scores_sqnr=rounding), CAREFUL)
+    allowed = 10 ** (-22.5 / 10) + 10 ** (-rounding / 10)
 
     def holds(error: float, weight_sqnr: float = 27.0) -> bool:
-        return is_good(point(expected_loss=100.0, held_out_sqnr=-10 * math.log10(error), weight_sqnr=weight_sqnr))
+        return is_good(point(expected_loss=100.0, scores_sqnr=-10 * math.log10(error), weight_sqnr=weight_sqnr))
 
     assert holds(0.99 * allowed)
     assert not holds(1.01 * allowed)
-    assert not holds(0.1 * allowed, weight_sqnr=15.0)
+    assert not holds(0.1 * allowed, weight_sqnr=13.9)
+
+
+@given(
+    scores_sqnr=st.floats(-20, 100),
+    weight_sqnr=st.floats(0, 100),
+    held_out_sqnr=st.floats(-20, 100),
+    worse=st.floats(0, 50),
+)
+def test_a_noisier_candidate_is_never_good_where_one_with_less_noise_is_not(
+    scores_sqnr: float, weight_sqnr: float, held_out_sqnr: float, worse: float
+) -> None:
+    is_good = synthetic_criterion(quality(expected_loss=0.1, scores_sqnr=30.0), CAREFUL)
+
+    def holds(noise: float) -> bool:
+        measured = {"scores_sqnr": scores_sqnr - noise, "held_out_sqnr": held_out_sqnr - noise}
+        return is_good(point(expected_loss=100.0, weight_sqnr=weight_sqnr - noise, **measured))
+
+    assert holds(0.0) or not holds(worse)
 
 
 @pytest.mark.parametrize(("rounding", "least"), [(math.inf, 26.0), (20.0, 20.0)])
@@ -104,7 +132,7 @@ def test_other_outputs_of_synthetic_inputs_must_show_small_errors_and_weights_cl
 
 
 def test_weights_close_to_what_they_were_make_little_expected_loss_enough_on_synthetic_inputs() -> None:
-    is_good = synthetic_criterion(quality(expected_loss=0.1, held_out_sqnr=math.inf), CAREFUL)
+    is_good = synthetic_criterion(quality(expected_loss=0.1, held_out_sqnr=math.inf, scores_sqnr=math.inf), CAREFUL)
     assert is_good(point(expected_loss=0.39, held_out_sqnr=15.0, weight_sqnr=CAREFUL + 0.1))
     assert not is_good(point(expected_loss=0.41, held_out_sqnr=15.0, weight_sqnr=CAREFUL + 0.1))
     assert not is_good(point(expected_loss=0.39, held_out_sqnr=15.0, weight_sqnr=CAREFUL - 0.1))

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tflite_cluster.search.quality import Outputs, Quality, compare_outputs
 
@@ -200,3 +202,32 @@ def test_held_out_sqnr_is_that_of_samples_not_seen_without_what_all_classes_shar
 def test_outputs_without_elements_are_perfect() -> None:
     nothing = np.zeros((5, 0))
     assert compare(nothing, nothing, logits=False) == Quality(0.0, None, None, math.inf)
+
+
+@given(size=st.floats(0.01, 2.0), growth=st.floats(1.1, 10.0), seed=st.integers(0, 99))
+def test_more_noise_means_more_expected_loss_and_less_power_beside_it(size: float, growth: float, seed: int) -> None:
+    before, noise = scores(seed=seed), scores(seed=seed + 100)
+    less, more = (compare(before, before + factor * size * noise) for factor in (1.0, growth))
+    assert (more.expected_loss or 0) > (less.expected_loss or 0)
+    assert less.scores_sqnr - more.scores_sqnr == pytest.approx(20 * math.log10(growth))
+
+
+def test_what_scores_have_in_common_over_all_samples_is_signal_up_to_three_times_the_rest() -> None:
+    before, noise = scores(), 0.1 * scores(seed=1)
+    unlike = 2.0 * np.linspace(-1, 1, before.shape[1])
+    plain, apart, far, shared = (
+        compare(before + offset, before + offset + noise).scores_sqnr for offset in (0, unlike, 1e3 * unlike, 7.0)
+    )
+    assert plain == pytest.approx(20, abs=0.2)
+    assert plain + 1 < apart < far
+    assert far == pytest.approx(plain + 10 * math.log10(4), abs=0.1)
+    assert shared == pytest.approx(plain)
+
+
+def test_the_power_of_scores_is_that_of_samples_not_seen() -> None:
+    before = scores()
+    unseen = np.arange(len(before)) % 4 == 0
+    after = np.where(unseen[:, None], before + 0.1 * scores(seed=1), before)
+    alone = compare(before[unseen], after[unseen]).scores_sqnr
+    assert compare(before, after, unseen=unseen).scores_sqnr == pytest.approx(alone)
+    assert compare(before, after, logits=False, unseen=unseen).scores_sqnr == math.inf

@@ -114,7 +114,9 @@ def sweep(
                 raise ModelError(f"{model.label}: there is no curve without running it: {session}")
             try:
                 task = make_task(analysis, weights, original, copy, config, progress)
-                calibrated = calibrate(task, session.process, session.samples, session.kernels, session.effort)
+                calibrated = calibrate(
+                    task, session.process, session.samples, session.kernels, session.effort, probes=session.probes
+                )
                 if calibrated.judge.is_silent:
                     raise ModelError(f"{model.label}: there is no curve: {silence_in_words(calibrated)}")
                 usual = usual_criterion(calibrated) if config.has_gates else None

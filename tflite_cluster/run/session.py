@@ -25,7 +25,7 @@ from ..model.analysis import Analysis
 from ..samples.given import Reading, prepare
 from ..samples.hints import input_hints
 from ..samples.samples import Samples
-from ..samples.synthetic import gather_samples, synthetic_count
+from ..samples.synthetic import gather_samples, probe_samples, synthetic_count
 from .scoring import Scorer
 
 _BASE_MEMORY: Final = 4 << 30
@@ -43,6 +43,8 @@ class Session:
     process: InterpreterProcess
     interface: ModelInterface
     samples: dict[str | None, Samples]
+    probes: Mapping[str | None, Samples] = field(default_factory=dict)
+    """Synthetic signals of other kinds, for signatures whose samples are plain synthetic ones."""
     scorer: Scorer | None = None
     """The user's own metric, if there is one."""
     kernels: Kernels = Kernels.DEFAULT
@@ -107,12 +109,16 @@ def _prepared(
             hints[signature.key] = {**known, **guessed}
         count = min(synthetic_count(interface), effort.synthetic_samples)
         samples = gather_samples(interface, None, hints, count, config.seed)
+    probes: dict[str | None, Samples] = {}
     for signature in run:
         plain, known = samples[signature.key], hints.get(signature.key, {})
         if plain.synthetic:
-            samples[signature.key] = with_varying_outputs(
+            varying = with_varying_outputs(
                 process, model, original, signature, plain, known, config.seed, config.threads, kernels
             )
+            samples[signature.key] = varying
+            if given is None and varying is plain:
+                probes[signature.key] = probe_samples(signature, known, config.seed)
     scorer = None
     if config.metric is not None:
         scorer = Scorer(config.metric, original, process, interface, config.threads, kernels)
@@ -120,6 +126,7 @@ def _prepared(
         process=process,
         interface=interface,
         samples={signature.key: samples[signature.key] for signature in run},
+        probes=probes,
         scorer=scorer,
         kernels=kernels,
         effort=effort.of_invocations(max((each.invocations for each in samples.values()), default=1)),

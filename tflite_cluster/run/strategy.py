@@ -101,8 +101,9 @@ def _not_run(session: Session) -> tuple[str, ...]:
 def _with_running(task: Task, session: Session, config: Config, by_outputs: bool) -> Strategy:
     """by_outputs: observe nothing but the outputs."""
     calibrated = calibrate(
-        task, session.process, session.samples, session.kernels, session.effort, by_outputs=by_outputs
-    )
+        task, session.process, session.samples, session.kernels, session.effort, by_outputs=by_outputs,
+        probes=session.probes,
+    )  # fmt: skip
     found = _search(task, calibrated, session, config)
     return replace(found, left_out=calibrated.left_out)
 

@@ -24,6 +24,9 @@ _SAMPLES = 100, 300
 _ELEMENTS = 15_000_000
 """Samples to make up, at least and at most, and how many elements of inputs are worth the time between those."""
 
+_PROBES = 60
+"""Samples that candidates are judged by: twelve of each kind."""
+
 _ANY_BATCH = 1
 _ANY_SIZE = 16
 _MOST_LEAVES = 400
@@ -99,6 +102,11 @@ def synthetic_count(interface: ModelInterface) -> int:
     least, most = _SAMPLES
     largest = max([1, *map(prod, shapes)])  # an input may have no elements at all
     return min(max(_ELEMENTS // largest, least), most)
+
+
+def probe_samples(signature: Signature, hints: Mapping[str, InputHint], seed: int) -> Samples:
+    """Signals of all kinds in turn, which nothing is fitted to: what candidates are judged by."""
+    return synthetic_samples(signature, hints, _PROBES, seed + 1, Manner(varied=True))
 
 
 def synthetic_samples(

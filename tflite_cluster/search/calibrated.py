@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -65,6 +65,8 @@ class CalibratedModel:
     shrinkage: Shrinkage
     effort: Effort
     progress: Progress
+    probes: Judge | None = None
+    """Judges class scores by signals of other kinds than the synthetic samples, where there are such."""
     floor_is_known: bool = True
     blind: tuple[Job, ...] = ()
     """Weights that nothing which runs makes use of."""
@@ -105,8 +107,11 @@ class CalibratedModel:
         return self.judge.measure(self.copy, self.split.few)
 
     def judge_all(self) -> Quality:
-        """The same on all samples."""
-        return self.judge.measure(self.copy, self.split.everything)
+        """The same on all samples, and on the probes."""
+        quality = self.judge.measure(self.copy, self.split.everything)
+        if self.probes is None:
+            return quality
+        return replace(quality, scores_sqnr=self.probes.measure(self.copy).scores_sqnr)
 
 
 def calibrate(
@@ -117,12 +122,14 @@ def calibrate(
     effort: Effort | None = None,
     *,
     by_outputs: bool = False,
+    probes: Mapping[str | None, Samples] | None = None,
 ) -> CalibratedModel:
     """Observe the inputs of the layers of each weight, and get ready to cluster into the copy.
 
     samples: of the signatures that run. kernels: those that run the model. effort: what the model is worth, by default
-    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. Raises
-    InterpreterFailure if the original cannot be run on the samples.
+    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes: other
+    signals to judge class scores by, for signatures among those of the samples. Raises InterpreterFailure if the
+    original cannot be run on the samples.
     """
     model, threads = task.model, task.threads
     task.copy.flush()
@@ -142,6 +149,10 @@ def calibrate(
     task.progress(_plan(task, effort, most, len(weights), len(layers)), 1, 1)
     shrinkage = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
     judge = Judge(process, model, task.original, samples, split.everything, split.held_out, threads, observability)
+    prober = None
+    if probes and judge.judges_scores:
+        every = {key: np.arange(each.count) for key, each in probes.items()}
+        prober = Judge(process, model, task.original, probes, every, every, threads, observability)
     observer = Observer(process, model, task.original, samples, split.calibration, threads, observability)
     statistics = _observed(task, observer, judge, uses, layers, effort, shrinkage)
     jobs = _jobs(task, weights, uses, statistics)
@@ -149,6 +160,8 @@ def calibrate(
     left_out = [*_words(observability), *effort.left_out(most, len(weights), layers_observed)]
     try:
         floor, is_known = judge.noise_floor(split.few), True
+        if prober is not None:
+            floor = replace(floor, scores_sqnr=prober.noise_floor().scores_sqnr)
     except InterpreterFailure as failure:
         floor, is_known = judge.exact, False
         left_out.append(
@@ -157,7 +170,7 @@ def calibrate(
     clusterer = Clusterer(model, task.copy, threads)
     _apply_blind(clusterer, blind)
     return CalibratedModel(
-        clusterer, judge, observer, task.copy, jobs, split, floor, shrinkage, effort, task.progress, is_known,
+        clusterer, judge, observer, task.copy, jobs, split, floor, shrinkage, effort, task.progress, prober, is_known,
         tuple(blind), tuple(left_out),
     )  # fmt: skip
 

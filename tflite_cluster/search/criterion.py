@@ -40,14 +40,11 @@ measured: no model of the zoo has labels for such outputs. 20 dB is an error of 
 synthetic samples get half of that.
 """
 
-_SCORES_SYNTHETIC: Final = 20.5
-"""dB that class scores keep by default on synthetic samples. Synthetic samples sit at arbitrary distances from decision
-boundaries, so that expected loss is unreliable there; the size of errors beside what tells inputs apart is much the
-same as on real ones. This limit is careful: DS-CNN-L float32 ends at 5.12 times and loses nothing, and at 6.03 times
-it would lose 0.26 points; ResNet8 ends at 4.08 times, and loses nothing at 5.01.
+_SCORES_SYNTHETIC: Final = 22.5
+"""dB of power that class scores keep by default on probes. TODO.
 """
 
-_WEIGHT_SQNR_SYNTHETIC: Final = 20.0
+_WEIGHT_SQNR_SYNTHETIC: Final = 14.0
 """dB that the weights keep in the mean then, should synthetic samples be far from what the model was made for."""
 
 _FLOAT_SQNR_CAREFUL: Final = 26.0
@@ -109,12 +106,14 @@ def synthetic_criterion(floor: Quality, careful: float) -> Callable[[Point], boo
     points where 1.14 were expected on synthetic samples, 0.86 of them by the floor.
     """
     is_like_real = _keeps(_LOSS + (floor.expected_loss or 0.0), min(_SQNR_SYNTHETIC, floor.held_out_sqnr))
-    rounded = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-floor.held_out_sqnr / 10))
-    least = max(rounded, _LEAST_SQNR)
+    rounded = -10 * math.log10(10 ** (-_SCORES_SYNTHETIC / 10) + 10 ** (-floor.scores_sqnr / 10))
 
     def is_good(point: Point) -> bool:
-        scores = point.quality.expected_loss is not None
-        if scores and point.quality.held_out_sqnr >= least and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
+        quality = point.quality
+        if quality.held_out_sqnr < _LEAST_SQNR:
+            return False
+        scores = quality.expected_loss is not None
+        if scores and quality.scores_sqnr >= rounded and point.weight_sqnr >= _WEIGHT_SQNR_SYNTHETIC:
             return True
         return point.weight_sqnr >= careful and is_like_real(point)
 

@@ -68,15 +68,25 @@ class Judge:
         self._reference = {key: self._observe(original, key, indices) for key, indices in chosen.items()}
         self._slices = {key: list(map(_slices, self._outputs[key], self._reference[key])) for key in chosen}
         self._row = {key: {int(i): row for row, i in enumerate(indices)} for key, indices in chosen.items()}
+        self._chosen = chosen
 
-    def measure(self, copy: PatchedCopy, chosen: SampleIndices) -> Quality:
-        """Compare the copy as it stands with the original."""
+    def measure(self, copy: PatchedCopy, chosen: SampleIndices | None = None) -> Quality:
+        """Compare the copy as it stands with the original, by default on all samples."""
         copy.flush()
-        return self._compare(copy.path, chosen)
+        return self._compare(copy.path, self._chosen if chosen is None else chosen)
 
-    def noise_floor(self, chosen: SampleIndices) -> Quality:
+    def noise_floor(self, chosen: SampleIndices | None = None) -> Quality:
         """Compare the original with itself under other kernels; raises InterpreterFailure where those do not run it."""
-        return self._compare(self._original, chosen, Kernels.NO_DELEGATE)
+        return self._compare(self._original, self._chosen if chosen is None else chosen, Kernels.NO_DELEGATE)
+
+    @property
+    def judges_scores(self) -> bool:
+        """Whether some output is scores of several classes."""
+        return any(
+            output.is_logits and values.shape[2] > 1
+            for key, outputs in self._outputs.items()
+            for output, values in zip(outputs, self._reference[key], strict=True)
+        )
 
     @property
     def silent(self) -> list[str]:
@@ -96,8 +106,7 @@ class Judge:
     @property
     def exact(self) -> Quality:
         """What a copy without any error has."""
-        chosen = {key: np.array(list(rows), np.intp) for key, rows in self._row.items()}
-        return self._compared(chosen, self._reference)
+        return self._compared(self._chosen, self._reference)
 
     def gradient_seeds(self, key: str | None) -> list[GradientSeed]:
         """The outputs of a signature, with the weight of an error: its size beside what tells samples apart."""

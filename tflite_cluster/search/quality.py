@@ -16,6 +16,11 @@ Array = npt.NDArray[np.float64]
 
 _RIVALS: Final = 5
 
+_MOST_IN_COMMON: Final = 4.0
+"""How many times their variance the class scores' power counts as at most: a class that is never named may lie at any
+distance from the others.
+"""
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -36,6 +41,10 @@ class Quality:
     raise it, nor does what is common to all class scores, because that changes no class."""
     held_out_sqnr_of_values: float = math.inf
     """The same over the outputs that are not class scores; infinite if all are."""
+    scores_sqnr: float = math.inf
+    """dB of the class scores' power to their errors on samples that the candidate was not fitted to, both without what
+    all classes share; infinite without class scores. Unlike the variance, the power counts what scores have in common
+    over all samples."""
 
     @property
     def drop(self) -> float | None:
@@ -81,6 +90,7 @@ def compare_outputs(outputs: Sequence[Outputs]) -> Quality:
             -math.inf,
             held_out_sqnr=-math.inf,
             held_out_sqnr_of_values=-math.inf,
+            scores_sqnr=-math.inf if has_scores else math.inf,
         )
     scores = [each for each in outputs if each.is_scores]
     risks = [_expected_loss(each.before, each.after, each.held_out) for each in scores]
@@ -97,6 +107,7 @@ def compare_outputs(outputs: Sequence[Outputs]) -> Quality:
         held_out_sqnr_of_values=min(
             (found for each, found in zip(outputs, held_out, strict=True) if not each.is_scores), default=math.inf
         ),
+        scores_sqnr=min(map(_scores_sqnr, scores), default=math.inf),
     )
 
 
@@ -117,6 +128,16 @@ def _held_out_sqnr(outputs: Outputs) -> float:
     if outputs.is_scores:
         before, after = centred(before), centred(after)
     return min(_decibels(_relative_error(*part)) for part in outputs.parts(before, after))
+
+
+def _scores_sqnr(outputs: Outputs) -> float:
+    """dB of the scores' power, as far as it counts, to their errors."""
+    before, after = centred(outputs.before[outputs.held_out]), centred(outputs.after[outputs.held_out])
+    if not before.size:
+        return math.inf
+    spread = variance(before)
+    power = min(max(float(np.mean(before**2)), spread), _MOST_IN_COMMON * spread)
+    return _decibels(float(np.mean((after - before) ** 2)) / power)
 
 
 def _sqnr(outputs: Outputs) -> float:

@@ -14,6 +14,7 @@ from .calibrated import CalibratedModel
 from .curve import Curve
 from .plan import CANDIDATES, MOST_IN_ORDER
 from .points import SHORT, Point, Search, expected_border, furthest
+from .quality import Quality
 
 _FIRST: Final = 0.5
 """Multiplier at which a search begins."""
@@ -180,11 +181,16 @@ def _in_order(curve: Curve, best: Point, factors: Sequence[float], is_good: Call
     for factor in factors:
         point = curve.evaluate_in_order(best.multiplier * factor)
         if is_good(point):
-            if point.quality.held_out_sqnr > best.quality.held_out_sqnr:
+            if _is_closer(point.quality, best.quality):
                 return point
             break
     calibrated.copy.put_back(kept)
     return best
+
+
+def _is_closer(quality: Quality, other: Quality) -> bool:
+    """Whether it does better than another on samples that neither has seen."""
+    return quality.held_out_sqnr > other.held_out_sqnr and quality.scores_sqnr >= other.scores_sqnr
 
 
 def _allows_passes(calibrated: CalibratedModel) -> bool:

@@ -15,6 +15,7 @@ from tflite_cluster.samples.synthetic import (
     Manner,
     _turn,
     gather_samples,
+    probe_samples,
     synthetic_count,
     synthetic_samples,
 )
@@ -212,3 +213,15 @@ def test_axes_of_shapes_are_those_of_qr() -> None:
     for axes in (1, 2, 3):
         for directions in generator.standard_normal((50, axes, axes)):
             np.testing.assert_allclose(_turn(directions), np.linalg.qr(directions)[0], atol=1e-12)
+
+
+def test_probes_are_other_signals_in_the_same_range() -> None:
+    signature = Signature(None, (spec((1, 16, 16, 3)),), ())
+    hints = {"x": InputHint(2, 6)}
+    probes, again = (probe_samples(signature, hints, 0) for _ in range(2))
+    values = probes.batch(0, probes.count)["x"]
+    np.testing.assert_array_equal(values, again.batch(0, again.count)["x"])
+    assert 2 <= values.min() < 2.1
+    assert 5.9 < values.max() <= 6
+    plain = synthetic_samples(signature, hints, probes.count, 0).batch(0, probes.count)["x"]
+    assert not any((each == other).all() for each in values for other in plain)

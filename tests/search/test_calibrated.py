@@ -22,7 +22,7 @@ from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
 from tflite_cluster.samples.load import load_samples
 from tflite_cluster.samples.samples import Samples
-from tflite_cluster.samples.synthetic import gather_samples
+from tflite_cluster.samples.synthetic import gather_samples, probe_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.calibrated import CalibratedModel, calibrate, split_samples
 from tflite_cluster.search.clusterer import Clusterer
@@ -70,6 +70,27 @@ def calibrated(
 
 def measure(calibrated: CalibratedModel) -> Quality:
     return calibrated.judge.measure(calibrated.copy, calibrated.split.everything)
+
+
+@pytest.mark.parametrize(("path", "has_scores"), [(DIGITS, True), (INT8, False)])
+def test_class_scores_are_judged_by_probes(
+    process: InterpreterProcess, tmp_path: Path, path: Path, has_scores: bool
+) -> None:
+    model, interface = open_model(path), process.call(describe, path)
+    samples = gather_samples(interface, None, {}, 30, 0)
+    probes = {each.key: probe_samples(each, {}, 0) for each in interface.signatures}
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        calibrated = calibrate(task_of(model, path, copy), process, samples, probes=probes)
+        assert (calibrated.probes is not None) == has_scores
+        assert calibrated.judge_all().scores_sqnr == math.inf
+        jobs = list(calibrated.jobs.values())
+        calibrated.clusterer.apply_all(jobs, [price_at_sqnr(job, 10.0) for job in jobs])
+        quality = calibrated.judge_all()
+        assert math.isfinite(quality.scores_sqnr) == has_scores
+        if calibrated.probes is not None:
+            assert quality.scores_sqnr == calibrated.probes.measure(copy).scores_sqnr
+        plain = calibrated.judge.measure(copy, calibrated.split.everything)
+        assert (quality.scores_sqnr != plain.scores_sqnr) == has_scores
 
 
 def test_an_identical_copy_has_no_distortion(calibrated: CalibratedModel) -> None:

@@ -43,8 +43,9 @@ class Quality:
     """The same over the outputs that are not class scores; infinite if all are."""
     scores_sqnr: float = math.inf
     """dB of the class scores' power to their errors on samples that the candidate was not fitted to, both without what
-    all classes share; infinite without class scores. Unlike the variance, the power counts what scores have in common
-    over all samples."""
+    all classes share; infinite without class scores. The power counts what the scores have in common over all samples,
+    but the variance does not. Trained class scores are log-probabilities, and their size tells how much they bear.
+    """
 
     @property
     def drop(self) -> float | None:

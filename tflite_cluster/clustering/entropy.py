@@ -45,15 +45,19 @@ class EntropyCodebook:
     error: float
 
 
-def entropy_codebook(fine: Histogram, price: float, representable: Representable) -> EntropyCodebook:
+def entropy_codebook(
+    fine: Histogram, price: float, representable: Representable, edges: npt.NDArray[np.intp] | None = None
+) -> EntropyCodebook:
     """The codebook for a price in squared units of the values per bit and unit of weight.
 
-    Zero stays a centroid if the histogram holds it. Centroids are rounded to what the type can hold.
+    Zero stays a centroid if the histogram holds it. Centroids are rounded to what the type can hold. edges: bounds of
+    the first cells, as indices of bins; by default those of a grid.
     """
     mass = np.concatenate(([0.0], np.cumsum(fine.weights)))
     moment = np.concatenate(([0.0], np.cumsum(fine.weights * fine.values)))
     energy = float(fine.weights @ fine.values**2)
-    edges = _first_cells(fine.values, _START * _STEP_OF_PRICE * math.sqrt(price))
+    if edges is None:
+        edges = _first_cells(fine.values, _START * _STEP_OF_PRICE * math.sqrt(price))
     pins_zero = fine.index_of(0.0) is not None
     previous = math.inf
     for _ in range(_MOST_STEPS):

@@ -20,6 +20,7 @@ import numpy as np
 from .codebook import borders, nearest
 from .coupling import Coupling
 from .histogram import Array, Floats, Indices, Mask, Reals
+from .prior import Held
 
 _BLOCK: Final = 64
 
@@ -76,30 +77,34 @@ class Feedback:
         factor = _inverse_factor(hessian[part, order[:, :, None], order[:, None, :]])
         return cls(order, factor.astype(np.float32), coupling)
 
-    def assign(self, weights: Reals, centroids: Array, scale: Array, zeros: Mask | None = None) -> Indices:
+    def assign(
+        self, weights: Reals, centroids: Array, scale: Array, zeros: Mask | None = None, held: Held | None = None
+    ) -> Indices:
         """Index of a centroid (ascending) for each of the `weights` (rows, columns).
 
         Seeks the least output error E[|(W - C) x|²], whose Hessian is E[x xᵀ]. scale: real size of a unit in
         each row, (rows,), which matters only where rows are coupled. zeros: weights that get the centroid 0, which
-        must exist, whatever errors are passed on to them, (rows, columns).
+        must exist, whatever errors are passed on to them, (rows, columns). held: centroids that weights had before.
         """
         if self.coupling is None:
-            return self._assign(weights, centroids, zeros)
+            return self._assign(weights, centroids, zeros, held)
 
         def assign(values: Reals, rows: Indices) -> Indices:
-            return self._assign(values, centroids, None if zeros is None else zeros[rows])
+            pinned, kept = None if zeros is None else zeros[rows], None if held is None else held.part(rows)
+            return self._assign(values, centroids, pinned, kept)
 
         return self.coupling.assign(weights, centroids, scale, assign)
 
-    def _assign(self, weights: Reals, centroids: Array, zeros: Mask | None) -> Indices:
+    def _assign(self, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None) -> Indices:
         rows, columns = weights.shape
         parts, n = self.order.shape
         if n == columns and parts == rows:
-            return self._assign_rows(weights, centroids, zeros)
+            return self._assign_rows(weights, centroids, zeros, None if held is None else held.in_order(self.order))
         indices = np.empty(weights.shape, np.intp)
         for part, place in enumerate(_places(weights.shape, parts, n)):
             pinned = None if zeros is None else zeros[place]
-            indices[place] = self._assign_part(part, weights[place], centroids, pinned)
+            kept = None if held is None else held.part(*place).part(np.s_[:], self.order[part])
+            indices[place] = self._assign_part(part, weights[place], centroids, pinned, kept)
         return indices
 
     def output_error(self, errors: Reals) -> float:
@@ -123,7 +128,9 @@ class Feedback:
             total += _passed_on(work, self.factor[part])
         return total
 
-    def _assign_part(self, part: int, weights: Reals, centroids: Array, zeros: Mask | None) -> Indices:
+    def _assign_part(
+        self, part: int, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None
+    ) -> Indices:
         """Columns first, so that each step reads one row; errors are passed on within a block as they are needed."""
         order, factor = self.order[part], self.factor[part]
         work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)
@@ -139,6 +146,8 @@ class Feedback:
                 if j:
                     values -= within[j, :j] @ errors[:j]
                 found = middles.searchsorted(values)
+                if held is not None:
+                    found = held.kept(values, found, book, start + j)
                 if pinned is not None:
                     found[pinned[start + j]] = pin
                 indices[start + j] = found
@@ -149,14 +158,17 @@ class Feedback:
         result[:, order] = indices.T
         return result
 
-    def _assign_rows(self, weights: Reals, centroids: Array, zeros: Mask | None) -> Indices:
-        """All rows at once, each with its own Hessian."""
+    def _assign_rows(self, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None) -> Indices:
+        """All rows at once, each with its own Hessian; held: with columns in the order of assignment."""
         work = np.take_along_axis(weights, self.order, 1).astype(np.float32)
         pinned = None if zeros is None else np.take_along_axis(zeros, self.order, 1)
         book = centroids.astype(np.float32)
         indices = np.empty(work.shape, np.intp)
         for j in range(work.shape[1]):
-            indices[:, j] = _nearest_or_zero(work[:, j], centroids, None if pinned is None else pinned[:, j])
+            found = nearest(work[:, j], centroids)
+            if held is not None:
+                found = held.kept(work[:, j], found, book, j)
+            indices[:, j] = _or_zero(found, centroids, None if pinned is None else pinned[:, j])
             error = (work[:, j] - book[indices[:, j]]) / self.factor[:, j, j]
             work[:, j + 1 :] -= error[:, None] * self.factor[:, j, j + 1 :]
         result = np.empty_like(indices)
@@ -164,9 +176,8 @@ class Feedback:
         return result
 
 
-def _nearest_or_zero(values: Reals, centroids: Array, zeros: Mask | None) -> Indices:
-    """Index of the nearest centroid of each value, or of 0 for the `zeros`."""
-    indices = nearest(values, centroids)
+def _or_zero(indices: Indices, centroids: Array, zeros: Mask | None) -> Indices:
+    """The indices, with that of 0 for the `zeros`."""
     if zeros is not None:
         indices[zeros] = np.searchsorted(centroids, 0.0)
     return indices

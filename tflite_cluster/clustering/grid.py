@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from .feedback import Feedback
+from .codebook import nearest
 from .histogram import Array, Histogram, Reals
+from .prior import AS_CHEAP, Prior
 from .rate import Matrix, Priced, cluster_to_count, feedback_gain, mean_change
 
 LARGEST: Final = 127
@@ -94,12 +95,13 @@ def _grid_of_count(matrix: Matrix, clusters: int, scale: npt.NDArray[np.float32]
 class Grid:
     """A grid, and float weights rounded to it.
 
-    codes: (rows, columns), from `lowest` to `highest`, as floats. scale: (channels,), of equal runs of rows. error: the
-    squared real error.
+    codes: (rows, columns), from `lowest` to `highest`, as floats. scale: (channels,), of equal runs of rows. price: in
+    squared units per bit. error: the squared real error.
     """
 
     codes: Reals
     scale: npt.NDArray[np.float32]
+    price: float
     lowest: int
     highest: int
     error: float
@@ -112,23 +114,22 @@ class Grid:
     def assigned(self, matrix: Matrix) -> OnGrid:
         """The same weights on it, with error feedback if there is any."""
         step = np.repeat(self.scale, len(self.codes) // len(self.scale))[:, None]
+        aim = matrix.codes if matrix.feedback is None or matrix.drift is None else matrix.drift.target
+        values, real_step = (aim / step).astype(np.float32), step[:, 0].astype(np.float64)
+        reach = float(np.ceil(np.abs(values).max())) + 1  # what is fed back may lead one step further
+        grid = np.arange(max(-reach, self.lowest), min(reach, self.highest) + 1)
+        prior = _prior(matrix)
+        held = None if prior is None else prior.held(grid, self.price, real_step)
         codes, gain = self.codes, None
         if matrix.feedback is not None:
-            aim = matrix.codes if matrix.drift is None else matrix.drift.target
-            codes = self._with_feedback(matrix, matrix.feedback, aim, step[:, 0].astype(np.float64))
+            codes = grid[matrix.feedback.assign(values, grid, real_step, matrix.zeros, held)]
             gain = feedback_gain(matrix, self.codes * step, codes * step)
+        elif held is not None:
+            codes = grid[held.kept(values, nearest(values, grid), grid.astype(np.float32))]
         change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
         alike = bool(np.all(self.scale == self.scale[0]))
         found = codes.astype(np.int8)
         return OnGrid(found, self.scale[:1] if alike else self.scale, _entropy(found), self.error, change, gain)
-
-    def _with_feedback(self, matrix: Matrix, feedback: Feedback, aim: Reals, step: Array) -> Array:
-        """Codes for what is aimed at, (rows, columns), with each row's step, (rows,)."""
-        values = (aim / step[:, None]).astype(np.float32)
-        reach = float(np.ceil(np.abs(values).max())) + 1  # what is fed back may lead one step further
-        grid = np.arange(max(-reach, self.lowest), min(reach, self.highest) + 1)
-        codes: Array = grid[feedback.assign(values, grid, step, matrix.zeros)]
-        return codes
 
 
 def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | None = None) -> OnGrid:
@@ -146,10 +147,12 @@ def int8_grid(matrix: Matrix, price: float, channels: int, finest: Array | None 
     least = _most_error(matrix)
     is_full = finest is not None and bool(np.any(largest > (LARGEST + 0.5) * finest))
     lowest = _LOWEST if is_full else -LARGEST
+    prior = _prior(matrix)
+    earlier = None if prior is None or prior.scale is None else float(prior.scale.min())
     while True:
-        best = _step(matrix.histogram, price)
+        best = _step(matrix.histogram, price, earlier)
         scale = _scale(best, largest) if finest is None else np.maximum(best, finest).astype(np.float32)
-        grid = _rounded(matrix, scale, height, lowest, LARGEST)
+        grid = _rounded(matrix, scale, height, price, lowest, LARGEST)
         if grid.error <= least or price <= least * 1e-12:
             return grid
         price *= _CHEAPER
@@ -162,7 +165,7 @@ def int4_grid(matrix: Matrix, price: float, wide: Grid) -> Grid | None:
     """
     if bool(np.all(wide.scale == wide.scale[0])) and np.abs(wide.codes).max() <= LARGEST_INT4:
         return replace(wide, lowest=-LARGEST_INT4, highest=LARGEST_INT4)
-    grid = _rounded(matrix, _int4_scale(matrix, price), len(matrix.codes), -LARGEST_INT4, LARGEST_INT4)
+    grid = _rounded(matrix, _int4_scale(matrix, price), len(matrix.codes), price, -LARGEST_INT4, LARGEST_INT4)
     return grid if grid.error <= _most_error(matrix) else None
 
 
@@ -181,13 +184,20 @@ def _largest(matrix: Matrix, channels: int) -> Array:
     return largest
 
 
-def _rounded(matrix: Matrix, scale: npt.NDArray[np.float32], height: int, lowest: int, highest: int) -> Grid:
+def _prior(matrix: Matrix) -> Prior | None:
+    """The codes of an earlier version, if it has any."""
+    return None if matrix.prior is None or matrix.prior.is_float else matrix.prior
+
+
+def _rounded(
+    matrix: Matrix, scale: npt.NDArray[np.float32], height: int, price: float, lowest: int, highest: int
+) -> Grid:
     """height: rows with the same scale."""
     step = np.repeat(scale, height)[:, None]
     values = matrix.codes.astype(np.float32) / step
     codes = np.clip(np.rint(values), lowest, highest)
     error = float(np.sum(np.square((values - codes) * step, dtype=np.float64)))
-    return Grid(codes, scale, lowest, highest, error)
+    return Grid(codes, scale, price, lowest, highest, error)
 
 
 def _most_error(matrix: Matrix) -> float:
@@ -195,10 +205,13 @@ def _most_error(matrix: Matrix) -> float:
     return matrix.power * 10 ** (-matrix.least_sqnr / 10)
 
 
-def _step(histogram: Histogram, price: float) -> float:
-    """The step with the least squared error + price x bits."""
+def _step(histogram: Histogram, price: float, earlier: float | None) -> float:
+    """The step with the least squared error + price x bits, or the earlier one where that is about as good."""
     steps = _STEPS * _STEP_OF_PRICE * math.sqrt(price)
-    return float(min(steps, key=lambda step: _cost(histogram, float(step), price)))
+    best = float(min(steps, key=lambda step: _cost(histogram, float(step), price)))
+    if earlier is None or _cost(histogram, earlier, price) > AS_CHEAP * _cost(histogram, best, price):
+        return best
+    return earlier
 
 
 def _cost(histogram: Histogram, step: float, price: float, reach: float = math.inf) -> float:

@@ -14,6 +14,7 @@ from .codebook import Representable, float_codebook, nearest, optimal_codebook
 from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
 from .feedback import Feedback
 from .histogram import Array, Histogram, Mask, Reals, code_histogram, value_histogram
+from .prior import Prior, drawn_at_price, drawn_to_count
 
 LEAST_SQNR: Final = 8.0
 """dB that every tensor keeps. Further out the damage is no longer in proportion to the error, and a tensor that looked
@@ -21,6 +22,9 @@ free collapses onto a single value."""
 
 _CHEAPER: Final = 0.7
 _MOST_EXACT_BINS: Final = 1024
+
+_AS_CLOSE: Final = 1.5
+"""Squared error, relative to that of the best codebook of so many values, up to which earlier values take its place."""
 
 _AS_GOOD: Final = 1.05
 """Squared error, relative to that of the best codebook, up to which values that zip better take its place."""
@@ -44,6 +48,7 @@ class Matrix:
     zero: the code of the real value 0. feedback: None where the input was not observed. mean: E[x] of the input
     of each column, (parts, n) as the feedback's parts. input_power: E[x²], about the mean if that is given, (parts,).
     drift: where the inputs have changed since the original, what to do.
+    prior: what an earlier version of the weight holds, to be kept where that costs little.
     well_packed: rounds to values close by that zip better. least_sqnr: dB that it keeps at any price.
     """
 
@@ -58,6 +63,7 @@ class Matrix:
     drift: Drift | None = None
     well_packed: Representable | None = None
     least_sqnr: float = LEAST_SQNR
+    prior: Prior | None = None
 
     @cached_property
     def histogram(self) -> Histogram:
@@ -90,6 +96,11 @@ class Matrix:
         """Which weights are exactly 0, (rows, columns), as all of a pruned model's stay; None if no weight is."""
         zeros: Mask = self.codes == self.zero
         return zeros if zeros.any() else None
+
+    @property
+    def book_prior(self) -> Prior | None:
+        """The prior, if it holds codes of the same kind, so that a codebook can share them."""
+        return self.prior if self.prior is not None and self.prior.is_float == self.is_float else None
 
     @cached_property
     def real(self) -> Matrix:
@@ -132,7 +143,7 @@ def cluster_at_price(matrix: Matrix, price: float) -> Priced:
         if book.error * matrix.square_scale <= least or price <= least * 1e-12:
             break
         price *= _CHEAPER
-    return _on_codebook(matrix, book.centroids, book.error * matrix.square_scale)
+    return _on_codebook(matrix, book.centroids, book.error * matrix.square_scale, price)
 
 
 def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
@@ -142,16 +153,26 @@ def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
         centroids = float_codebook(histogram, clusters, matrix.relative)
     else:
         centroids = optimal_codebook(histogram, clusters, histogram.index_of(0.0), matrix.relative)
+    if matrix.book_prior is not None:
+        drawn = drawn_to_count(histogram, clusters, matrix.relative, matrix.book_prior)
+        least = _rounding_error(histogram, centroids)
+        centroids = drawn if _rounding_error(histogram, drawn) <= _AS_CLOSE * least else centroids
     return cluster_on(matrix, centroids)
 
 
 def cluster_on(matrix: Matrix, centroids: Array) -> Priced:
     """Cluster to the nearest of given values relative to zero, ascending, with feedback."""
-    return _on_codebook(matrix, centroids, _rounding_error(matrix.histogram, centroids) * matrix.square_scale)
+    error = _rounding_error(matrix.histogram, centroids) * matrix.square_scale
+    price = 2 * math.log(2) * error / matrix.codes.size  # what a fine codebook with this error pays for its last bit
+    return _on_codebook(matrix, centroids, error, price)
 
 
 def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:
-    if matrix.is_float or len(matrix.histogram) > _MOST_EXACT_BINS:
+    is_exact = not matrix.is_float and len(matrix.histogram) <= _MOST_EXACT_BINS
+    if matrix.book_prior is not None:
+        counts = matrix.counts if is_exact else None
+        return drawn_at_price(matrix.histogram, counts, price, matrix.relative, matrix.book_prior)
+    if not is_exact:
         return entropy_codebook(matrix.histogram, price, matrix.relative)
     return integer_entropy_codebook(matrix.histogram, matrix.counts, price, matrix.relative)
 
@@ -161,6 +182,8 @@ def _packed(matrix: Matrix, centroids: Array) -> Array:
     if matrix.well_packed is None:
         return centroids
     packed = matrix.well_packed(centroids)
+    if matrix.book_prior is not None:
+        packed = np.where(np.isin(centroids, matrix.book_prior.values), centroids, packed)
     plain, other = (_rounding_error(matrix.histogram, book) for book in (centroids, packed))
     return packed if len(np.unique(packed)) == len(centroids) and other <= _AS_GOOD * plain else centroids
 
@@ -170,16 +193,18 @@ def _rounding_error(histogram: Histogram, centroids: Array) -> float:
     return float(histogram.weights @ distance**2)
 
 
-def _on_codebook(matrix: Matrix, centroids: Array, error: float) -> Priced:
-    """Assign with feedback if there is any."""
+def _on_codebook(matrix: Matrix, centroids: Array, error: float, price: float) -> Priced:
+    """Assign with feedback if there is any; price: in squared real units per bit."""
     centroids = _packed(matrix, centroids)
     values = matrix.codes.astype(np.float32) - np.float32(matrix.zero)
     aim = values if matrix.drift is None else matrix.drift.target
     book = centroids.astype(np.float32)
+    held = None if matrix.book_prior is None else matrix.book_prior.held(centroids, price, matrix.scale)
     if matrix.feedback is None:
         indices, gain = nearest(aim, centroids), None
+        indices = indices if held is None else held.kept(aim, indices, book)
     else:
-        indices = matrix.feedback.assign(aim, centroids, matrix.scale, matrix.zeros)
+        indices = matrix.feedback.assign(aim, centroids, matrix.scale, matrix.zeros, held)
         gain = feedback_gain(matrix, book[nearest(values, centroids)], book[indices])
     shares = np.bincount(indices.reshape(-1)) / indices.size
     entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))

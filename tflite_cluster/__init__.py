@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         SpanWritten,
         Strategy,
         TensorResult,
+        Update,
     )
+    from .search.base import Unmatched
     from .search.points import Point, Search
     from .search.quality import Quality
     from .targets.chips.chip import HandedOff, LeftOut
@@ -106,6 +108,8 @@ __all__ = [
     "TfliteClusterError",
     "Tile",
     "Total",
+    "Unmatched",
+    "Update",
     "ValueRange",
     "Violation",
     "__version__",
@@ -192,6 +196,8 @@ _HOMES = {
     "StoredDifference": "api.twin",
     "Strategy": "result",
     "TensorResult": "result",
+    "Update": "result",
+    "Unmatched": "search.base",
     "Chosen": "config",
     "Rule": "config",
     "Point": "search.points",

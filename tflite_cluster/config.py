@@ -121,6 +121,9 @@ class Config:
     """Measure how fast both models run, and how much memory they take."""
     coders: Sequence[str] = ()
     """Coders to measure besides gzip6 and zip9, by their names."""
+    base: str | Path | None = None
+    """The .tflite file of the last release, often a clustered one: the new model is drawn to its values, so that a
+    patch from it to the new model is small."""
     seed: int = 0
     """Seed of the synthetic samples."""
     workers: int | None = None
@@ -188,6 +191,8 @@ class Config:
         self._refuse_odd_normalisation()
         if self.granularity == "axis" and self.clusters is None:
             raise ConfigError("<granularity> 'axis' needs a number of <clusters>")
+        if self.granularity == "axis":
+            self.refuse(("base",), "it is for codebooks of whole tensors: leave <granularity> at 'tensor'")
         if self.granularity == "axis" and self.store != "same":
             raise ConfigError(
                 "<store> {store!r} has codes for a whole tensor: leave <granularity> at 'tensor'", store=self.store
@@ -374,6 +379,7 @@ class Settings(TypedDict, total=False):
     measure: bool
     benchmark: bool
     coders: Sequence[str]
+    base: str | Path | None
     seed: int
     workers: int | None
     timeout: float | None

@@ -11,6 +11,7 @@ from typing import Literal
 from .config import Config
 from .errors import TfliteClusterError
 from .fidelity.verdict import Fidelity
+from .search.base import Unmatched
 from .search.points import Search
 
 Role = Literal["weight", "bias", "constant"]
@@ -133,6 +134,18 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Update:
+    """A new model beside the last release of it. base: the file of that. matched: weights that were drawn to it."""
+
+    base: str
+    matched: int
+    unmatched: tuple[Unmatched, ...]
+    patches: Mapping[str, int | None] | None
+    """Bytes of the patch to the new model by each differ, None for one whose package is not installed; None for all if
+    sizes were not to be measured."""
+
+
+@dataclass(frozen=True)
 class Strategy:
     """How the model was clustered, in words, and the search if there was one."""
 
@@ -159,6 +172,8 @@ class Result:
     """What the model was compiled for, if it was: such a model holds its weights where they cannot be clustered."""
     benchmark: Benchmark | None = None
     """None if it was not asked for, or if the models cannot be run."""
+    update: Update | None = None
+    """None if no last release was given."""
     model: bytes | None = field(default=None, repr=False)
 
     @property

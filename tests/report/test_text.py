@@ -16,7 +16,8 @@ from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.fidelity.verdict import NoiseFloor
 from tflite_cluster.report.names import printable, shortened
 from tflite_cluster.report.text import print_result, render
-from tflite_cluster.result import Result, TensorResult
+from tflite_cluster.result import Result, TensorResult, Update
+from tflite_cluster.search.base import Unmatched
 
 LONG = tuple(
     replace(tensor, name=f"functional_1/batch_normalization_{number}_1/batchnorm/mul_long_name_{number}")
@@ -210,3 +211,13 @@ def test_an_encoding_without_arrows(monkeypatch: pytest.MonkeyPatch) -> None:
     print_result(DONE, written=True, verbose=True)
     sys.stdout.flush()
     assert b"27648 ? 32" in buffer.getvalue()
+
+
+def test_an_update_is_told_in_its_line_and_in_the_headline() -> None:
+    unmatched = tuple(Unmatched(f"weight {number}", "the shape differs") for number in range(5))
+    update = Update("old.tflite", 7, unmatched, {"bsdiff": 5277, "zstd": None})
+    text = "\n".join(str(part) for part in render(replace(RESULTS["checked"], update=update), written=True))
+    assert text.count("a patch takes 5,277 bytes") == 2
+    assert "Patch from old.tflite: bsdiff 5,277 bytes, zstd --patch-from not measured (pip install" in text
+    assert "7 weights drawn to it, not 'weight 0' (the shape differs), " in text
+    assert text.rstrip().count("and 2 more") == 1

@@ -89,6 +89,7 @@ def cluster_bundle(
     """
     source, destination = Path(source), Path(destination)
     config = Config(**settings)
+    config.refuse(("base",), "it is for one model, and a bundle may hold several")
     check_destination(source, destination, config.force)
     data = _take(source)
     bundle = read_bundle(data, source.name)

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, BinaryIO
 from threadpoolctl import threadpool_limits
 
 from ..config import Config, Settings
-from ..errors import ModelError, OutputError
+from ..errors import ConfigError, ModelError, OutputError
 from ..fidelity.verdict import Fidelity
 from ..files import temporary_folder
 from ..model.analysis import Analysis, analyse
-from ..model.draft import check_destination
+from ..model.draft import Draft, check_destination, is_same_file
 from ..model.operators import compiled_for
 from ..model.patch import PatchedCopy
 from ..model.read import open_model
+from ..packing.patches import patch_sizes
 from ..packing.sizes import SizeMeasurements
 from ..progress import Progress, no_progress
-from ..result import Benchmark, FidelityError, Result, SizePair, Sizes
+from ..result import Benchmark, FidelityError, Result, SizePair, Sizes, Update
 from ..run.benchmark import benchmark
 from ..run.describe import describe_constants, describe_weights
 from ..run.final_check import check
@@ -31,6 +32,7 @@ from ..run.proof import prove
 from ..run.session import Session, open_session
 from ..run.strategy import cluster_model
 from ..run.worth import refuse_what_is_not_worth_it
+from ..search.base import Base, open_base
 from ..targets import find_target
 from ..targets.target import Target
 
@@ -67,6 +69,7 @@ def cluster(
     with _files(source, destination, config.force) as (original, target):
         model = open_model(source if isinstance(source, bytes) else original, scratch=target.parent)
         analysis = analyse(model)
+        base = _base(analysis, original, destination, config)
         with (
             threadpool_limits(1, "blas"),  # tensors are clustered in parallel; sums must not depend on the threads
             PatchedCopy(model, target) as copy,
@@ -74,7 +77,7 @@ def cluster(
         ):
             place = None if destination is None else Path(destination)
             watched = None if isinstance(source, bytes) else original
-            return _clustered(_Run(analysis, original, copy, session, output, config, progress), place, watched)
+            return _clustered(_Run(analysis, original, copy, session, output, config, progress, base), place, watched)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class _Run:
     target: Target
     config: Config
     progress: Progress
+    base: Base | None
 
 
 def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Result:
@@ -98,7 +102,7 @@ def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Res
     analysis, config, progress = run.analysis, run.config, run.progress
     with SizeMeasurements() as measurements:
         before = measurements.start(run.original, config.measured)
-        strategy = cluster_model(analysis, run.original, run.copy, run.session, config, progress)
+        strategy = cluster_model(analysis, run.original, run.copy, run.session, config, progress, run.base)
         with run.target.finished(analysis, run.copy) as new:
             after = measurements.start(new.path, config.measured)
             tensors = describe_weights(analysis, run.copy, config, progress)
@@ -115,6 +119,7 @@ def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Res
                 fidelity=_limited(fidelity, config),
                 accelerator=compiled_for(analysis.model),
                 benchmark=_benchmark(run, new.path) if config.benchmark else None,
+                update=None if run.base is None else _update(run.base, new, config, progress),
             )
             prove(analysis, watched, run.copy, result)
             run.target.prove(run.copy, new)
@@ -128,6 +133,27 @@ def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Res
 
 def _benchmark(run: _Run, new: Path) -> Benchmark | None:
     return benchmark(run.session, run.original, new, run.config.threads, run.progress)
+
+
+def _base(analysis: Analysis, original: Path, destination: str | Path | BinaryIO | None, config: Config) -> Base | None:
+    """The last release, if it is given; raises OutputError where it is the output, ConfigError where the input."""
+    if config.base is None:
+        return None
+    path = Path(config.base)
+    if isinstance(destination, str | PathLike) and is_same_file(path, Path(destination)):
+        raise OutputError(f"{path} is the base of the update: give the output another name")
+    if is_same_file(path, original):
+        raise ConfigError("<base> {path} is the input itself: give the file of the last release", path=path)
+    return open_base(analysis, path, stores_codes=not find_target(config.store).keeps_types)
+
+
+def _update(base: Base, new: Draft, config: Config, progress: Progress) -> Update:
+    patches = None
+    if config.measure:
+        progress("Measuring patches", 0, 1)
+        patches = patch_sizes(bytes(base.model.data), new.read())
+        progress("Measuring patches", 1, 1)
+    return Update(base.model.label, len(base.weights), base.unmatched, patches)
 
 
 def _content(source: bytearray | memoryview | BinaryIO) -> bytes:

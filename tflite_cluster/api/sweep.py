@@ -171,6 +171,6 @@ def _refuse_what_has_no_curve(config: Config, points: int) -> None:
         if not getattr(config, name):
             raise ConfigError(f"a curve compares models that are run: <+{name}>")
     config.refuse(("clusters", "granularity", "chosen", "max_size"), "a curve shows all sizes")
-    config.refuse(("force", "measure", "coders", "benchmark"), "a curve is measured, and writes nothing")
+    config.refuse(("force", "measure", "coders", "benchmark", "base"), "a curve is measured, and writes nothing")
     if config.metric is not None and config.max_drop is None:
         raise ConfigError("a curve uses <metric> only with <max_drop>: give <max_drop> too, or leave out <metric>")

@@ -136,6 +136,12 @@ target is set. Of several models the highest counts, and none stops the others.
     help="Do not measure compressed sizes, which takes longer than clustering.",
 )
 @click.option("--benchmark", is_flag=True, help="Measure how fast both models run, and how much memory they take.")
+@click.option(
+    "--base",
+    metavar="OLD.tflite",
+    type=FILE,
+    help="The file of the last release: keep its values where that costs nothing, so that a patch from it is small.",
+)
 @seed_option
 @click.option(
     "--recipe",
@@ -181,10 +187,10 @@ def command(
         raise ConfigError("leave out <verbose> or <quiet>: one prints more, and the other nothing")
     _require_extras(shown.report, settings)
     jobs = find_jobs(paths, suffix)
-    for option, given in (("target", shown.target), *shown.beside.items()):
+    for option, given in (("target", shown.target), ("base", settings["base"]), *shown.beside.items()):
         if given is not None and len(jobs) > 1:
             raise ConfigError(f"leave out <{option}>: it is for one model, and {len(jobs)} are given")
-    read = [settings["data"], settings["labels"]]
+    read = [settings["data"], settings["labels"], settings["base"]]
     refuse_shared_destinations(jobs, [*read, recipe])
     read += [path for job in jobs for path in (job.source, job.destination)]
     beside = shown.by_option

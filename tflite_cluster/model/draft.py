@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 from abc import ABC, abstractmethod
@@ -20,10 +19,17 @@ if TYPE_CHECKING:
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
     """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
-    with contextlib.suppress(OSError, ValueError):  # what cannot be compared is refused when it is opened
-        if source is not None and destination.samefile(source):
-            raise OutputError(f"{destination} is the input itself: give the output another name")
+    if source is not None and is_same_file(destination, source):
+        raise OutputError(f"{destination} is the input itself: give the output another name")
     check_place(destination, force)
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file; what cannot be compared is refused when it is opened."""
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 class Draft(ABC):

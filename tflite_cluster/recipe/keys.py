@@ -26,6 +26,7 @@ SETTINGS: Final[dict[str, tuple[type, ...]]] = {
     **{gate.name: NUMBER for gate in GATES},
     "confidence": NUMBER,
     "effort": (str,),
+    "base": (str,),
     "seed": (int,),
 }
 """Settings that decide what the new file holds, by the names of their options."""
@@ -38,7 +39,7 @@ CHOSEN: Final[dict[str, tuple[type, ...]]] = {
     "prices": (list,),
 }
 RULE: Final[dict[str, tuple[type, ...]]] = {"clusters": (int,)}
-PATHS: Final = ("data", "labels")
+PATHS: Final = ("data", "labels", "base")
 ITEMS: Final[dict[str, tuple[type, ...]]] = {
     "keep": (str,),
     "mean": NUMBER,

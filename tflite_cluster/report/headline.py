@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..units import decibels, size_words
 from .findings import VERDICT_STYLES, Line
 from .names import printable
+from .patches import shortest_patch
 
 if TYPE_CHECKING:
     from ..fidelity.accuracy import Accuracy
@@ -27,7 +28,8 @@ def _size_line(result: Result) -> str:
     line = f"{size_words(sizes.zip9.before, sizes.zip9.after)} zipped ({_times(sizes.zip9.ratio)})"
     if sizes.file.after < sizes.file.before:
         line += f"; the file {size_words(sizes.file.before, sizes.file.after)}"
-    return line
+    patch = None if result.update is None else shortest_patch(result.update)
+    return line if patch is None else f"{line}; a patch takes {patch:,} bytes"
 
 
 def _times(ratio: float) -> str:

@@ -17,6 +17,7 @@ from .findings import Line, fidelity_lines
 from .headline import headline
 from .histograms import Histogram
 from .names import printable
+from .patches import shortest_patch, update_line
 from .sections import sections_of
 from .storing import benchmark_line, estimate_line
 from .templates import fill
@@ -58,6 +59,8 @@ def to_html(result: Result, histograms: Sequence[Histogram], written: bool, orig
 def _findings(result: Result) -> list[Line]:
     """The verdict, speed and memory if they were measured, and what storing codes would give."""
     lines = list(fidelity_lines(result.fidelity))
+    if result.update is not None:
+        lines.append((update_line(result.update), ""))
     if result.benchmark is not None:
         lines.append((benchmark_line(result.benchmark), ""))
     estimate = estimate_line(result)
@@ -83,5 +86,8 @@ def _tiles(result: Result) -> list[Tile]:
         tiles.append(Tile("Zipped", size_words(zip9.before, zip9.after), smaller))
         length = size_words(file.before, file.after).split(" → ")[1] if file.after == file.before else ""
         tiles.append(Tile("Installed", length or size_words(file.before, file.after), "same length" if length else ""))
+    patch = None if result.update is None else shortest_patch(result.update)
+    if patch is not None and result.update is not None:
+        tiles.append(Tile("Patch", f"{patch:,} bytes", f"from {printable(result.update.base)}"))
     found = (gate.found(result.fidelity) for gate in GATES)
     return tiles + [tile for tile in found if tile is not None]

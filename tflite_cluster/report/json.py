@@ -35,6 +35,7 @@ def to_json(result: Result, written: bool) -> dict[str, Any]:
         "tensors": [_tensor(number, tensor, result.strategy.search) for number, tensor in enumerate(result.tensors)],
         "fidelity": fidelity_json(result.fidelity),
         "benchmark": None if result.benchmark is None else dataclasses.asdict(result.benchmark),
+        "update": None if result.update is None else dataclasses.asdict(result.update),
         "if_stored_as_int8": None if result.if_stored is None else dataclasses.asdict(result.if_stored),
     }
     return {name: plain(part) for name, part in report.items()}
@@ -52,6 +53,8 @@ def _config(config: Config) -> dict[str, Any]:
         settings["data"] = _data(config.data)
     if config.labels is not None:
         settings["labels"] = str(config.labels)
+    if config.base is not None:
+        settings["base"] = str(config.base)
     settings["mean"], settings["std"] = config.numbers("mean"), config.numbers("std")
     settings["rules"] = [dataclasses.asdict(rule) for rule in config.rules]
     settings["chosen"] = config.chosen is not None

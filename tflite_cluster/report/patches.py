@@ -5,6 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..packing.patches import DIFFERS, EXTRA
+from ..result import Update
+from .names import printable
+
+_MOST_NAMED = 3
+"""Weights that nothing was drawn to and that are named."""
+
+
+def update_line(update: Update) -> str:
+    """What an update from the last release takes, and what was drawn to it."""
+    patches = "not measured" if update.patches is None else patch_words(update.patches)
+    line = f"Patch from {printable(update.base)}: {patches}; {update.matched} weights drawn to it"
+    if not update.unmatched:
+        return line
+    named = [f"'{printable(each.name)}' ({printable(each.reason)})" for each in update.unmatched[:_MOST_NAMED]]
+    more = len(update.unmatched) - len(named)
+    return f"{line}, not {', '.join(named)}{f' and {more} more' if more else ''}"
+
+
+def shortest_patch(update: Update) -> int | None:
+    """Bytes of the smaller patch; None if none was measured."""
+    return min((size for size in (update.patches or {}).values() if size is not None), default=None)
 
 
 def patch_words(patches: Mapping[str, int | None]) -> str:

@@ -13,6 +13,7 @@ from ..units import decibels
 from .findings import Line, fidelity_lines
 from .headline import headline
 from .names import printable
+from .patches import update_line
 from .storing import benchmark_line, estimate_line, type_words
 from .tables import LEAST_NAME, MOST_NAME, PIPE_WIDTH, hanging, named_sizes, print_parts, table, tensor_table
 
@@ -84,6 +85,8 @@ def _details(result: Result, verbose: bool) -> list[Line]:
     if estimate is not None:
         lines.append((estimate, ""))
     lines += fidelity_lines(result.fidelity)
+    if result.update is not None:
+        lines.append((update_line(result.update), ""))
     if result.benchmark is not None:
         lines.append((benchmark_line(result.benchmark), ""))
     return lines

@@ -20,6 +20,7 @@ from ..model.weight import Weight
 from ..packing.sizes import compressed_size
 from ..progress import Progress
 from ..result import Strategy
+from ..search.base import Base
 from ..search.calibrated import CalibratedModel, calibrate, cluster_blind
 from ..search.criterion import criterion, usual_criterion
 from ..search.run import repeat, search, search_size
@@ -38,18 +39,22 @@ def cluster_model(
     session: Session | str,
     config: Config,
     progress: Progress,
+    base: Base | None = None,
 ) -> Strategy:
-    """Cluster the weights into the copy as the settings ask for, as well as the session allows."""
+    """Cluster the weights into the copy as the settings ask for, as well as the session allows.
+
+    base: the last release, which weights are drawn to.
+    """
     usable = usable_weights(analysis, config)
     target = find_target(config.store)
-    blind = isinstance(session, str) and config.clusters is not None and target.keeps_types
+    blind = isinstance(session, str) and config.clusters is not None and target.keeps_types and base is None
     if config.granularity == "axis" or blind:
         cluster_weights(analysis.model, list(usable.values()), copy, config, progress)
         cause = f" ({session})" if isinstance(session, str) else ""
         return Strategy(f"k-means on the weights alone{cause}")
     if not usable:
         return Strategy("no weight that could be clustered")
-    task = make_task(analysis, usable, original, copy, config, progress)
+    task = replace(make_task(analysis, usable, original, copy, config, progress), base=base)
     cause = session if isinstance(session, str) else ""
     if isinstance(session, Session):
         for by_outputs in (False, True):
@@ -173,7 +178,7 @@ def score_drop(calibrated: CalibratedModel, scorer: Scorer | None) -> Callable[[
 
 
 def _without_running(task: Task, cause: str, config: Config) -> Strategy:
-    if config.clusters is not None and find_target(config.store).keeps_types:
+    if config.clusters is not None and find_target(config.store).keeps_types and task.base is None:
         cluster_weights(task.model, list(task.weights.values()), task.copy, config, task.progress)
     else:
         cluster_blind(task)

@@ -218,7 +218,8 @@ def _jobs(
 
     def made(number: int, observed: Statistics) -> Job:
         weight = weights[number]
-        return make_job(task.model, weight, encode, uses[number], observed, task.clusters.get(weight.span))
+        clusters = task.clusters.get(weight.span)
+        return make_job(task.model, weight, encode, uses[number], observed, clusters, task.base)
 
     with ThreadPoolExecutor(task.threads) as pool:
         return dict(zip(weights, pool.map(made, weights, statistics), strict=True))
@@ -230,7 +231,10 @@ def cluster_blind(task: Task) -> None:
 
 
 def _blind_jobs(task: Task, weights: Iterable[Weight]) -> list[Job]:
-    return [make_job(task.model, weight, task.encode, clusters=task.clusters.get(weight.span)) for weight in weights]
+    return [
+        make_job(task.model, weight, task.encode, clusters=task.clusters.get(weight.span), base=task.base)
+        for weight in weights
+    ]
 
 
 def _apply_blind(clusterer: Clusterer, jobs: Iterable[Job]) -> None:

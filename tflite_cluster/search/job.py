@@ -16,6 +16,7 @@ from ..model.layer import Layer
 from ..model.layers import as_rows, row_scale
 from ..model.read import Model
 from ..model.weight import Weight
+from .base import Base
 from .encodings import Assigned, Encode, Encoding
 from .statistics import NOTHING_OBSERVED, Shrinkage, Statistics
 
@@ -57,11 +58,16 @@ def make_job(
     layers: Sequence[Layer] = (),
     statistics: Statistics = NOTHING_OBSERVED,
     clusters: int | None = None,
+    base: Base | None = None,
 ) -> Job:
-    """A weight's job. layers: all that use it. clusters: most distinct values, if that is fixed."""
+    """A weight's job. layers: all that use it. clusters: most distinct values, if that is fixed.
+    base: the last release, which it is drawn to.
+    """
     layer = layers[0] if len(layers) == 1 else None
     rows = layers[0].rows if layers else weight.channels
     matrix = _matrix(model, weight, rows, statistics, has_bias=layer is not None and layer.bias is not None)
+    if base is not None:
+        matrix = replace(matrix, prior=base.prior(weight, rows))
     return Job(weight, layer, matrix, encode(weight, rows), clusters)
 
 

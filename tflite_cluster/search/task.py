@@ -12,6 +12,7 @@ from ..model.read import Model
 from ..model.verify import Span
 from ..model.weight import Weight
 from ..progress import Progress
+from .base import Base
 from .encodings import Encode
 
 
@@ -32,6 +33,8 @@ class Task:
     seed: int
     threads: int
     progress: Progress
+    base: Base | None = None
+    """The last release, which weights are drawn to."""
 
     @property
     def model(self) -> Model:

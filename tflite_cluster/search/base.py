@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from ..model.analysis import Analysis, analyse
 from ..model.groups import Groups
 from ..model.layers import as_rows, row_scale
 from ..model.read import Model, open_model
-from ..model.storing.store import STORED_SUFFIX
+from ..model.storing.store import SUFFIXES
 from ..model.verify import Span
 from ..model.weight import Weight
 
@@ -55,7 +55,7 @@ def open_base(new: Analysis, path: Path, *, stores_codes: bool) -> Base:
     """Match the weights of the last release, at this path, with those of the new model.
 
     Weights match that have the same name, or else the same place among the operators, and the same shape and type.
-    stores_codes: whether float weights become int8 codes, which are then drawn to such codes.
+    stores_codes: whether float weights become integer codes, which are then drawn to such codes.
     Raises ModelError if there is no model at the path, ConfigError if no weight of it matches.
     """
     try:
@@ -66,9 +66,9 @@ def open_base(new: Analysis, path: Path, *, stores_codes: bool) -> Base:
     weights, unmatched = {}, []
     for weight in new.weights:
         earlier = found.like(weight)
-        becomes_int8 = stores_codes and new.int8_obstacle(weight) is None
-        type_wanted = "INT8" if becomes_int8 else weight.storage.type
-        reason = _mismatch(analysis.model, weight, earlier, type_wanted)
+        becomes_codes = stores_codes and new.int8_obstacle(weight) is None
+        types = tuple(SUFFIXES) if becomes_codes else (weight.storage.type,)
+        reason = _mismatch(analysis.model, weight, earlier, types)
         if reason is None and earlier is not None:
             weights[weight.span] = earlier
         else:
@@ -100,7 +100,7 @@ class _Finder:
 
     def like(self, weight: Weight) -> Weight | None:
         """The one of the same name, also as codes that stand for it, or else in the same place."""
-        names = (weight.tensor.name, weight.tensor.name + STORED_SUFFIX)
+        names = (weight.tensor.name + suffix for suffix in ("", *SUFFIXES.values()))
         found = (*map(self.by_name.get, names), *map(self.by_place.get, _places(weight)))
         return next((each for each in found if each is not None), None)
 
@@ -109,13 +109,13 @@ def _places(weight: Weight) -> list[tuple[Any, ...]]:
     return [(use.operator.subgraph, use.operator.index, use.operator.name, use.operand) for use in weight.users]
 
 
-def _mismatch(base: Model, weight: Weight, earlier: Weight | None, wanted: str) -> str | None:
+def _mismatch(base: Model, weight: Weight, earlier: Weight | None, wanted: Collection[str]) -> str | None:
     """Why a weight is not drawn to an earlier one, in words; None if it is."""
     if earlier is None:
         return "no weight has its name or its place"
     if earlier.tensor.shape != weight.tensor.shape or earlier.count != weight.count:
         return "the shape differs"
-    if earlier.storage.type != wanted:
+    if earlier.storage.type not in wanted:
         return f"it is stored as {earlier.storage.type} there"
     codes: npt.NDArray[Any] = earlier.codes(base)
     if earlier.storage.is_float and not np.isfinite(codes).all():

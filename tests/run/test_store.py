@@ -202,7 +202,7 @@ def test_what_cannot_be_moved_is_refused_at_once(tmp_path: Path, monkeypatch: py
 def test_speed_needs_runs(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(source), str(source.with_name("out.tflite")), "--benchmark", "--no-run"]) == 2
     assert "leave out --benchmark: it needs the model to be run" in capsys.readouterr().err
-    assert main([str(source), str(source.with_name("out.tflite")), "--store", "int4"]) == 2
+    assert main([str(source), str(source.with_name("out.tflite")), "--store", "int5"]) == 2
 
 
 def test_codes_and_channels_contradict_each_other(source: Path, capsys: pytest.CaptureFixture[str]) -> None:

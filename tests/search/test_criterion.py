@@ -93,7 +93,7 @@ def test_rounding_never_excuses_outputs_that_are_mostly_noise(
 def test_class_scores_of_probes_must_show_small_errors_beside_what_rounding_does(rounding: float) -> None:
     """Then their expected loss does not count."""
     is_good = synthetic_criterion(quality(expected_loss=5.0, scores_sqnr=rounding), CAREFUL)
-    allowed = 10 ** (-22.5 / 10) + 10 ** (-rounding / 10)
+    allowed = 10 ** (-21.5 / 10) + 10 ** (-rounding / 10)
 
     def holds(error: float, weight_sqnr: float = 27.0) -> bool:
         return is_good(point(expected_loss=100.0, scores_sqnr=-10 * math.log10(error), weight_sqnr=weight_sqnr))

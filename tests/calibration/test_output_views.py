@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.fixture_models import FOLDER
 from support.operators import convolution
 
 from tflite_cluster import cluster
@@ -57,3 +58,15 @@ def test_large_outputs_are_searched_by_some_of_their_elements(tmp_path: Path) ->
     assert result.strategy.search is not None
     assert result.strategy.search.chosen is not None
     assert 20 < result.strategy.search.chosen.quality.sqnr == pytest.approx(result.fidelity.outputs[0].sqnr_db, abs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fully_connected_float32", "conv_2d_int8"])
+def test_a_shorter_model_is_judged_the_same(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, whether a model ends where it is judged or keeps all of its tensors."""
+    path = FOLDER / f"{name}.tflite"
+    shorter = cluster(path, force=True)
+    monkeypatch.setattr("tflite_cluster.search.judge._LARGEST_EDITED", 0)
+    whole = cluster(path, force=True)
+    assert shorter.model == whole.model
+    assert shorter.strategy.search == whole.strategy.search

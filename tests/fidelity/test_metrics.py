@@ -258,9 +258,8 @@ def test_labels_beyond_the_classes_belong_to_another_output():
     assert comparison(before, after).accuracy(np.array([0, 5, 1])) is None
 
 
-arrays = hnp.arrays(
-    np.float32, st.tuples(st.integers(1, 4), st.just(1), st.integers(1, 6)), elements=st.floats(-1e3, 1e3, width=32)
-)
+numbers = st.floats(-1e3, 1e3, width=32).filter(lambda number: not 0 < abs(number) < 1e-30)  # halves are exact
+arrays = hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.just(1), st.integers(1, 6)), elements=numbers)
 
 
 @given(values=arrays, error=st.just(0.0) | st.floats(1e-3, 10), exponent=st.integers(-20, 20))

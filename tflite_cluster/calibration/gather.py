@@ -51,6 +51,8 @@ class Observer:
     threads: int
     observability: Mapping[str | None, Observability] = field(default_factory=dict)
     """How the layers of each signature are read, where not as usual."""
+    missed: list[str] = field(default_factory=list)
+    """What could not be gathered, in words."""
 
     @property
     def count(self) -> int:
@@ -95,7 +97,8 @@ class Observer:
             )
             try:
                 sums = self._sum_gradients(key, indices[:most], seeds[key], tape)
-            except InterpreterFailure:
+            except InterpreterFailure as failure:
+                self.missed.append(f"the layers{self._where(key)} are clustered without gradients: {failure.cause}")
                 continue
             outputs = {layers[number].output: number for number in numbers}
             found.update((outputs[tensor], moments) for tensor, moments in zip(tape.kept, sums, strict=True))
@@ -120,6 +123,9 @@ class Observer:
                 moments.add(part)
             sums = sums or parts
         return sums
+
+    def _where(self, key: str | None) -> str:
+        return f" of signature '{key}'" if len(self.chosen) > 1 else ""
 
     def _gather(
         self,
@@ -148,8 +154,9 @@ class Observer:
                         moments.add(part)
                     done += batch_length(batch)
                     progress(done, self.count)
-            except InterpreterFailure:
-                continue  # this signature's layers stay without
+            except InterpreterFailure as failure:
+                self.missed.append(f"the layers{self._where(key)} are clustered without their inputs: {failure.cause}")
+                continue
             for (number, _), moments in zip(here, sums, strict=True):
                 if moments.count:
                     found.setdefault(number, kind.empty(*moments.first.shape)).add(moments)

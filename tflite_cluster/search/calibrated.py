@@ -157,7 +157,7 @@ def calibrate(
     statistics = _observed(task, observer, judge, uses, layers, effort, shrinkage)
     jobs = _jobs(task, weights, uses, statistics)
     layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
-    left_out = [*_words(observability), *effort.left_out(most, len(weights), layers_observed)]
+    left_out = [*_words(observability), *observer.missed, *effort.left_out(most, len(weights), layers_observed)]
     try:
         floor, is_known = judge.noise_floor(split.few), True
         if prober is not None:

@@ -156,6 +156,7 @@ class _Line:
                 expected_loss=loss,
                 sqnr=self._decibels(quality.sqnr, other.sqnr, steps),
                 held_out_sqnr=self._decibels(quality.held_out_sqnr, other.held_out_sqnr, steps),
+                scores_sqnr=self._decibels(quality.scores_sqnr, other.scores_sqnr, steps),
                 held_out_sqnr_of_values=self._decibels(
                     quality.held_out_sqnr_of_values, other.held_out_sqnr_of_values, steps
                 ),

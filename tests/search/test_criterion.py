@@ -90,13 +90,17 @@ def test_rounding_never_excuses_outputs_that_are_mostly_noise(
 
 
 @pytest.mark.parametrize("rounding", [math.inf, 20.0])
-def test_class_scores_of_probes_must_show_small_errors_beside_what_rounding_does(rounding: float) -> None:
-    """Then their expected loss does not count."""
-    is_good = synthetic_criterion(quality(expected_loss=5.0, scores_sqnr=rounding), CAREFUL)
-    allowed = 10 ** (-21.5 / 10) + 10 ** (-rounding / 10)
+@pytest.mark.parametrize(("measure", "limit"), [("scores_sqnr", 22.5), ("held_out_sqnr", 18.0)])
+def test_class_scores_must_show_small_errors_beside_what_rounding_does(
+    measure: str, limit: float, rounding: float
+) -> None:
+    """On probes, and on the samples; then their expected loss does not count."""
+    is_good = synthetic_criterion(quality(expected_loss=5.0, **{"scores_sqnr": rounding, measure: rounding}), CAREFUL)
+    allowed = 10 ** (-limit / 10) + 10 ** (-rounding / 10)
 
     def holds(error: float, weight_sqnr: float = 27.0) -> bool:
-        return is_good(point(expected_loss=100.0, scores_sqnr=-10 * math.log10(error), weight_sqnr=weight_sqnr))
+        measured = {"scores_sqnr": 60.0, measure: -10 * math.log10(error)}
+        return is_good(point(expected_loss=100.0, weight_sqnr=weight_sqnr, **measured))
 
     assert holds(0.99 * allowed)
     assert not holds(1.01 * allowed)

@@ -279,7 +279,7 @@ def test_colours_only_where_they_are_wanted(variables: dict[str, str], colours: 
         ("tflite-cluster sweep --po", {"--points"}),
         ("tflite-cluster check model.tflite --max-", {"--max-zip", "--max-values"}),
         ("tflite-cluster in.tflite out.tflite --sto", {"--store"}),
-        ("tflite-cluster in.tflite out.tflite --clusters 8 --store in", {"int8"}),
+        ("tflite-cluster in.tflite out.tflite --clusters 8 --store in", {"int4", "int8"}),
     ],
 )
 def test_completion(line: str, expected: set[str]) -> None:

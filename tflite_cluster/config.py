@@ -65,11 +65,11 @@ class Config:
     """One codebook for each tensor, or one for each output channel ("axis", by plain k-means), which hardly zips."""
     store: str = "same"
     """Weights keep the type that they are stored in ("same"), or float ones become int8 codes and a scale, which the
-    model unpacks by itself: the file is then shorter, and zips smaller still. With "int4", weights
-    become int4 codes where that costs little: the file is shorter again, and runs take longer."""
+    model unpacks by itself: the file is then shorter, and zips smaller still. With "int4", weights become int4 codes
+    where that costs little: the file is shorter again, and runs take longer."""
     target: str | None = None
-    """The chip whose bits a search counts, such as "ethos-u"; None for those of a zip. `settings_for` sets it with all
-    else that suits the chip."""
+    """The chip whose bits a search counts, such as "ethos-u"; None to count those of a zip. `settings_for` sets it,
+    together with all else that suits the chip."""
     keep: Sequence[str] = ()
     """Patterns, such as "*/logits/*", of the names of weight tensors that are left as they are."""
     rules: Sequence[Rule] = ()
@@ -110,8 +110,8 @@ class Config:
     """Percent of confidence at which max_drop must hold: the most that may have been lost is compared with it then,
     rather than what was lost on the samples given."""
     effort: EffortName = "normal"
-    """How long calibration and search may take: "normal" aims at two minutes on two processors for a model under 20 MB,
-    "fast" at 40 seconds, and "thorough" takes up to ten times as long as normal."""
+    """How long calibration and search may take: "normal" is meant to take at most two minutes on two processors for a
+    model under 20 MB, "fast" 40 seconds, and "thorough" ten times as long as normal."""
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
     measure: bool = True
@@ -122,8 +122,8 @@ class Config:
     coders: Sequence[str] = ()
     """Coders to measure besides gzip6 and zip9, by their names."""
     base: str | Path | None = None
-    """The .tflite file of the last release, often a clustered one: the new model is drawn to its values, so that a
-    patch from it to the new model is small."""
+    """The .tflite file of the last release, often a clustered one. The new model is kept close to it, so that a
+    patch between the two is small."""
     seed: int = 0
     """Seed of the synthetic samples."""
     workers: int | None = None

@@ -135,7 +135,10 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Update:
-    """A new model beside the last release of it. base: the file of that. matched: weights that were drawn to it."""
+    """A new model beside its last release.
+
+    base: the file of the last release. matched: number of weights that were kept close to it. unmatched: the others.
+    """
 
     base: str
     matched: int

@@ -1,4 +1,4 @@
-"""Codebooks and assignments drawn toward an earlier version of a weight."""
+"""Codebooks and assignments kept close to an earlier version of a weight."""
 
 from __future__ import annotations
 

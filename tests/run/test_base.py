@@ -1,4 +1,4 @@
-"""A new model is drawn to the last release of it."""
+"""A new model is kept close to its last release."""
 
 from __future__ import annotations
 

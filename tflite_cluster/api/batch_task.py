@@ -54,7 +54,7 @@ class BatchRecord:
     """What `tflite-cluster` would return for this model."""
     error: str | None = None
     verdict: str | None = None
-    """On the new model; of a bundle, the worst of its models."""
+    """The verdict on the new model; for a bundle, the worst one of its models."""
     output_sha256: str | None = None
     """Of the new model; None if none was written."""
     file_bytes: tuple[int, int] | None = None

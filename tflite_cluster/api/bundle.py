@@ -162,7 +162,7 @@ def _clustered(
             why = why_not_worth_it(error.result) or "it would not zip smaller"
             return BundledModel(name, error.result, why)
         except (ModelError, DataError, FidelityError) as error:
-            error.args = (f"{bundle.label}: {error}",)  # which names the model
+            error.args = (f"{bundle.label}: {error}",)  # the label names the model in the bundle
             raise
 
 

@@ -136,7 +136,10 @@ def _benchmark(run: _Run, new: Path) -> Benchmark | None:
 
 
 def _base(analysis: Analysis, original: Path, destination: str | Path | BinaryIO | None, config: Config) -> Base | None:
-    """The last release, if it is given; raises OutputError where it is the output, ConfigError where the input."""
+    """The last release; None if none is given.
+
+    Raises OutputError if it is the output, and ConfigError if it is the input.
+    """
     if config.base is None:
         return None
     path = Path(config.base)

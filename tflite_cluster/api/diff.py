@@ -101,10 +101,11 @@ class Difference:
 def diff(first: str | Path | bytes, second: str | Path | bytes, *, patch: bool = False) -> Difference:
     """Compare two models, such as an original and what became of it.
 
-    first, second: .tflite files, or their content. What is a weight, and what stands where, is told by the first; the
-    second is compared byte by byte, and need not be sound. Where lengths differ, what both have is compared. A second
+    first, second: .tflite files, or their content. The first tells which bytes are weights, and where everything
+    stands. The second is compared byte by byte, and need not be sound. If lengths differ, only the part that both have
+    is compared. A second
     that stores float weights of the first as integer codes behind DEQUANTIZE is compared by its parts instead.
-    patch: also measure the patches that make the second of the first.
+    patch: also measure the patch from the first to the second.
 
     Raises ModelError if the first is not safe to read or the second cannot be read.
     """

@@ -18,12 +18,13 @@ from ..targets.chips.chip import HandedOff
 def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
     """The settings by which `cluster` makes a model for a target.
 
-    target: a chip as `--target` names it, such as "tflm". source: the .tflite file. settings: what else is wanted of
+    target: a chip as `--target` names it, such as "tflm". source: the .tflite file. settings: further settings for
     `cluster`.
 
-    If no number of clusters is given, a search counts the target's bits, or the number is the target's usual one.
-    Weights that the target gains nothing from are kept. Raises ConfigError if a setting contradicts the target, and
-    ModelError if the model is not safe to read, or the target gains nothing from any of its weights.
+    If no number of clusters is given, the chip decides: a search counts the bits of the chip, or the number is the
+    usual one for the chip. Weights that would not become smaller are kept as they are. Raises ConfigError if a setting
+    contradicts the target, and ModelError if the model is not safe to read, or the target gains nothing from any of its
+    weights.
     """
     chip = find_chip(target)
     wanted = settings.get("clusters")

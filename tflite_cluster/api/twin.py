@@ -1,4 +1,4 @@
-"""A model and its twin whose float weights are integer codes behind DEQUANTIZE: which those are, and how close."""
+"""A model and its twin with float weights as integer codes behind DEQUANTIZE: which weights, and how close they are."""
 
 from __future__ import annotations
 

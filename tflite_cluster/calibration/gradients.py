@@ -23,7 +23,7 @@ from .derivatives import Values, before_activation, to_operands
 from .moments import Floats, Moments
 
 _PLACES: Final = 256
-"""Places of each sample that are counted in at most: their neighbours have much the same gradients."""
+"""Most places of a sample that are counted in. Places that lie side by side have much the same gradients."""
 
 
 @dataclass(frozen=True)

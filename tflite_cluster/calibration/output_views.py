@@ -62,8 +62,8 @@ def view_outputs(
 ) -> list[list[Floats]]:
     """The compared elements of each sample: [sample][view] -> (rows, columns). Runs in the interpreter's process.
 
-    preserve_all_tensors: whether some of the tensors are not outputs of the model. edits: what to put where in the file
-    first.
+    preserve_all_tensors: whether some of the tensors are not outputs of the model. edits: bytes to put at these offsets
+    of the file first.
     """
     model = open_model(path, kernels, threads, preserve_all_tensors=preserve_all_tensors, edits=edits)
     return [[view.some(view.probe.read(model)) for view in views] for _ in each_run(model, key, batch)]

@@ -100,8 +100,9 @@ def _candidates(spec: TensorSpec, hint: InputHint | None) -> list[InputHint]:
 def _implausibility(model: Model, weights: Mapping[int, tuple[Weight, Layer]], moments: Mapping[int, Moments]) -> float:
     """How far pre-activations are from what training leaves, in octaves, in the mean over layers.
 
-    Octaves too many count twice: behind activations that saturate, such as RELU6, most of them are not seen. Otherwise
-    inputs from 0 to 255 would look likelier to MobileNetV2 (1.6) than the -2.2 to 2.6 that it was trained on (1.9).
+    Octaves above the usual count twice, because activations that saturate, such as RELU6, hide most of them from the
+    layers behind. If they counted once, MobileNetV2 would score 1.6 for inputs from 0 to 255, and 1.9 for the range
+    from -2.2 to 2.6 that it was trained on. The wrong range would then look likelier.
     """
     scores: list[float] = []
     for number, (weight, layer) in weights.items():

@@ -140,7 +140,7 @@ target is set. Of several models the highest counts, and none stops the others.
     "--base",
     metavar="OLD.tflite",
     type=FILE,
-    help="The file of the last release: keep its values where that costs nothing, so that a patch from it is small.",
+    help="The file of the last release. The new model is kept close to it, so that a patch between them is small.",
 )
 @seed_option
 @click.option(
@@ -297,7 +297,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
 
 
 def _coders(source: Path, shown: _Shown) -> tuple[str, ...]:
-    """Those that a report compares."""
+    """The coders that a report compares; without --verbose, only those that are quick enough for the file."""
     return available_coders() if shown.verbose or not source.is_file() else coders_worth(source.stat().st_size)
 
 

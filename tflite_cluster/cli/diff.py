@@ -14,7 +14,7 @@ _ELSE_DIFFERS = 99
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("first", metavar="A.tflite", type=FILE)
 @click.argument("second", metavar="B.tflite", type=FILE)
-@click.option("--patch", is_flag=True, help="Also measure the patches that make B.tflite of A.tflite.")
+@click.option("--patch", is_flag=True, help="Also measure the patch from A.tflite to B.tflite.")
 @click.option("--json", "as_json", is_flag=True, help="Print the difference as JSON instead.")
 def command(first: Path, second: Path, patch: bool, as_json: bool) -> int:
     """Say which weights and biases differ between two models, and whether anything else does.

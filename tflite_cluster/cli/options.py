@@ -53,7 +53,7 @@ def until_nobody_reads() -> Iterator[None]:
 
 
 def now() -> str:
-    """The time, for a page."""
+    """The time in UTC, in words for a page."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
@@ -115,7 +115,7 @@ effort_option: Final = click.option(
     type=click.Choice(get_args(EffortName)),
     default=Config.effort,
     show_default=True,
-    help="How long to calibrate and search: fast aims at 40 seconds, normal at two minutes, and thorough takes up to "
+    help="How long to calibrate and search: fast is meant to take at most 40 seconds, normal two minutes, and thorough "
     "ten times as long.",
 )
 
@@ -150,14 +150,14 @@ store_option: Final = click.option(
     type=click.Choice(FILES),
     default=Config.store,
     show_default=True,
-    help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still; or "
-    "some of them as int4 codes: the shortest file, but slower to run.",
+    help="Store float weights as int8 codes that the model unpacks: OUT.tflite is shorter, and zips smaller still. "
+    "int4 stores some of them as int4 codes: the file is the shortest, and runs are slower.",
 )
 
 target_option: Final = click.option(
     "--target",
     type=click.Choice(CHIPS),
-    help="Few values for a chip's own tools, which are then called: ethos-u (Arm's Vela) or tflm (tflite-micro).",
+    help="Cluster for a chip, and then call the chip's own tools: ethos-u (Arm's Vela) or tflm (tflite-micro).",
 )
 
 

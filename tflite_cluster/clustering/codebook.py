@@ -130,7 +130,10 @@ def nearest(values: npt.NDArray[Any], centroids: Array) -> Indices:
 
 
 def borders(centroids: Array, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The largest value of the type, if that is a float, that each centroid (ascending) but the last is nearest to."""
+    """The upper border of each centroid's cell but the last, (centroids - 1,); centroids ascend.
+
+    For a float type, a border is the largest value of this type that belongs to the cell.
+    """
     middles = (centroids[1:] + centroids[:-1]) / 2
     if not np.issubdtype(dtype, np.floating):
         return middles

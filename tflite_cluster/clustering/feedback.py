@@ -131,7 +131,11 @@ class Feedback:
     def _assign_part(
         self, part: int, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None
     ) -> Indices:
-        """Columns first, so that each step reads one row; errors are passed on within a block as they are needed."""
+        """Assign the rows of one part.
+
+        Columns come first in memory, so that each step reads one row. Within a block, errors are passed on to a column
+        only when its turn comes.
+        """
         order, factor = self.order[part], self.factor[part]
         work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)
         book, middles = centroids.astype(np.float32), borders(centroids, work.dtype)
@@ -188,7 +192,7 @@ def _blocks(columns: int) -> Iterator[tuple[int, int]]:
 
 
 def _passed_on(work: Floats, factor: Floats) -> float:
-    """The squared error of the output that errors `work` (n, any) come to, summed over the columns; `work` changes."""
+    """The squared error of the output for weight errors `work` (n, any), summed over the columns; overwrites `work`."""
     total = 0.0
     for start, stop in _blocks(len(work)):
         errors = np.linalg.solve(factor[start:stop, start:stop].T, work[start:stop])
@@ -225,14 +229,13 @@ def _places(shape: tuple[int, ...], parts: int, n: int) -> Iterator[tuple[slice,
 
 def _inverse_factor(hessian: Array) -> Array:
     """Upper triangular U with H⁻¹ = Uᵀ U for positive definite H (..., n, n): its row j is the feedback of column j."""
-    lower = np.asarray(
-        np.linalg.cholesky(hessian[..., ::-1, ::-1]), np.float64
-    )  # that of H reversed gives U without forming H⁻¹
+    # The factor of H reversed gives U without forming H⁻¹.
+    lower = np.asarray(np.linalg.cholesky(hessian[..., ::-1, ::-1]), np.float64)
     return _inverse_of_lower(lower)[..., ::-1, ::-1]
 
 
 def _inverse_of_lower(lower: Array) -> Array:
-    """The inverse of lower triangular matrices (..., n, n), by halves: an eighth of the work for any matrix."""
+    """The inverse of lower triangular matrices (..., n, n), by halves: an eighth of the work of a general inverse."""
     n = lower.shape[-1]
     if n <= _BLOCK:
         return np.asarray(np.linalg.inv(lower))

@@ -1,8 +1,8 @@
 """Float weights on a uniform grid of integer codes: the least squared error at a price per bit.
 
-One step serves the whole tensor, so that equal codes are equal values and zip well. Of int8 codes, only a row whose
-largest weight would need more than 127 steps gets a wider one of its own. Of int4 codes, whatever lies further out than
-7 steps gets the last code: scales for rows cost more than they save.
+One step serves the whole tensor, so that equal codes are equal values and zip well. With int8 codes, a row gets a wider
+step of its own only if its largest weight would need more than 127 steps. With int4 codes, weights beyond 7 steps get
+the last code, because scales for rows cost more than they save.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ _STEPS: Final = 2.0 ** (np.arange(-6, 7) / 6)
 """Steps to try, as multiples of that: where there are few values, another one is better."""
 
 _INT4_STEPS: Final = 36
-"""Steps of an int4 grid to try: from the one with which the largest weight has a code down to a sixty-fourth of it."""
+"""Steps of an int4 grid to try. The first is just wide enough for the largest weight, each further one a sixth of an
+octave
+finer."""
 
 _CHEAPER: Final = 0.7
 
@@ -76,7 +78,7 @@ def grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
 
 
 def int4_grid_of_count(matrix: Matrix, clusters: int) -> OnGrid:
-    """The same out of 15, with the step that suits all of them best."""
+    """Put float weights (rows, columns) on the best values for their number, out of 15 with the best step."""
     return _grid_of_count(matrix, clusters, _int4_scale(matrix, 0.0), LARGEST_INT4)
 
 
@@ -112,7 +114,7 @@ class Grid:
         return _entropy(self.codes.astype(np.int8))
 
     def assigned(self, matrix: Matrix) -> OnGrid:
-        """The same weights on it, with error feedback if there is any."""
+        """The weights assigned to this grid, with error feedback if there is any."""
         step = np.repeat(self.scale, len(self.codes) // len(self.scale))[:, None]
         aim = matrix.codes if matrix.feedback is None or matrix.drift is None else matrix.drift.target
         values, real_step = (aim / step).astype(np.float32), step[:, 0].astype(np.float64)
@@ -159,9 +161,9 @@ def int8_grid(matrix: Matrix, price: float, channels: int, finest: Array | None 
 
 
 def int4_grid(matrix: Matrix, price: float, wide: Grid) -> Grid | None:
-    """The grid of int4 codes with one step for the whole tensor; None where the tensor would lose too much on any.
+    """The grid of int4 codes with one step for the whole tensor; None if the tensor would lose too much.
 
-    wide: what `int8_grid` gives at this price, which serves as it is if its codes are no larger than 7.
+    wide: what `int8_grid` gives at this price. It is used unchanged if it has one step and no code beyond 7.
     """
     if bool(np.all(wide.scale == wide.scale[0])) and np.abs(wide.codes).max() <= LARGEST_INT4:
         return replace(wide, lowest=-LARGEST_INT4, highest=LARGEST_INT4)
@@ -170,8 +172,9 @@ def int4_grid(matrix: Matrix, price: float, wide: Grid) -> Grid | None:
 
 
 def _int4_scale(matrix: Matrix, price: float) -> npt.NDArray[np.float32]:
-    """The step with the least squared error + price x bits where codes end at 7, and the largest weight has one or is
-    beyond them, (1,).
+    """The step with the least squared error + price x bits for codes up to 7, (1,).
+
+    It is no wider than the largest weight needs.
     """
     steps = _scale(0.0, _largest(matrix, 1)) * LARGEST / LARGEST_INT4 * 2.0 ** (-np.arange(_INT4_STEPS) / 6)
     best = min(steps, key=lambda step: _cost(matrix.histogram, float(step), price, LARGEST_INT4))

@@ -1,9 +1,9 @@
 """Codebooks for weights that a chip reads as palette indices in a Golomb-Rice code, as Arm's Ethos-U does.
 
 Vela's encoder (mlw_codec in ethos-u-vela 5.2) puts up to 32 values into a palette, the most frequent first. A value
-outside it has an index by its magnitude. An index costs index >> d bits in unary, one more, and d bits of remainder.
-Where the quotient is at most 2, unary numbers can be cut to two bits, and where the palette holds all values, indices
-can have a fixed width. The encoder takes the cheapest of these, and so does `palette_bits`.
+outside it has an index by its magnitude. With a divisor d, an index costs (index >> d) + 1 bits for its unary quotient,
+and d bits for the remainder. If no quotient exceeds 2, unary numbers can be cut to two bits. If the palette holds all
+values, indices can have a fixed width. The encoder takes the cheapest of these, and so does `palette_bits`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ _ENTRY: Final = 8
 """Bits before the first index, and for each value in the palette."""
 
 _COUNTS: Final = (4, 6, 8, 12, 16, 24, 32)
-"""Numbers of values that suit the code: its lengths step up there."""
+"""Numbers of values to try: the lengths of the code grow in steps, and these lie at the steps."""
 
 _PRICES: Final = (0.5, 0.7, 1.0, 1.4)
 """Prices at which entropy codes are tried, as multiples of the price: index lengths are not entropies."""
 
 
 def palette_bits(values: Array, counts: Array) -> float:
-    """Bits of the palette and all indices, for distinct integer values that occur so often, (n,) each.
+    """Bits of the palette and of all indices.
 
-    Runs of zeros, which the encoder counts apart where most weights are 0, are not taken into account.
+    values: distinct integers, (n,). counts: how often each occurs, (n,). The encoder stores runs of zeros apart if most
+    weights are 0. That is not taken into account.
     """
     order = np.argsort(-counts, kind="stable")
     values, counts = values[order].astype(np.intp), counts[order]
@@ -68,7 +69,7 @@ def _golomb_bits(indices: npt.NDArray[np.intp], divisor: int, counts: Array) -> 
 
 
 def code_bits(codes: npt.NDArray[Any]) -> float:
-    """The same for an array of integer codes relative to zero, in bits for each of them."""
+    """Bits per code of the palette and all indices, for an array of integer codes relative to zero."""
     low = int(codes.min())
     counts = np.bincount(codes.reshape(-1).astype(np.intp) - low)
     present = np.flatnonzero(counts)
@@ -78,8 +79,8 @@ def code_bits(codes: npt.NDArray[Any]) -> float:
 def palette_codebook(matrix: Matrix, price: float) -> Array:
     """Centroids relative to zero, ascending, of the least error + price x bits among those that suit the code.
 
-    matrix: of integer codes. price: in squared real units per bit. All values are kept where nothing else is worth it,
-    or the tensor would lose too much.
+    matrix: of integer codes. price: in squared real units per bit. All values are kept if no codebook costs less
+    without losing too much.
     """
     histogram, counts = matrix.histogram, matrix.counts
     pinned = histogram.index_of(0.0)

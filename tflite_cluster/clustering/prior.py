@@ -1,11 +1,10 @@
-"""Codebooks and assignments drawn toward those of an earlier version, so that a patch between the two is small.
+"""Codebooks and assignments kept close to those of an earlier version, so that a patch between the two is small.
 
 A patch is small where equal bytes stand in equal places. Two things make them equal:
 
-1. The values of the earlier codebook are used again, as many of them as the price calls for. Where it calls for more
-   values than there were, further ones are put between them.
-2. A weight keeps the value that it had where another one would not be better by more than the bits of a change are
-   worth (`Held`).
+1. The values of the earlier codebook are used again, as many of them as the price calls for. If it calls for more
+values than there were, further ones are put between and beyond them. 2. A weight keeps its earlier value unless another
+one lowers the error by more than the bits of a change are worth (`Held`).
 """
 
 from __future__ import annotations
@@ -22,19 +21,20 @@ from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
 from .histogram import Array, Floats, Histogram, Indices, Reals
 
 _PARTS: Final = (1, 2, 3)
-"""Into how many parts the steps between earlier values are divided; fewer come first."""
+"""Numbers of parts to divide the steps between earlier values into, tried in this order."""
 
 _BITS_OF_CHANGE: Final = 4.0
-"""Bits by which a weight that changes costs more in a patch than one that does not: a change has to be worth them.
-
-With 8, patches of small models came out about as large, and zips larger."""
+"""Extra bits that a weight costs in a patch if it changes. A change has to be worth them. With 8, patches of small
+models were
+about as large, and zips were larger.
+"""
 
 _TRIED: Final = 64
 _STEPS: Final = 8
 """Places that are tried for a further value, and steps of its refinement."""
 
 AS_CHEAP: Final = 1.1
-"""Cost of a codebook, relative to that of a free one, up to which it is worth having for the values it shares."""
+"""A codebook of earlier values may cost this many times as much as the best codebook of any values."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Prior:
         return values
 
     def held(self, centroids: Array, price: float, scale: Array) -> Held:
-        """What weights can keep on a codebook, at a price in squared real units per bit.
+        """The earlier values that weights can keep on a codebook, at a price in squared real units per bit.
 
         scale: real size of a code in each row, (rows,).
         """
@@ -77,7 +77,7 @@ class Held:
     slack: Array
 
     def part(self, rows: Indices | slice, columns: Indices | slice = slice(None)) -> Held:
-        """That of some of the rows, and of some of their columns or these in another order."""
+        """The same for some of the rows, and for some of their columns or these in another order."""
         return Held(self.indices[rows][:, columns], self.slack[rows])
 
     def in_order(self, order: Indices) -> Held:
@@ -85,7 +85,7 @@ class Held:
         return Held(np.take_along_axis(self.indices, order, 1), self.slack)
 
     def kept(self, values: Reals, nearest: Indices, book: Reals, column: int | None = None) -> Indices:
-        """Indices for the values of one column, (rows,), or of all: those of before, or else of the nearest."""
+        """Indices for the values of one column, (rows,), or of all: the earlier where it is kept, else the nearest."""
         before = self.indices if column is None else self.indices[:, column]
         slack = self.slack[:, None] if column is None else self.slack
         error, least = (np.square(values - book[indices]) for indices in (before, nearest))
@@ -95,10 +95,10 @@ class Held:
 def drawn_at_price(
     histogram: Histogram, counts: Array | None, price: float, representable: Representable, prior: Prior
 ) -> EntropyCodebook:
-    """A codebook of earlier values, with as few others beyond and between them as serve.
+    """A codebook of earlier values, with as few others beyond and between them as possible.
 
-    counts: how many codes each bin holds where that differs from its weight, as for integers; else None. No
-    codebook is taken that costs more than AS_CHEAP times what a free one does.
+    counts: how many codes each bin holds where that differs from its weight, as for integers; else None. If each costs
+    more than AS_CHEAP times the best codebook of any values, the best one is taken.
     """
     total = float(np.sum(histogram.weights if counts is None else counts))
 
@@ -134,7 +134,7 @@ def _snapped(allowed: Array, values: Array) -> Array:
 
 
 def drawn_to_count(histogram: Histogram, clusters: int, representable: Representable, prior: Prior) -> Array:
-    """At most so many of the earlier values, or all of them and the best further ones."""
+    """A codebook of at most `clusters` values: some of the earlier ones, or all of them and the best further ones."""
     values = prior.values if histogram.index_of(0.0) is None else np.union1d(prior.values, 0.0)
     if len(values) > clusters:
         cells = np.bincount(nearest(histogram.values, values), histogram.weights, len(values)).astype(np.float64)

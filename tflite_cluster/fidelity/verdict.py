@@ -18,7 +18,7 @@ which the outputs vary. unknown: not compared, or the outputs say nothing. degra
 that was asked for or one that holds unasked, or the clustered model cannot be run."""
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
-"""The best first."""
+"""All verdicts, the best first."""
 
 _NAMES: Final = frozenset(gate.name for gate in GATES)
 

@@ -46,7 +46,7 @@ class Analysis:
         return self._scale_vectors.get(weight.span)
 
     def growing_scales(self, weight: Weight) -> ScaleVectors | None:
-        """The same where the scales can be made larger; else None."""
+        """The places of a weight's scales in the file; None if the scales cannot be made larger."""
         vectors = self.scale_vectors(weight)
         return vectors if vectors is not None and vectors.can_grow else None
 

@@ -25,7 +25,7 @@ def check_destination(source: Path | None, destination: Path, force: bool) -> No
 
 
 def is_same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file; what cannot be compared is refused when it is opened."""
+    """Whether two paths lead to the same file; False if they cannot be compared, and opening them will say why."""
     try:
         return one.samefile(other)
     except (OSError, ValueError):

@@ -101,13 +101,14 @@ USUAL: Final = ("gzip6", "zip9")
 
 
 _LARGEST_FOR_SLOW: Final = 4 << 20
-"""Bytes of a file up to which slow coders take a few seconds. Those of 17 MB took 60 s for a float32 model, and again
-for the clustered one: longer than clustering it.
+"""Bytes of the largest file that slow coders compress in a few seconds. They took 60 s for a float32 model of 17 MB,
+and as
+long again for the clustered one: longer than clustering it.
 """
 
 
 def coders_worth(size: int) -> tuple[str, ...]:
-    """Names of the available coders that a file of so many bytes is worth measuring by though nobody named them."""
+    """Names of the available coders that are quick enough for a file of so many bytes to be measured unasked."""
     return tuple(name for name in available_coders() if size <= _LARGEST_FOR_SLOW or not CODERS[name].is_slow)
 
 

@@ -1,4 +1,4 @@
-"""The differs that turn an old file into a new one by a patch: one record each."""
+"""Differs, which make a patch from an old file to a new one: one record each."""
 
 from __future__ import annotations
 

@@ -9,18 +9,18 @@ from ..result import Update
 from .names import printable
 
 _MOST_NAMED = 3
-"""Weights that nothing was drawn to and that are named."""
+"""Most unmatched weights that are named."""
 
 
 def update_line(update: Update) -> str:
-    """What an update from the last release takes, and what was drawn to it."""
+    """The size of the patch from the last release, and the weights that were kept close to it or not."""
     patches = "not measured" if update.patches is None else patch_words(update.patches)
-    line = f"Patch from {printable(update.base)}: {patches}; {update.matched} weights drawn to it"
+    line = f"Patch from {printable(update.base)}: {patches}; {update.matched} weights kept close to it"
     if not update.unmatched:
         return line
     named = [f"'{printable(each.name)}' ({printable(each.reason)})" for each in update.unmatched[:_MOST_NAMED]]
     more = len(update.unmatched) - len(named)
-    return f"{line}, not {', '.join(named)}{f' and {more} more' if more else ''}"
+    return f"{line}, but not {', '.join(named)}{f' and {more} more' if more else ''}"
 
 
 def shortest_patch(update: Update) -> int | None:

@@ -44,7 +44,7 @@ class Session:
     interface: ModelInterface
     samples: dict[str | None, Samples]
     probes: Mapping[str | None, Samples] = field(default_factory=dict)
-    """Synthetic signals of other kinds, for signatures whose samples are plain synthetic ones."""
+    """Probes, for signatures whose samples are plain synthetic ones."""
     scorer: Scorer | None = None
     """The user's own metric, if there is one."""
     kernels: Kernels = Kernels.DEFAULT

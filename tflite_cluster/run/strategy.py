@@ -43,7 +43,7 @@ def cluster_model(
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows.
 
-    base: the last release, which weights are drawn to.
+    base: the last release, which weights are kept close to.
     """
     usable = usable_weights(analysis, config)
     target = find_target(config.store)

@@ -105,7 +105,7 @@ def synthetic_count(interface: ModelInterface) -> int:
 
 
 def probe_samples(signature: Signature, hints: Mapping[str, InputHint], seed: int) -> Samples:
-    """Signals of all kinds in turn, which nothing is fitted to: what candidates are judged by."""
+    """Probes: signals of all kinds in turn. Candidates are judged by them, and nothing is fitted to them."""
     return synthetic_samples(signature, hints, _PROBES, seed + 1, Manner(varied=True))
 
 
@@ -325,7 +325,10 @@ def _leaf(
 
 
 def _turn(directions: Reals) -> Reals:
-    """The orthogonal axes of random directions (axes, axes), as LAPACK's QR gives them, which takes long for two."""
+    """Orthogonal axes from random directions (axes, axes), as LAPACK's QR gives them.
+
+    Two axes are computed here, because a call of QR takes long for so few.
+    """
     if len(directions) != 2:
         return np.linalg.qr(directions)[0]
     x, y = directions[:, 0].tolist()

@@ -1,4 +1,4 @@
-"""The last release of a model: which of its weights stand where those of the new model do."""
+"""The last release of a model, and its weights matched with those of the new model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ..model.verify import Span
 from ..model.weight import Weight
 
 _MOST_VALUES: Final = 1024
-"""Distinct values of a weight up to which they are a codebook, and worth having again."""
+"""A weight with more distinct values than this was not clustered, and its values are not worth keeping."""
 
 
 @dataclass(frozen=True)
 class Unmatched:
-    """A weight that nothing is drawn to, and why, in words."""
+    """A weight of the new model that none of the last release matches, and the reason in words."""
 
     name: str
     reason: str
@@ -36,14 +36,14 @@ class Unmatched:
 
 @dataclass(frozen=True)
 class Base:
-    """The last release. weights: its weights by the places of those of the new model that they stand for."""
+    """The last release. weights: its weights, by the places of the weights of the new model that they match."""
 
     model: Model
     weights: Mapping[Span, Weight]
     unmatched: tuple[Unmatched, ...]
 
     def prior(self, weight: Weight, rows: Groups) -> Prior | None:
-        """What a weight of the new model, whose matrix has these rows, is drawn to; None where nothing matches."""
+        """What a weight of the new model is kept close to; None if nothing matches. rows: those of its matrix."""
         earlier = self.weights.get(weight.span)
         if earlier is None:
             return None
@@ -54,8 +54,8 @@ class Base:
 def open_base(new: Analysis, path: Path, *, stores_codes: bool) -> Base:
     """Match the weights of the last release, at this path, with those of the new model.
 
-    Weights match that have the same name, or else the same place among the operators, and the same shape and type.
-    stores_codes: whether float weights become integer codes, which are then drawn to such codes.
+    Weights match if they have the same name, or else the same place among the operators, and also the same shape and
+    type. stores_codes: whether float weights become integer codes. These match integer codes only.
     Raises ModelError if there is no model at the path, ConfigError if no weight of it matches.
     """
     try:
@@ -99,7 +99,7 @@ class _Finder:
         return cls(by_name, {place: weight for weight in weights for place in _places(weight)})
 
     def like(self, weight: Weight) -> Weight | None:
-        """The one of the same name, also as codes that stand for it, or else in the same place."""
+        """The weight of the same name, or its codes, or else the weight in the same place."""
         names = (weight.tensor.name + suffix for suffix in ("", *SUFFIXES.values()))
         found = (*map(self.by_name.get, names), *map(self.by_place.get, _places(weight)))
         return next((each for each in found if each is not None), None)
@@ -110,7 +110,7 @@ def _places(weight: Weight) -> list[tuple[Any, ...]]:
 
 
 def _mismatch(base: Model, weight: Weight, earlier: Weight | None, wanted: Collection[str]) -> str | None:
-    """Why a weight is not drawn to an earlier one, in words; None if it is."""
+    """Why a weight does not match an earlier one, in words; None if it does."""
     if earlier is None:
         return "no weight has its name or its place"
     if earlier.tensor.shape != weight.tensor.shape or earlier.count != weight.count:

@@ -66,7 +66,7 @@ class CalibratedModel:
     effort: Effort
     progress: Progress
     probes: Judge | None = None
-    """Judges class scores by signals of other kinds than the synthetic samples, where there are such."""
+    """Judges class scores on probes; None if there are none."""
     floor_is_known: bool = True
     blind: tuple[Job, ...] = ()
     """Weights that nothing which runs makes use of."""
@@ -127,8 +127,8 @@ def calibrate(
     """Observe the inputs of the layers of each weight, and get ready to cluster into the copy.
 
     samples: of the signatures that run. kernels: those that run the model. effort: what the model is worth, by default
-    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes: other
-    signals to judge class scores by, for signatures among those of the samples. Raises InterpreterFailure if the
+    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes: of some of
+    the signatures. Raises InterpreterFailure if the
     original cannot be run on the samples.
     """
     model, threads = task.model, task.threads

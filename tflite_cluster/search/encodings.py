@@ -150,7 +150,7 @@ class RescaledCodes:
         return self.assign_on_grid(matrix, price)
 
     def assign_on_grid(self, matrix: Matrix, price: float) -> OfRescaledCodes:
-        """The same, with the grid."""
+        """The same, as a type that shows the grid."""
         grid = grid_at_price(matrix.real, price, len(matrix.codes), finest=matrix.scale)
         return OfRescaledCodes(self, grid, matrix.scale, output_noise(matrix.real, grid.error))
 

@@ -11,7 +11,7 @@ from ..model.verify import Span
 from .encodings import SCALE_BITS, Assigned, Int8Codes, OfCodes, Place
 
 _SHARE_OF_FILE: Final = 0.25
-"""What a bit of the file is worth beside a bit of its zip: int4 codes save four in the file for each weight."""
+"""Worth of a bit in the file, relative to a bit in its zip. int4 codes save four bits in the file for each weight."""
 
 _VALUES: Final = 2 * LARGEST_INT4 + 1
 
@@ -51,7 +51,7 @@ class Int4Codes:
         return self._assigned(matrix, narrow.assigned(matrix))
 
     def assign_count(self, matrix: Matrix, clusters: int) -> Assigned:
-        """On so many of the 15 values of a grid, or on all of them for a count of 16, which int4 codes have as well."""
+        """On so many of the 15 values of a grid; on all of them for a count of 16, because int4 has 16 codes."""
         if clusters > _VALUES + 1:
             return self.otherwise.assign_count(matrix, clusters)
         return self._assigned(matrix, int4_grid_of_count(matrix, clusters))

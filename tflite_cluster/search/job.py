@@ -61,7 +61,7 @@ def make_job(
     base: Base | None = None,
 ) -> Job:
     """A weight's job. layers: all that use it. clusters: most distinct values, if that is fixed.
-    base: the last release, which it is drawn to.
+    base: the last release, which it is kept close to.
     """
     layer = layers[0] if len(layers) == 1 else None
     rows = layers[0].rows if layers else weight.channels

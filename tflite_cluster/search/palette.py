@@ -1,4 +1,4 @@
-"""Int8 weights whose bits are those of palette indices: what a chip reads rather than what zip makes."""
+"""Int8 weights whose cost is the bits of palette indices, as a chip reads them, instead of the bits of a zip."""
 
 from __future__ import annotations
 

@@ -16,13 +16,13 @@ _EQUAL_STRIDES: Final = 2
 _RANGE: Final = 1e8
 _MOST_EVALUATIONS: Final = 14
 _MOST_EXPECTED: Final = 6
-"""Evaluations after which nothing is expected any more, should the expectations not come true."""
+"""After so many evaluations, expectations are no longer used, because they have not come true."""
 
 SHORT: Final = 0.25
-"""How far before the border that is expected a search goes, as a power of how close it has to come."""
+"""How far before the expected border a search aims, as a power of `close`."""
 
 _FURTHEST: Final = 8.0
-"""Factor by which it goes beyond what is known at most."""
+"""Largest factor by which a search goes beyond the positions that it knows."""
 
 _SIGHT: Final = 1e4
 _HALVINGS: Final = 40
@@ -71,8 +71,8 @@ def furthest(
 ) -> float | None:
     """The largest position found to be good, up to a factor of `close`; None if none is.
 
-    Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale. expect: where
-    the border is expected from what has been seen, if that tells anything. The search goes there, and ends at a good
+    Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale. expect: gives
+    the border that is expected from the positions seen so far, or None. The search goes there, and ends at a good
     position that is close to it.
     """
     good, bad, position, stride = 0.0, math.inf, first, _STRIDE
@@ -110,9 +110,10 @@ def _toward(border: float, good: float, bad: float, close: float) -> float:
 def expected_border(points: Sequence[Point], is_good: Callable[[Point], bool]) -> float | None:
     """The multiplier at which points are expected to stop being good; None if that is not in sight.
 
-    points: evaluated ones, at least one. is_good: looks at nothing but the point. Between the two points next to the
-    border, or beyond all, decibels and logarithms of losses are taken to be straight lines over the logarithm of the
-    multiplier; errors are in proportion to it where only one point is known.
+    points: evaluated ones, at least one. is_good: looks at nothing but the point. Decibels and logarithms of losses are
+    assumed to be straight lines over the logarithm of the multiplier. The lines go through the two points next to the
+    border, or through the last two before it. If only one point is known, errors are assumed to be in proportion to the
+    multiplier.
     """
     good = [point for point in points if is_good(point)]
     bad = [point for point in points if not is_good(point)]
@@ -132,7 +133,7 @@ def expected_border(points: Sequence[Point], is_good: Callable[[Point], bool]) -
 
 
 class _Line:
-    """What points on the curve through two evaluated ones, or through one if both are the same, are expected to be."""
+    """Expected points on the curve through two evaluated points, or through one if both are the same."""
 
     def __init__(self, one: Point, other: Point) -> None:
         self.at = one

@@ -17,7 +17,8 @@ Array = npt.NDArray[np.float64]
 _RIVALS: Final = 5
 
 _MOST_IN_COMMON: Final = 4.0
-"""How many times their variance the class scores' power counts as at most: a class that is never named may lie at any
+"""The power of class scores counts as at most this many times their variance. A class that is never named may lie at
+any
 distance from the others.
 """
 
@@ -43,8 +44,9 @@ class Quality:
     """The same over the outputs that are not class scores; infinite if all are."""
     scores_sqnr: float = math.inf
     """dB of the class scores' power to their errors on samples that the candidate was not fitted to, both without what
-    all classes share; infinite without class scores. The power counts what the scores have in common over all samples,
-    but the variance does not. Trained class scores are log-probabilities, and their size tells how much they bear.
+    all classes share; infinite without class scores. The power includes the mean of the scores over the samples, which
+    the variance leaves out. Trained class scores are log-probabilities, and their size tells how large an error they
+    bear.
     """
 
     @property

@@ -21,7 +21,7 @@ _FIRST: Final = 0.5
 
 _STEP: Final = 1.25
 _MOST_STEPS: Final = MOST_IN_ORDER - 1
-"""Ratio between multipliers that are tried in order, where nothing tells how far to go, and how many."""
+"""Ratio between multipliers tried with layers in order if no border is expected, and the most that are tried."""
 
 _WIDEST_STEP: Final = 2.0
 
@@ -133,7 +133,7 @@ class _Way:
         return None if multiplier is None else self._further(self.curve.restore(multiplier))
 
     def _further(self, best: Point) -> Point:
-        """Cluster the layers in order, from the multiplier of a good point on as far as that is good."""
+        """Cluster the layers in order, at the multiplier of a good point, then at larger ones while that is good."""
         point = _in_order(self.curve, best, (1.0,), self.is_good)
         if not point.in_order:
             return best

@@ -34,7 +34,7 @@ class Task:
     threads: int
     progress: Progress
     base: Base | None = None
-    """The last release, which weights are drawn to."""
+    """The last release, which weights are kept close to."""
 
     @property
     def model(self) -> Model:

@@ -1,6 +1,6 @@
-"""The shortest file: float weights become int4 codes where that is worth what it costs, else int8 codes.
+"""The shortest file: float weights become int4 codes where that is worth its cost, else int8 codes.
 
-Kernels that unpack int8 weights once and for all leave the layers of int4 weights to slower ones.
+XNNPACK unpacks int8 weights once, but does not unpack int4 weights. Slower kernels run their layers.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class FileOfCodes:
     """Float weights as integer codes with a scale, or one for each output channel."""
 
     of: Callable[[Place], Encoding]
-    """How one is written."""
+    """Makes the encoding of one weight."""
     keeps_types: bool = False
 
     def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:

@@ -110,7 +110,7 @@ class Stored:
 
     @property
     def is_fast(self) -> bool:
-        """Whether XNNPACK unpacks it, and then takes the operators that read it."""
+        """Whether XNNPACK unpacks the codes, and then runs the operators that read them."""
         return self.type == "INT8"
 
     @property
@@ -122,7 +122,7 @@ class Stored:
 
 
 def write_stored(model: Model, stored: Sequence[Stored], file: io.BufferedIOBase) -> None:
-    """Write the model with these weights as codes; nothing may keep one from it (see `int8_obstacle`).
+    """Write the model with these weights as codes; each must be free of obstacles (see `int8_obstacle`).
 
     `file` is empty, and can be written and sought. Raises ModelError for a model whose parts cannot be moved.
     """

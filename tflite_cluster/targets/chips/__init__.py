@@ -1,7 +1,7 @@
 """Chips whose own tools take a clustered model: one module each, by the name that the option `--target` gives it.
 
 The name is that of the module, with - for _. A module defines CHIP, an object with the members of `chip.Chip`. Nothing
-else has to be changed to add one. What several chips call, or one calls in a process of its own, lies in `tools`.
+else has to be changed to add one. `tools` holds what several chips call, and what runs in a process of its own.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Chip(Protocol):
     searches: bool
     """Whether a search finds the values of each weight, where the model is run and the user names no number."""
     most_values: int
-    """Values from which on the target gains nothing."""
+    """Most values of a codebook; with more, the target gains nothing."""
     why_no_more: str
     """The reason for that number, in words."""
 

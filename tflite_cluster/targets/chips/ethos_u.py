@@ -28,7 +28,7 @@ _COLUMN: Final = "total_npu_encoded_weights"
 class EthosU:
     """Vela encodes 16 values at 3.97 bits each, 32 at 4.95, and 64 at 7.0; unclustered weights of ResNet8 take 7.7.
 
-    Frequent values take fewer bits, so a search finds values for each weight by what Vela makes of them.
+    Frequent values take fewer bits, so a search chooses the values of each weight by the bits that Vela spends on them.
     """
 
     usual_values = 16

@@ -15,7 +15,7 @@ from tflite_cluster.search.base import open_base
 
 DIGITS = FOLDER.parents[1] / "examples" / "digits.tflite"
 SMALL = ["conv_2d_float32", "fully_connected_int8", "conv_2d_float16", "depthwise_conv_2d_uint8", "conv_2d_int4"]
-"""Models that no run without a search changes the scales of."""
+"""Models whose scales change only in a search."""
 
 
 def retrained(path: Path, share: float) -> Path:

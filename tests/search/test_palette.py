@@ -1,4 +1,4 @@
-"""Weights written in the bits of a chip: whatever was tried before, what is written last is all that stays."""
+"""Weights written in the bits of a chip: only what is written last stays, whatever was tried before."""
 
 from __future__ import annotations
 

@@ -103,9 +103,8 @@ def diff(first: str | Path | bytes, second: str | Path | bytes, *, patch: bool =
 
     first, second: .tflite files, or their content. The first tells which bytes are weights, and where everything
     stands. The second is compared byte by byte, and need not be sound. If lengths differ, only the part that both have
-    is compared. A second
-    that stores float weights of the first as integer codes behind DEQUANTIZE is compared by its parts instead.
-    patch: also measure the patch from the first to the second.
+    is compared. A second that stores float weights of the first as integer codes behind DEQUANTIZE is compared by its
+    parts instead. patch: also measure the patch from the first to the second.
 
     Raises ModelError if the first is not safe to read or the second cannot be read.
     """

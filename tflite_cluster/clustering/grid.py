@@ -37,8 +37,7 @@ _STEPS: Final = 2.0 ** (np.arange(-6, 7) / 6)
 
 _INT4_STEPS: Final = 36
 """Steps of an int4 grid to try. The first is just wide enough for the largest weight, each further one a sixth of an
-octave
-finer."""
+octave finer."""
 
 _CHEAPER: Final = 0.7
 

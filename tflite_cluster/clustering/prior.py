@@ -25,8 +25,7 @@ _PARTS: Final = (1, 2, 3)
 
 _BITS_OF_CHANGE: Final = 4.0
 """Extra bits that a weight costs in a patch if it changes. A change has to be worth them. With 8, patches of small
-models were
-about as large, and zips were larger.
+models were about as large, and zips were larger.
 """
 
 _TRIED: Final = 64

@@ -102,8 +102,7 @@ USUAL: Final = ("gzip6", "zip9")
 
 _LARGEST_FOR_SLOW: Final = 4 << 20
 """Bytes of the largest file that slow coders compress in a few seconds. They took 60 s for a float32 model of 17 MB,
-and as
-long again for the clustered one: longer than clustering it.
+and as long again for the clustered one: longer than clustering it.
 """
 
 

@@ -55,8 +55,8 @@ def open_base(new: Analysis, path: Path, *, stores_codes: bool) -> Base:
     """Match the weights of the last release, at this path, with those of the new model.
 
     Weights match if they have the same name, or else the same place among the operators, and also the same shape and
-    type. stores_codes: whether float weights become integer codes. These match integer codes only.
-    Raises ModelError if there is no model at the path, ConfigError if no weight of it matches.
+    type. stores_codes: whether float weights become integer codes. These match integer codes only. Raises ModelError if
+    there is no model at the path, ConfigError if no weight of it matches.
     """
     try:
         analysis = analyse(open_model(path))

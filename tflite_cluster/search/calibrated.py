@@ -128,8 +128,7 @@ def calibrate(
 
     samples: of the signatures that run. kernels: those that run the model. effort: what the model is worth, by default
     from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes: of some of
-    the signatures. Raises InterpreterFailure if the
-    original cannot be run on the samples.
+    the signatures. Raises InterpreterFailure if the original cannot be run on the samples.
     """
     model, threads = task.model, task.threads
     task.copy.flush()

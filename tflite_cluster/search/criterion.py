@@ -48,27 +48,23 @@ which lie at arbitrary distances from decision boundaries.
 The limit is where labelled samples not seen before show an expected loss of 0.3 points, or 0.3 more than rounding
 explains. Without what rounding adds, that was at 22.9 dB for DS-CNN-L float32 and 23.8 for int8, 22.0 for DS-CNN-S,
 20.6 for a DS-CNN int8 of MLPerf, 22.4 for ResNet8 float32 and 23.7 for int8, 23.1 for MobileNetV1 0.25 uint8, 23.8 for
-MobileNetV2 float32: 22.8 in the mean, with a deviation of 1.1 dB. If the models of other families set
-the limit, the expected loss of each is 0.23 to 0.37 points. Only ResNet8 int8 has 0.65, of which rounding alone
-explains 0.27. The limits of other measures scatter more. The deviation is 1.9 dB with the variance in place of P. It is
-4.6 dB for the errors beside the variance on the samples that calibration sees. There one limit for all gives losses of
-0.1 to 1.0.
+MobileNetV2 float32: 22.8 in the mean, with a deviation of 1.1 dB. If the models of other families set the limit, the
+expected loss of each is 0.23 to 0.37 points. Only ResNet8 int8 has 0.65, of which rounding alone explains 0.27. The
+limits of other measures scatter more. The deviation is 1.9 dB with the variance in place of P. It is 4.6 dB for the
+errors beside the variance on the samples that calibration sees. There one limit for all gives losses of 0.1 to 1.0.
 """
 
 _SCORES_SYNTHETIC: Final = 18.0
 """dB that the errors of class scores stay below the variance of the scores over the synthetic samples. The limit for
-probes
-has to hold as well. With the probes alone, whole runs lost 0.87 +- 0.28 points at 5.94 times on DS-CNN-L float32, 0.74
-+- 0.28 at 2.91 on DS-CNN-S, and 0.10 +- 0.18 at 4.04 on ResNet8 float32. This limit ends DS-CNN-L at 5.52 times, with
-0.57 +- 0.18 points lost.
+probes has to hold as well. With the probes alone, whole runs lost 0.87 +- 0.28 points at 5.94 times on DS-CNN-L
+float32, 0.74 +- 0.28 at 2.91 on DS-CNN-S, and 0.10 +- 0.18 at 4.04 on ResNet8 float32. This limit ends DS-CNN-L at 5.52
+times, with 0.57 +- 0.18 points lost.
 """
 
 _WEIGHT_SQNR_SYNTHETIC: Final = 14.0
 """dB that the weights keep in the mean under these two limits, because synthetic samples may be far from what the model
-was
-made for. Chosen:
-on samples not seen before, DS-CNN-L float32 had an expected loss of 0.30 points where its weights keep 17.5 dB, and of
-0.73 points at 14.5 dB.
+was made for. Chosen: on samples not seen before, DS-CNN-L float32 had an expected loss of 0.30 points where its weights
+keep 17.5 dB, and of 0.73 points at 14.5 dB.
 """
 
 _FLOAT_SQNR_CAREFUL: Final = 26.0

@@ -111,9 +111,8 @@ def expected_border(points: Sequence[Point], is_good: Callable[[Point], bool]) -
     """The multiplier at which points are expected to stop being good; None if that is not in sight.
 
     points: evaluated ones, at least one. is_good: looks at nothing but the point. Decibels and logarithms of losses are
-    assumed to be straight lines over the logarithm of the multiplier. The lines go through the two points next to the
-    border, or through the last two before it. If only one point is known, errors are assumed to be in proportion to the
-    multiplier.
+    assumed to be straight lines over the logarithm of the multiplier. The lines go through the two points nearest to
+    the border. If only one point is known, errors are assumed to be in proportion to the multiplier.
     """
     good = [point for point in points if is_good(point)]
     bad = [point for point in points if not is_good(point)]

@@ -18,8 +18,7 @@ _RIVALS: Final = 5
 
 _MOST_IN_COMMON: Final = 4.0
 """The power of class scores counts as at most this many times their variance. A class that is never named may lie at
-any
-distance from the others.
+any distance from the others.
 """
 
 

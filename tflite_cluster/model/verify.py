@@ -62,7 +62,7 @@ class Walk:
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.size = len(data)
-        self.tables_left = min(MAX_TABLES, max(1, self.size // _BYTES_PER_TABLE))  # one may still lie outside
+        self.tables_left = min(MAX_TABLES, max(1, self.size // _BYTES_PER_TABLE))  # cut short, it is called damaged
         self.bytes_left = 4 * self.size
         self.structure = array("q")
         self.pending: list[tuple[str, int]] = []

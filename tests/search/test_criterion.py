@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.fixture_models import FOLDER
 
+from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.groups import Groups
 from tflite_cluster.model.read import open_model
@@ -87,6 +88,15 @@ def test_rounding_never_excuses_outputs_that_are_mostly_noise(
     )
     assert not real_criterion(floor)(tried)
     assert not synthetic_criterion(floor, CAREFUL)(tried)
+
+
+@pytest.mark.parametrize(("lost", "is_kept"), [(30, True), (60, False)])
+def test_a_candidate_that_the_check_would_refuse_is_not_chosen(lost: int, is_kept: bool) -> None:
+    """Labels may show a loss that was not expected: 0.8 +- 0.3 points of 2,000 samples, or 2.3 +- 0.4."""
+    accuracy = Accuracy("y", samples=2_000, right_before=1_800, right_after=1_800 - lost + 14, lost=lost, gained=14)
+    measured = point(expected_loss=0.1)
+    tried = replace(measured, quality=replace(measured.quality, accuracy=accuracy))
+    assert real_criterion(quality(expected_loss=0.0))(tried) == is_kept
 
 
 @pytest.mark.parametrize("rounding", [math.inf, 20.0])

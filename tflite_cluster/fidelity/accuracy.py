@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from .gates import MOST_POINTS
+
 Classes = npt.NDArray[np.int64]
 
 _CHANCE_LEVEL: Final = 0.05
@@ -103,6 +105,11 @@ class Accuracy:
     def is_within_chance(self) -> bool:
         """Whether the change is no larger than two standard errors."""
         return abs(self.drop_points) <= 2 * self.standard_error_points + 1e-9
+
+    @property
+    def loses_unasked(self) -> bool:
+        """Whether it loses more than a user who sets no limit would accept: MOST_POINTS, and more than chance."""
+        return self.doubt is None and self.drop_points > MOST_POINTS and not self.is_within_chance
 
     def drop_bound(self, confidence: float) -> float:
         """The most points that may have been lost, at a one-sided confidence in percent."""

@@ -20,7 +20,7 @@ LEAST_SQNR: Final = 10.0
 """dB about the mean below which a model counts as another one, whatever its other figures: an error with a third of the
 signal's amplitude."""
 
-_MOST_POINTS: Final = 1.0
+MOST_POINTS: Final = 1.0
 """Points of accuracy beyond which a loss that is more than chance counts, unless it was asked for."""
 
 _ROUNDING: Final = 1e-9
@@ -146,15 +146,13 @@ def _drop(gate: Gate, fidelity: Fidelity, limit: float, confidence: float | None
 
 def _drop_unasked(gate: Gate, fidelity: Fidelity) -> GateOutcome | None:
     accuracy = fidelity.accuracy
-    if accuracy is None or accuracy.doubt is not None or fidelity.score is not None:
-        return None
-    if accuracy.drop_points <= _MOST_POINTS or accuracy.is_within_chance:
+    if accuracy is None or fidelity.score is not None or not accuracy.loses_unasked:
         return None
     why = (
         f"{accuracy.drop_points:.2f} ± {accuracy.standard_error_points:.2f} points of top-1 accuracy are lost, "
-        f"more than {_MOST_POINTS:g} and more than chance; {gate.option} sets another limit"
+        f"more than {MOST_POINTS:g} and more than chance; {gate.option} sets another limit"
     )
-    return gate.outcome(_MOST_POINTS, accuracy.drop_points, False, why)
+    return gate.outcome(MOST_POINTS, accuracy.drop_points, False, why)
 
 
 def _loses_little(candidate: Candidate, limit: float, confidence: float | None) -> bool:

@@ -149,11 +149,13 @@ def _beside_rounding(limit: float, floor: float) -> float:
 
 
 def _keeps(loss: float, sqnr: float) -> Callable[[Point], bool]:
-    """At most so many points of expected loss for class scores, at least so many dB for other outputs."""
+    """At most so many points of expected loss for class scores, at least so many dB for other outputs; and no loss on
+    labelled samples for which the final check would refuse the candidate.
+    """
 
     def is_good(point: Point) -> bool:
         quality = point.quality
-        if quality.held_out_sqnr < _LEAST_SQNR:
+        if quality.held_out_sqnr < _LEAST_SQNR or (quality.accuracy is not None and quality.accuracy.loses_unasked):
             return False
         return quality.held_out_sqnr_of_values >= sqnr and (
             quality.expected_loss is None or quality.expected_loss <= loss

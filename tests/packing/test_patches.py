@@ -59,3 +59,12 @@ def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(patches, "find_spec", lambda name: None if name == "bsdiff4" else True)
     words = patch_words(patches.patch_sizes(b"old", b"new"))
     assert words.startswith("bsdiff not measured (pip install 'tflite-cluster[updates]'), zstd --patch-from ")
+
+
+def test_a_differ_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patches, "_SECONDS", 2.0)
+    monkeypatch.setattr(patches, "_SECONDS_FOR_BYTE", 0.0)
+    zeros = bytes(2_000_000)  # takes bsdiff a minute
+    sizes = patches.patch_sizes(zeros, zeros)
+    assert sizes["bsdiff"] is None
+    assert patch_words({"bsdiff": None}) == "bsdiff not measured (it takes too long or too much memory)"

@@ -81,8 +81,8 @@ class Difference:
     otherwise: str | None = None
     """The first difference besides weights and biases of models with stored codes, in words."""
     patches: Mapping[str, int | None] | None = None
-    """Bytes of the patch from the first file to the second by each differ; None for one that is not installed, and for
-    all if they were not asked for.
+    """Bytes of the patch from the first file to the second by each differ; None for one that is not installed or takes
+    too long, and for all if they were not asked for.
     """
 
     @property

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,6 +16,21 @@ EXTRA: Final = "updates"
 _ZSTD_LEVEL: Final = 19
 _ZSTD_WINDOWS: Final = 10, 31
 """Least and largest base-2 logarithm of a window."""
+
+_SECONDS: Final = 60.0
+_SECONDS_FOR_BYTE: Final = 3e-6
+"""Usual differs take a second for 2 to 4 MB. bsdiff takes quadratic time for long runs of one byte: 0.6 s for 200 kB of
+zeros, and over ten minutes for 3 MB."""
+
+_START: Final = """
+import pickle, signal, sys
+sys.path[:], name, old, new, seconds = pickle.load(sys.stdin.buffer)
+if hasattr(signal, "alarm"):
+    signal.alarm(int(seconds) + 2)
+from tflite_cluster.packing.patches import DIFFERS
+print(len(DIFFERS[name].make(old, new)))
+"""
+"""What a process does that makes a patch; the alarm ends it if its caller was killed."""
 
 
 @dataclass(frozen=True)
@@ -62,5 +80,22 @@ DIFFERS: Final = {
 
 
 def patch_sizes(old: bytes, new: bytes) -> Mapping[str, int | None]:
-    """Bytes of the patch by each differ, by the names of DIFFERS; None where its package is not installed."""
-    return {name: len(differ.make(old, new)) if differ.is_available else None for name, differ in DIFFERS.items()}
+    """Bytes of the patch by each differ, by the names of DIFFERS.
+
+    None for a differ whose package is not installed, or that takes too long or too much memory.
+    """
+    return {name: _patch_size(differ, old, new) if differ.is_available else None for name, differ in DIFFERS.items()}
+
+
+def _patch_size(differ: Differ, old: bytes, new: bytes) -> int | None:
+    """Bytes of the patch; a process of its own makes it, which can be ended, and may run out of memory."""
+    seconds = _SECONDS + _SECONDS_FOR_BYTE * (len(old) + len(new))
+    content = pickle.dumps((sys.path, differ.name, old, new, seconds), pickle.HIGHEST_PROTOCOL)
+    command = [sys.executable, "-c", _START]
+    try:
+        done = subprocess.run(
+            command, input=content, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return int(done.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..packing.patches import DIFFERS, EXTRA
+from ..packing.patches import DIFFERS, EXTRA, Differ
 from ..result import Update
 from .names import printable
 
@@ -29,9 +29,13 @@ def shortest_patch(update: Update) -> int | None:
 
 
 def patch_words(patches: Mapping[str, int | None]) -> str:
-    """The bytes by each differ, or how to install one that is missing."""
-    return ", ".join(f"{DIFFERS[name].words} {_size_or_remedy(size)}" for name, size in patches.items())
+    """The bytes by each differ, or why there are none, with the remedy."""
+    return ", ".join(f"{DIFFERS[name].words} {_size_or_reason(DIFFERS[name], size)}" for name, size in patches.items())
 
 
-def _size_or_remedy(size: int | None) -> str:
-    return f"not measured (pip install 'tflite-cluster[{EXTRA}]')" if size is None else f"{size:,} bytes"
+def _size_or_reason(differ: Differ, size: int | None) -> str:
+    if size is not None:
+        return f"{size:,} bytes"
+    if not differ.is_available:
+        return f"not measured (pip install 'tflite-cluster[{EXTRA}]')"
+    return "not measured (it takes too long or too much memory)"

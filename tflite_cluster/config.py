@@ -153,6 +153,9 @@ class Config:
             raise ConfigError("<granularity> must be 'tensor' or 'axis', not {given!r}", given=self.granularity)
         if self.effort not in get_args(EffortName):
             raise ConfigError("<effort> must be 'fast', 'normal' or 'thorough', not {given!r}", given=self.effort)
+        if self.base is not None and not (isinstance(self.base, str | Path) and str(self.base)):
+            given = repr(self.base) if isinstance(self.base, str) else type(self.base).__name__
+            raise ConfigError("<base> must be the path of a .tflite file, not {given}", given=given)
         if self.seed < 0:
             raise ConfigError(f"<seed> must not be negative, but is {self.seed}")
         if self.workers is not None and not 1 <= self.workers <= _MOST_WORKERS:

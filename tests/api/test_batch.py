@@ -336,3 +336,29 @@ def test_a_bundle_of_two_models() -> None:
     assert record.file_bytes == (Path("a.tflite").stat().st_size + len(four),) * 2
     assert record.zip9_bytes is not None
     assert record.zip9_bytes[1] < record.zip9_bytes[0]
+
+
+def test_a_page_replaces_nothing_that_no_batch_has_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """And a batch that cannot write it does no work."""
+    page = Path("out", "results.html")
+    page.parent.mkdir()
+    page.write_text("mine", encoding="utf-8")
+    command = ["batch", "a.tflite", "--out", "out", "--page", "--clusters", "12"]
+    assert main(command) == 2
+    assert page.read_text(encoding="utf-8") == "mine"
+    page.unlink()
+    page.mkdir()
+    assert main([*command, "--force"]) == 2
+    assert "results.html is a folder" in capsys.readouterr().err
+    assert not page.with_name("a.tflite").exists()
+
+
+def test_a_base_is_for_one_model_and_another_one_has_it_clustered_again(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"clusters": 12, "run": False, "base": "old.tflite"}
+    with pytest.raises(ConfigError, match="leave out base: it is for one model, and 2 are given"):
+        batch(["a.tflite", "b.tflite"], "out", **settings)
+    for clusters in (8, 4):
+        cluster("a.tflite", "old.tflite", clusters=clusters, run=False, force=True)
+        assert batch(["a.tflite"], "out", **settings).resumed == 0
+    assert batch(["a.tflite"], "out", **settings).resumed == 1
+    assert batch(["a.tflite"], "out", **{**settings, "base": str(tmp_path / "old.tflite")}).resumed == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.fixture_models import FOLDER
 
-from tflite_cluster import ConfigError, ModelError, OutputError, cluster, cluster_bundle, diff
+from tflite_cluster import Config, ConfigError, ModelError, OutputError, cluster, cluster_bundle, diff
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
 from tflite_cluster.search.base import open_base
@@ -93,3 +93,16 @@ def test_stored_codes_are_drawn_to_stored_codes(tmp_path: Path) -> None:
     assert drawn.unmatched == ()
     sizes = diff(old, plain, patch=True).patches or {}
     assert (drawn.patches or {})["bsdiff"] < 0.7 * sizes["bsdiff"]  # type: ignore[operator]
+
+
+def test_a_release_stored_otherwise_needs_the_same_setting(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.tflite", FOLDER / "conv_2d_float32.tflite"
+    cluster(new, old, clusters=12, run=False, store="int8")
+    with pytest.raises(ConfigError, match=r"\(it is stored as INT8 there\).* with the store that it was made with"):
+        cluster(new, clusters=12, run=False, base=old)
+
+
+@pytest.mark.parametrize("base", [b"TFL3", 5, ""])
+def test_a_base_is_a_path(base: object) -> None:
+    with pytest.raises(ConfigError, match="base must be the path of a"):
+        Config.of({"base": base})

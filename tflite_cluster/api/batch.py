@@ -115,7 +115,9 @@ def _tasks(
     tasks = []
     for variant, special in variants.items():
         chosen = _absolute({**settings, **{key: value for key, value in special.items() if value is not None}})
-        Config.of(chosen)  # else each model would be refused for the same reason
+        config = Config.of(chosen)  # else each model would be refused for the same reason
+        if len(models) > 1:
+            config.refuse(("base",), f"it is for one model, and {len(models)} are given")
         for model in models:
             name = named_output(model, f".{variant}{suffix}" if variant else suffix).name
             destination = results.folder / name
@@ -131,7 +133,7 @@ def _tasks(
 def _absolute(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with paths that any working folder understands."""
     found = dict(settings)
-    for name in ("data", "labels"):
+    for name in ("data", "labels", "base"):
         value = found.get(name)
         if isinstance(value, str | Path) and os.path.exists(value):  # noqa: PTH110  (else it may be module:function)
             found[name] = os.path.abspath(value)  # noqa: PTH100

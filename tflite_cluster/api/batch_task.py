@@ -45,7 +45,8 @@ class BatchRecord:
     source_sha256: str | None
     """Of the model; None if it cannot be read."""
     samples_sha256: str | None
-    """Of the samples, labels and what lies beside the model; of a folder, the names, sizes and times of its files."""
+    """Of the samples, labels, the base and what lies beside the model; of a folder, the names, sizes and times of its
+    files."""
     settings: Mapping[str, Any]
     """Settings that differ from their defaults."""
     version: str
@@ -224,9 +225,9 @@ def _digest(path: Path) -> str | None:
 
 
 def _samples(source: Path, config: Config) -> str | None:
-    """What tells one set of samples from another; None where there are none in files."""
+    """What tells one set of samples, and one base, from another; None where there are none in files."""
     data = samples_beside(source) if config.data is None and config.run else config.data
-    paths = [Path(path) for path in (data, config.labels) if isinstance(path, str | Path)]
+    paths = [Path(path) for path in (data, config.labels, config.base) if isinstance(path, str | Path)]
     digest = hashlib.sha256()
     for path in paths:
         if path.is_dir():

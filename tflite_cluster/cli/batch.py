@@ -72,13 +72,14 @@ def command(
     """
     from ..api import extras
     from ..api.batch import batch
-    from ..report.batch import print_batch, write_batch_page
+    from ..report.batch import check_page, print_batch, write_batch_page
     from ..report.names import printable
     from .progress import progress_bar
 
     force = settings.pop("force")
     if page:
         extras.require([extras.PAGE])
+        check_page(folder, force)
     variants = {recipe.stem if len(recipes) > 1 else "": with_recipe(context, recipe, settings) for recipe in recipes}
     if len(variants) < len(recipes):
         raise ConfigError("two recipes have the same name, which new models are named after: rename one")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
 from ..api.batch import Batch
+from ..api.batch_results import RESULTS
 from ..api.batch_task import BatchRecord
 from ..fidelity.gate import Tile
-from ..files import write_text
+from ..files import check_place, write_text
 from ..units import size_words
 from . import templates
 from .names import printable
@@ -37,6 +39,12 @@ def render_batch(batch: Batch, width: int) -> list[Table | Text]:
         before, after = zipped
         summary += f"; those done zip {before / after:.2f} times smaller: {before:,} → {after:,} bytes"
     return [table(_COLUMNS, list(map(_row, batch.records))), Text(), Text(hanging(summary, width))]
+
+
+def check_page(folder: Path, force: bool) -> None:
+    """Refuse a page that cannot be written, or that would replace a file no batch has written; raises OutputError."""
+    if (folder / PAGE).exists():
+        check_place(folder / PAGE, force or (folder / RESULTS).is_file())
 
 
 def write_batch_page(batch: Batch, date: str) -> None:

@@ -25,6 +25,8 @@ from ..model.weight import Weight
 _MOST_VALUES: Final = 1024
 """A weight with more distinct values than this was not clustered, and its values are not worth keeping."""
 
+_OTHER_TYPE: Final = "it is stored as"
+
 
 @dataclass(frozen=True)
 class Unmatched:
@@ -75,12 +77,14 @@ def open_base(new: Analysis, path: Path, *, stores_codes: bool) -> Base:
             unmatched.append(Unmatched(weight.tensor.name, reason or ""))
     if not weights:
         reasons = Counter(each.reason for each in unmatched).most_common(1)
+        reason = reasons[0][0] if reasons else "the new model has none"
+        remedy = ", with the <store> that it was made with" if reason.startswith(_OTHER_TYPE) else ""
         raise ConfigError(
-            "<base> {base} shares no weight with {new} ({reason}): give the file of the last release of it, "
-            "or leave out <base>",
+            "<base> {base} shares no weight with {new} ({reason}): give the file of the last release of it"
+            f"{remedy}, or leave out <base>",
             base=path,
             new=new.model.label,
-            reason=reasons[0][0] if reasons else "the new model has none",
+            reason=reason,
         )
     return Base(analysis.model, weights, tuple(unmatched))
 
@@ -116,7 +120,7 @@ def _mismatch(base: Model, weight: Weight, earlier: Weight | None, wanted: Colle
     if earlier.tensor.shape != weight.tensor.shape or earlier.count != weight.count:
         return "the shape differs"
     if earlier.storage.type not in wanted:
-        return f"it is stored as {earlier.storage.type} there"
+        return f"{_OTHER_TYPE} {earlier.storage.type} there"
     codes: npt.NDArray[Any] = earlier.codes(base)
     if earlier.storage.is_float and not np.isfinite(codes).all():
         return "it holds values there that are not finite"

@@ -25,7 +25,7 @@ from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
 from tflite_cluster.targets.chips import NAMES, find_chip
-from tflite_cluster.targets.chips.ethos_u import encoded_weight_bytes
+from tflite_cluster.targets.chips.ethos_u import encoded_weight_bytes, summary_bytes
 from tflite_cluster.targets.chips.tools import tflm_runtime
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
@@ -111,6 +111,14 @@ def test_vela_encodes_fewer_bytes(tmp_path: Path) -> None:
     assert result.bytes_before == encoded_weight_bytes(source)
     assert result.bytes_after == encoded_weight_bytes(tmp_path / "clustered.tflite") < 0.6 * result.bytes_before
     assert max(weight.values for weight in inspect(tmp_path / "clustered.tflite").weights) <= 16
+
+
+@pytest.mark.parametrize("text", ["", "network\nmodel\n", "total_npu_encoded_weights\nnan\n"])
+def test_a_summary_of_another_release_of_vela_is_said(text: str, tmp_path: Path) -> None:
+    summary = tmp_path / "model_summary.csv"
+    summary.write_text(text, encoding="utf-8")
+    with pytest.raises(InterpreterFailure, match="no number of 'total_npu_encoded_weights': pip install"):
+        summary_bytes(summary)
 
 
 @VELA

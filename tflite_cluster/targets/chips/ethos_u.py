@@ -93,8 +93,20 @@ def encoded_weight_bytes(model: Path) -> int:
         if done.returncode or not summaries:
             words = (done.stderr.strip() or done.stdout.strip()).splitlines()
             raise InterpreterFailure(f"Vela fails: {words[-1] if words else f'exit code {done.returncode}'}")
-        with summaries[0].open(newline="", encoding="utf-8") as file:
-            return int(float(next(csv.DictReader(file))[_COLUMN]))
+        return summary_bytes(summaries[0])
+
+
+def summary_bytes(summary: Path) -> int:
+    """The bytes that Vela's summary gives; raises InterpreterFailure if it gives none, as other releases may not."""
+    with summary.open(newline="", encoding="utf-8", errors="replace") as file:
+        first = next(csv.DictReader(file), {})
+    try:
+        return int(float(first[_COLUMN]))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise InterpreterFailure(
+            f"Vela's summary gives no number of '{_COLUMN}': pip install 'tflite-cluster[ethos-u]' installs a release "
+            "that does"
+        ) from None
 
 
 CHIP = EthosU()

@@ -13,7 +13,8 @@ def spec(dtype: type, scale: float = 0.0, zero_point: int = 0) -> TensorSpec:
 
 
 @pytest.mark.parametrize(
-    ("dtype", "scale", "quantised"), [(np.int8, 0.5, True), (np.int32, 0.0, False), (np.float32, 0.0, False)]
+    ("dtype", "scale", "quantised"),
+    [(np.int8, 0.5, True), (np.int32, 0.0, False), (np.float32, 0.0, False), (np.int8, np.inf, False)],
 )
 def test_a_tensor_is_quantised_if_it_holds_integers_with_a_scale(dtype: type, scale: float, quantised: bool):
     assert spec(dtype, scale).quantised == quantised

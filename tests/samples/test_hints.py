@@ -108,3 +108,10 @@ def test_fixtures_with_tables() -> None:
     for name in ("embedding_lookup_float32", "tied_embedding_float32"):
         hints = input_hints(open_model(FOLDER / f"{name}.tflite"))
         assert InputHint(0, 63) in [hint for each in hints.values() for hint in each.values()]
+
+
+@pytest.mark.parametrize("scale", [np.inf, np.nan, 0.0, -1.0])
+def test_a_scale_that_cannot_be_one_tells_no_range(scale: float) -> None:
+    parameters = {"scale": np.array([scale], np.float32), "zero_point": np.array([0], np.int64)}
+    codes = {"type": INT8, "quantization": parameters}
+    assert hints_of([X, codes], [(QUANTIZE, [0], [1])]) == {None: {}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ class TensorSpec:
     @property
     def quantised(self) -> bool:
         """Whether integers of this tensor are codes for real values."""
-        return self.scale > 0 and np.issubdtype(self.dtype, np.integer)
+        return 0 < self.scale < math.inf and np.issubdtype(self.dtype, np.integer)
 
     def dequantise(self, codes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """Turn values of this tensor into real numbers, of the same shape."""

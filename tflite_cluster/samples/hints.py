@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from ..model.operators import options_of, record_of
@@ -63,4 +64,5 @@ def _quantised_range(subgraph: Subgraph, tensor: int) -> Iterator[InputHint]:
         return
     zero = int(quantization.zero_point[0]) if len(quantization.zero_point) else 0
     scale = float(quantization.scale[0])
-    yield InputHint((storage.low - zero) * scale, (storage.high - zero) * scale)
+    if 0 < scale < math.inf:
+        yield InputHint((storage.low - zero) * scale, (storage.high - zero) * scale)

@@ -144,8 +144,8 @@ class Update:
     matched: int
     unmatched: tuple[Unmatched, ...]
     patches: Mapping[str, int | None] | None
-    """Bytes of the patch to the new model by each differ, None for one whose package is not installed; None for all if
-    sizes were not to be measured."""
+    """Bytes of the patch to the new model by each differ, None for one that is not installed or takes too long; None
+    for all if sizes were not to be measured."""
 
 
 @dataclass(frozen=True)

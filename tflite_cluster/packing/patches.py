@@ -19,8 +19,8 @@ _ZSTD_WINDOWS: Final = 10, 31
 
 _SECONDS: Final = 60.0
 _SECONDS_FOR_BYTE: Final = 3e-6
-"""Usual differs take a second for 2 to 4 MB. bsdiff takes quadratic time for long runs of one byte: 0.6 s for 200 kB of
-zeros, and over ten minutes for 3 MB."""
+"""For 4 MB of clustered weights, bsdiff takes 1.7 s and zstd 6.7 s, but bsdiff takes quadratic time for long runs of
+one byte: 0.6 s for 200 kB of zeros, and over ten minutes for 3 MB."""
 
 _START: Final = """
 import pickle, signal, sys

@@ -1,0 +1,53 @@
+"""litert-quantizer, formerly AI Edge Quantizer: integers in place of float weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..method import Job, Method, Tool, version_of
+
+_METHODS = (
+    Method("int8, weights only", {"recipe": "weight_only_wi8_afp32"}, float_only=True),
+    Method("int8, dynamic range", {"recipe": "dynamic_wi8_afp32"}, float_only=True),
+    Method("int8, dense layers int4 in blocks", {"recipe": "dynamic_wi8_afp32", "dense_int4": True}, float_only=True),
+    Method("int4, weights only", {"recipe": "weight_only_wi4_afp32"}, float_only=True),
+    Method(
+        "int4, weights only, GPTQ", {"recipe": "weight_only_wi4_afp32", "algorithm": "GPTQ"}, uses_data=True, float_only=True
+    ),
+    Method("int8, weights and activations", {"recipe": "static_wi8_ai8"}, uses_data=True, float_only=True),
+)
+
+
+def run(job: Job) -> None:
+    """Quantise by one of the tool's own recipes."""
+    from litert_quantizer import quantizer, recipe
+    from litert_quantizer.algorithm_manager import AlgorithmName
+    from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
+
+    settings = job.settings
+    options = {"algorithm_key": AlgorithmName[settings["algorithm"]]} if "algorithm" in settings else {}
+    steps = getattr(recipe, settings["recipe"])(**options)
+    if settings.get("dense_int4"):
+        steps += recipe.dynamic_wi4b32_afp32(operation_name=TFLOperationName.FULLY_CONNECTED)
+        assert QuantGranularity.BLOCKWISE_32.value in str(steps)
+    worker = quantizer.Quantizer(str(job.model), steps)
+    calibration = worker.calibrate(_samples(job)) if worker.need_calibration else None
+    worker.quantize(calibration, enable_progress_report=False).export_model(str(job.output), overwrite=True)
+
+
+def _samples(job: Job) -> dict[str, list[dict[str, Any]]]:
+    """Samples by signature, each by input name, as the model takes them."""
+    from litert_quantizer.utils.tfl_interpreter_utils import create_tfl_interpreter
+
+    assert job.data is not None
+    interpreter = create_tfl_interpreter(str(job.model))
+    (key,) = interpreter.get_signature_list()
+    ((name, given),) = interpreter.get_signature_runner(key).get_input_details().items()
+    with np.load(job.data) as samples:
+        x = samples["x"]
+    return {key: [{name: sample.reshape(given["shape"]).astype(given["dtype"])} for sample in x]}
+
+
+TOOL = Tool("litert-quantizer", 5, lambda subject: _METHODS, run, version_of("litert-quantizer"))

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import rows
 from .measure import compared, points, sizes, standard_error
-from .method import Method, Tool, wanted
+from .method import Method, Tool, version_of, wanted
 from .process import WorkFailedError, work
 from .rows import Row
 from .subjects import Subject, read_list
@@ -40,6 +40,10 @@ def main(arguments: Sequence[str], description: str | None = None) -> int:
                     rows.append(options.out, row)
                     print(_words(row), flush=True)
     return 0
+
+
+environment = version_of("ai-edge-litert", "numpy")
+"""What the figures also depend on."""
 
 
 class _Bench:
@@ -94,6 +98,7 @@ class _Bench:
             "sizes": sizes(output),
             "floor": floor(output, self._folder / "rest"),
             "counts": counts,
+            "environment": environment(),
             "seconds": spent.seconds,
             "processor": spent.processor,
             "memory": spent.memory,

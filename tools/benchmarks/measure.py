@@ -32,10 +32,19 @@ def outputs(model: Path, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     (given,), taken = inputs, interpreter.get_output_details()[0]
     rows = []
     for sample in x:
-        interpreter.set_tensor(given["index"], sample.reshape(given["shape"]).astype(given["dtype"], copy=False))
+        interpreter.set_tensor(given["index"], _as_input(sample, given).reshape(given["shape"]))
         interpreter.invoke()
         rows.append(interpreter.get_tensor(taken["index"]).ravel().astype(np.float64))
     return np.stack(rows)
+
+
+def _as_input(sample: npt.NDArray[Any], given: dict[str, Any]) -> npt.NDArray[Any]:
+    """A sample in the type of the input: a quantised model may take codes where its original took real values."""
+    if np.issubdtype(given["dtype"], np.integer) and np.issubdtype(sample.dtype, np.floating):
+        scale, zero = given["quantization"]
+        limits = np.iinfo(given["dtype"])
+        sample = np.clip(np.round(sample / scale + zero), limits.min, limits.max)
+    return sample.astype(given["dtype"], copy=False)
 
 
 def compared(

@@ -11,11 +11,9 @@ from ..method import Job, Method, Tool, version_of
 _METHODS = (
     Method("int8, weights only", {"recipe": "weight_only_wi8_afp32"}, float_only=True),
     Method("int8, dynamic range", {"recipe": "dynamic_wi8_afp32"}, float_only=True),
-    Method("int8, dense layers int4 in blocks", {"recipe": "dynamic_wi8_afp32", "dense_int4": True}, float_only=True),
+    Method("int8, dense layers int4 in blocks", {"recipe": "dynamic_wi8_afp32", "dense": "blocks"}, float_only=True),
     Method("int4, weights only", {"recipe": "weight_only_wi4_afp32"}, float_only=True),
-    Method(
-        "int4, weights only, GPTQ", {"recipe": "weight_only_wi4_afp32", "algorithm": "GPTQ"}, uses_data=True, float_only=True
-    ),
+    Method("int8, dense layers int4 by GPTQ", {"recipe": "dynamic_wi8_afp32", "dense": "gptq"}, True, True),
     Method("int8, weights and activations", {"recipe": "static_wi8_ai8"}, uses_data=True, float_only=True),
 )
 
@@ -24,14 +22,14 @@ def run(job: Job) -> None:
     """Quantise by one of the tool's own recipes."""
     from litert_quantizer import quantizer, recipe
     from litert_quantizer.algorithm_manager import AlgorithmName
-    from litert_quantizer.qtyping import QuantGranularity, TFLOperationName
+    from litert_quantizer.qtyping import TFLOperationName
 
-    settings = job.settings
-    options = {"algorithm_key": AlgorithmName[settings["algorithm"]]} if "algorithm" in settings else {}
-    steps = getattr(recipe, settings["recipe"])(**options)
-    if settings.get("dense_int4"):
-        steps += recipe.dynamic_wi4b32_afp32(operation_name=TFLOperationName.FULLY_CONNECTED)
-        assert QuantGranularity.BLOCKWISE_32.value in str(steps)
+    steps = getattr(recipe, job.settings["recipe"])()
+    dense = TFLOperationName.FULLY_CONNECTED
+    if job.settings.get("dense") == "blocks":
+        steps += recipe.dynamic_wi4b32_afp32(operation_name=dense)
+    if job.settings.get("dense") == "gptq":
+        steps += recipe.dynamic_wi4c_afp32(operation_name=dense, algorithm_key=AlgorithmName.GPTQ)
     worker = quantizer.Quantizer(str(job.model), steps)
     calibration = worker.calibrate(_samples(job)) if worker.need_calibration else None
     worker.quantize(calibration, enable_progress_report=False).export_model(str(job.output), overwrite=True)

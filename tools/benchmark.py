@@ -12,6 +12,7 @@ fails becomes a line with the reason. Every method runs in a process of its own,
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -21,4 +22,5 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from benchmarks.command import main  # noqa: E402
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started ends with it
     sys.exit(main(sys.argv[1:], __doc__))

@@ -14,6 +14,7 @@ from .measure import compared, points, sizes, standard_error
 from .method import Method, Tool, version_of, wanted
 from .process import WorkFailedError, work
 from .rows import Row
+from .speed import measure
 from .subjects import Subject, read_list
 from .weights import floor
 
@@ -21,6 +22,8 @@ from .weights import floor
 def main(arguments: Sequence[str], description: str | None = None) -> int:
     """Measure, and return the exit code: 0 even if methods failed, whose rows say so."""
     options = _parse(arguments, description)
+    for row in measure(options.out, options.speed, options.timeout):
+        print(_words(row), flush=True)
     subjects = _subjects(options)
     if options.list:
         for subject in subjects:
@@ -63,6 +66,7 @@ class _Bench:
             "model_hash": subject.hash,
             "samples_hash": subject.samples,
             "published": subject.published,
+            "is_float": subject.is_float,
             "tool": tool.name,
             "method": method.name,
             "settings": dict(method.settings),
@@ -82,6 +86,7 @@ class _Bench:
             "data": str(subject.data.resolve()) if method.uses_data and subject.data else None,
             "output": str(output),
             "settings": dict(method.settings),
+            "source": None if method.source is None else str(method.source),
         }
         try:
             spent = work("make", arguments, self._timeout)
@@ -115,6 +120,8 @@ def _words(row: Row) -> str:
     name = f"{row['model']}: {row['tool']}/{row['method']}: "
     if "failed" in row:
         return name + row["failed"]
+    if "counts" not in row:
+        return f"{name}{row['processor']:.1f} s of processor time, {row['memory'] / 1e6:,.0f} MB of memory"
     counts = row["counts"]
     return (
         f"{name}zip {row['sizes']['zip9']:,}, {points(counts):+.2f} ± {standard_error(counts):.2f} points, "
@@ -123,6 +130,8 @@ def _words(row: Row) -> str:
 
 
 def _subjects(options: argparse.Namespace) -> list[Subject]:
+    if options.models is None:
+        return []
     if options.models.suffix in (".toml", ".json"):
         if options.labelled or options.data:
             raise SystemExit("a list of models names their samples itself: leave out --data and --labelled")
@@ -136,13 +145,16 @@ def _parse(arguments: Sequence[str], description: str | None) -> argparse.Namesp
     parser = argparse.ArgumentParser(
         prog="benchmark.py", description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("models", type=Path, metavar="MODEL.tflite|LIST.toml|LIST.json")
+    parser.add_argument("models", type=Path, nargs="?", metavar="MODEL.tflite|LIST.toml|LIST.json")
     parser.add_argument("--data", type=Path, metavar="NPZ", help="samples that methods may calibrate on")
     parser.add_argument("--labelled", type=Path, metavar="NPZ", help="samples x and classes y to judge by")
     parser.add_argument("--first-class", type=int, default=0, metavar="N", help="the output that stands for class 0")
     parser.add_argument("--name", default="", help="what tables call the model")
     parser.add_argument("--out", type=Path, default=Path("results.jsonl"), help="the file of rows")
     parser.add_argument("--methods", nargs="+", default=["*"], metavar="PATTERN", help='of "tool/method"')
+    parser.add_argument(
+        "--speed", nargs="+", default=[], metavar="SIZE", help="measure time and memory on generated models, such as 10MB"
+    )
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="of one method")
     parser.add_argument("--retry", action="store_true", help="run methods that failed before once more")
     parser.add_argument("--list", action="store_true", help="show the methods, and run none")

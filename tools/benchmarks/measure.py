@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tflite_cluster.packing.sizes import compressed_size
 
 CODERS = ("zip9", "gzip6", "deflate12", "xz")
-THREADS = 2
+THREADS = 1
 
 
 def sizes(model: Path) -> dict[str, int]:

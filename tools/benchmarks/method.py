@@ -23,13 +23,15 @@ class Method:
     """One way to use a tool.
 
     name: what tables call it. settings: what the tool is told, as JSON can hold it. uses_data: whether it sees the
-    samples for calibration. float_only: whether it takes no model whose weights are integers.
+    samples for calibration. float_only: whether it takes no model whose weights are integers. source: a model that
+    was made elsewhere, for methods that do not make any.
     """
 
     name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     uses_data: bool = False
     float_only: bool = False
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Job:
     data: Path | None
     output: Path
     settings: Mapping[str, Any]
+    source: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -80,5 +83,7 @@ def wanted(subject: Subject, patterns: tuple[str, ...]) -> Iterator[tuple[Tool, 
     for tool in tools().values():
         for method in tool.methods(subject):
             name = f"{tool.name}/{method.name}"
+            if method.float_only and not subject.is_float:
+                continue
             if all(any(fnmatchcase(name, each) for each in several) for several in (patterns, subject.methods)):
                 yield tool, method

@@ -16,6 +16,8 @@ from typing import Any
 
 _TOOLS = Path(__file__).resolve().parent.parent
 _POLL = 0.01
+_QUIET = {"OMP_WAIT_POLICY": "passive", "TF_CPP_MIN_LOG_LEVEL": "3"}
+"""Threads that wait do not spin, which would count as work on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def work(task: str, arguments: Mapping[str, Any], timeout: float) -> Spent:
     """Run a task of `benchmarks/worker.py`; raises WorkFailedError."""
     command = [sys.executable, "-m", "benchmarks.worker", task, json.dumps(dict(arguments))]
     paths = [str(_TOOLS.parent), str(_TOOLS), os.environ.get("PYTHONPATH", "")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))} | _QUIET
     with tempfile.TemporaryFile() as log:
         begin = time.monotonic()
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

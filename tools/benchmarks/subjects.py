@@ -10,6 +10,13 @@ A list is a TOML or JSON file with a table `model` for each; paths are relative 
     first_class = 1               # which output stands for class 0 of y; by default 0
     published = "MobileNetV1"     # the model's name in published.toml, if results with retraining were published
     methods = ["*"]               # patterns of "tool/method"; by default all
+    ablations = "5x"              # the size at which to leave parts of the method out; by default that is not done
+
+    [[model.made]]                # a model that was made elsewhere, such as by training; any number of these
+    tool = "TFMOT, retrained"
+    method = "32 values"
+    path = "clustered.tflite"
+    seconds = 120.0               # that making it took, of processor time
 """
 
 from __future__ import annotations
@@ -23,10 +30,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tflite_cluster.model.analysis import analyse
+from tflite_cluster.model.read import open_model
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Made:
+    """A model that was made elsewhere, with the processor time that took."""
+
+    tool: str
+    method: str
+    path: Path
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,8 @@ class Subject:
     first_class: int = 0
     published: str | None = None
     methods: tuple[str, ...] = ("*",)
+    ablations: str | None = None
+    made: tuple[Made, ...] = ()
 
     @property
     def title(self) -> str:
@@ -50,6 +72,11 @@ class Subject:
     def hash(self) -> str:
         """Of the model's bytes."""
         return digest(self.path)
+
+    @cached_property
+    def is_float(self) -> bool:
+        """Whether it has float weights."""
+        return any(weight.storage.is_float for weight in analyse(open_model(self.path)).weights)
 
     @cached_property
     def samples(self) -> str:
@@ -83,5 +110,6 @@ def _subject(path: Path, entry: Mapping[str, Any]) -> Subject:
             given[key] = path.parent / given[key]
             if not given[key].is_file():
                 raise SystemExit(f"{path}: there is no file {given[key]}")
+    given["made"] = tuple(Made(**made | {"path": path.parent / made["path"]}) for made in given.get("made", ()))
     given["methods"] = tuple(given.get("methods", ("*",)))
     return Subject(**given)

@@ -14,11 +14,12 @@ def make(arguments: dict[str, Any]) -> None:
     """Let a tool make a model."""
     from .method import Job, tools
 
-    data = arguments["data"]
-    job = Job(
-        Path(arguments["model"]), None if data is None else Path(data), Path(arguments["output"]), arguments["settings"]
+    model, data, output, source = (
+        None if arguments[name] is None else Path(arguments[name]) for name in ("model", "data", "output", "source")
     )
-    tools()[arguments["tool"]].run(job)
+    assert model is not None
+    assert output is not None
+    tools()[arguments["tool"]].run(Job(model, data, output, arguments["settings"], source))
 
 
 def run(arguments: dict[str, Any]) -> None:
@@ -29,5 +30,12 @@ def run(arguments: dict[str, Any]) -> None:
         np.save(arguments["output"], outputs(Path(arguments["model"]), samples["x"]))
 
 
+def speed(arguments: dict[str, Any]) -> None:
+    """Do something to a generated file."""
+    from .speed import WAYS
+
+    WAYS[arguments["way"]].run(Path(arguments["model"]), Path(arguments["output"]))
+
+
 if __name__ == "__main__":
-    {"make": make, "run": run}[sys.argv[1]](json.loads(sys.argv[2]))
+    {"make": make, "run": run, "speed": speed}[sys.argv[1]](json.loads(sys.argv[2]))

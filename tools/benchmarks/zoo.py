@@ -23,6 +23,9 @@ PUBLISHED = {
 }
 """Models whose like was published with retraining; see published.toml."""
 
+ABLATIONS = {"resnet8_cifar10_fp32": "5x", "ds_cnn_l_fp32": "7x", "ds_cnn_l_int8_peraxis": "2x"}
+"""Models on which parts of the method are left out, and the sizes at which they are compared."""
+
 TITLES = {
     "mobilenet_v1_1.0_224_fp32": "MobileNetV1",
     "mobilenet_v2_1.0_224_fp32": "MobileNetV2",
@@ -68,6 +71,8 @@ def prepare(measure: ModuleType, model: Path, out: Path, limit: int | None) -> s
     ]
     if model.stem in PUBLISHED:
         lines.append(f'published = "{PUBLISHED[model.stem]}"')
+    if model.stem in ABLATIONS:
+        lines.append(f'ablations = "{ABLATIONS[model.stem]}"')
     return "\n".join(lines) + "\n"
 
 

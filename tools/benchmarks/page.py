@@ -1,0 +1,318 @@
+"""The pages of results, made from the rows: what each table and each sentence that holds figures says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from .measure import CODERS
+from .results import SMALL_LOSS, TOOL, Entry, Model, Results, smallest
+from .tables import OUTCOME, error, megabytes, outcome, percent, signed, table, times
+
+TEMPLATE = Path(__file__).with_name("results.template.md")
+SAME, SAME_DATA = "in place, without data", "in place, with data"
+INT8, INT8_DATA = "stored as int8, without data", "stored as int8, with data"
+CODER_WORDS = {"zip9": "zip -9", "gzip6": "gzip -6", "deflate12": "deflate 12", "xz": "xz"}
+
+
+def page(results: Results, curves: dict[str, str]) -> str:
+    """The text of docs/results.md. curves: path of a picture by the name of its model."""
+    parts: dict[str, Callable[[], str]] = {
+        "integer_gain": lambda: integer_gain(results),
+        "float_same_data": lambda: ours(results, SAME_DATA, is_float=True),
+        "float_same": lambda: ours(results, SAME, is_float=True),
+        "float_int8_data": lambda: ours(results, INT8_DATA, is_float=True),
+        "float_int8": lambda: ours(results, INT8, is_float=True),
+        "integer_data": lambda: ours(results, SAME_DATA, is_float=False),
+        "integer": lambda: ours(results, SAME, is_float=False),
+        "winners": lambda: winners(results),
+        "beside": lambda: beside(results),
+        "published": lambda: published(results),
+        "published_statement": lambda: statement(results),
+        "differs": lambda: differs(results),
+        "retrained": lambda: retrained(results),
+        "curves": lambda: "\n\n".join(
+            f"![{name}: times smaller against points lost]({path})" for name, path in curves.items()
+        ),
+        "speed": lambda: speed(results),
+        "growth": lambda: growth(results),
+        "ablations": lambda: ablations(results),
+        "floor": lambda: floor(results),
+        "samples_words": lambda: samples_words(results),
+        "what": lambda: what(results),
+    }
+    text = TEMPLATE.read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]](), text)
+
+
+def ours(results: Results, method: str, *, is_float: bool) -> str:
+    """What one of this tool's methods makes of each model of a kind."""
+    entries = ((model, model.entry(method)) for model in results.models if model.is_float == is_float)
+    failures = {
+        model.name
+        for model in results.models
+        for row in model.failures
+        if (row["tool"], row["method"]) == (TOOL, method) and model.is_float == is_float
+    }
+    rows = [(model.name, *outcome(entry)) for model, entry in entries if entry is not None]
+    left = f"\n\nLeft alone, because it would lose too much or gain too little: {', '.join(sorted(failures))}."
+    return table(("model", *OUTCOME), rows) + (left if failures else "")
+
+
+def integer_gain(results: Results) -> str:
+    """The range of what integer models gain."""
+    found = [entry.times() for model in results.models if not model.is_float for entry in model.of(TOOL)
+             if entry.method in (SAME, SAME_DATA)]  # fmt: skip
+    return f"The gain is smaller, {min(found):.1f} to {max(found):.1f} times." if found else "The gain is smaller."
+
+
+def _best(entries: list[Entry]) -> Entry:
+    """The smallest that loses hardly anything, else the one that loses least."""
+    return smallest(tuple(entries)) or max(entries, key=lambda entry: entry.points)
+
+
+def _by_tool(model: Model) -> Iterator[Entry]:
+    """The best entry of each tool, in the order of the rows."""
+    for tool in dict.fromkeys(entry.tool for entry in model.compared):
+        yield _best(list(model.of(tool)))
+
+
+def beside(results: Results) -> str:
+    """A table for each float model."""
+    tables = []
+    for model in results.models:
+        if model.is_float and len({entry.tool for entry in model.compared}) > 1:
+            rows = [(e.tool, e.method, *outcome(e, e == model.smallest)) for e in _by_tool(model)]
+            tables.append(f"### {model.name}\n\n" + table(("tool", "method", *OUTCOME), rows))
+    return "\n\n".join(tables) or "Not measured yet."
+
+
+def winners(results: Results) -> str:
+    """For how many models this tool's zip is the smallest within half a point, and where a peer's is."""
+    several = [m for m in results.models if len({e.tool for e in m.compared}) > 1 and any(m.of(TOOL)) and m.smallest]
+    if not several:
+        return ""
+    lost = [f"{m.name} ({m.smallest.tool}, {m.smallest.method})" for m in several if m.smallest and m.smallest.tool != TOOL]
+    won = f"This tool makes the smallest zip within half a point of {len(several) - len(lost)} of {len(several)} models."
+    return won + (f" Another tool does of {'; '.join(lost)}." if lost else "")
+
+
+def _rivals(model: Model) -> list[Entry]:
+    """This tool's files of the same length, made with data."""
+    return [entry for entry in model.of(TOOL) if entry.row["uses_data"] and entry.method.startswith("in place")]
+
+
+def _published(results: Results) -> Iterator[tuple[Model, Entry | None, Entry | None, Entry | None, bool]]:
+    """Each published result with ours at its size, at its loss and within half a point, and whether ours is better.
+
+    Better: one file is smaller at no more loss, or no larger at less loss.
+    """
+    for model in results.models:
+        entries = _rivals(model)
+        for each in model.published:
+            within = [e for e in entries if e.times() >= each.ratio]
+            same_size = max(within, key=lambda e: (e.points, e.times()), default=None)
+            same_loss = min((e for e in entries if e.points >= each.points), key=lambda e: e.zip_bytes, default=None)
+            better = any(e.points >= each.points for e in within)
+            yield model, same_size, same_loss, smallest(tuple(entries)), better
+
+
+def _cells(entry: Entry | None) -> tuple[str, str, str]:
+    return ("–", "–", "–") if entry is None else (times(entry.times()), signed(entry.points), error(entry.error))
+
+
+def published(results: Results) -> str:
+    """Three tables: ours at their size, at their loss, and within half a point."""
+    found = list(_published(results))
+    results_of = [each for model in results.models for each in model.published]
+    titles = ("At their size or smaller", "At their loss or less", "At no more than half a point")
+    head = ("model", "clustered", "values", "theirs", "points", "ours", "points", "±")
+    texts = []
+    for number, title in enumerate(titles):
+        rows = [
+            (each.model, each.layers, str(each.values), times(each.ratio), signed(each.points), *_cells(row[1 + number]))
+            for each, row in zip(results_of, found, strict=True)
+        ]
+        texts.append(f"**{title}:**\n\n{table(head, rows)}")
+    return "\n\n".join(texts)
+
+
+def statement(results: Results) -> str:
+    """That ours are smaller at less loss: of all rows, or of those of which it is true."""
+    found = [row[-1] for row in _published(results)]
+    if not found:
+        return ""
+    if all(found):
+        return (
+            f"In each of the {len(found)} rows one of our files is at least as many times smaller and loses no more "
+            "than retraining did; within one or two standard errors, losses may be the same."
+        )
+    return f"In {sum(found)} of the {len(found)} rows one of our files is at least as many times smaller and loses no more."
+
+
+def differs(results: Results) -> str:
+    """How their models differ from ours."""
+    found = {
+        each.model: f"- {each.model}: theirs weighs {each.size_before} MB zipped and is right in {each.accuracy_before} % of its "
+        f"cases, ours {model.original['sizes']['zip9'] / 1e6:.2f} MB and {model.accuracy:.1f} %; {each.differs}."
+        for model in results.models
+        for each in model.published
+    }
+    return "\n".join(found.values())
+
+
+def retrained(results: Results) -> str:
+    """Models that were made by training, beside ours."""
+    texts = []
+    for model in results.models:
+        made = [entry for entry in model.compared if entry.row["tool"] == "made elsewhere"]
+        if made:
+            mine = [entry for entry in model.of(TOOL)]
+            rows = [
+                (e.tool, e.method, *outcome(e, e == model.smallest), f"{_seconds(e):,.0f}") for e in (*made, *mine)
+            ]
+            texts.append(f"{model.name}, {model.samples} samples:\n\n" + table(("tool", "method", *OUTCOME, "seconds"), rows))
+    return "\n\n".join(texts) or "None."
+
+
+def _seconds(entry: Entry) -> float:
+    return float(entry.row["settings"].get("seconds", entry.row["processor"]))
+
+
+def speed(results: Results) -> str:
+    """Processor seconds and memory by size."""
+    sizes = list(dict.fromkeys(row["model"] for row in results.speed))
+    ways = list(dict.fromkeys((row["tool"], row["method"]) for row in results.speed))
+    cells = {(row["model"], row["tool"], row["method"]): row for row in results.speed}
+
+    def rows(key: str, digits: Callable[[float], str]) -> Iterator[tuple[str, ...]]:
+        for way in ways:
+            found = (cells.get((size, *way), {}) for size in sizes)
+            yield *way, *(digits(row[key]) if key in row else "–" for row in found)
+
+    head = ("tool", "method", *sizes)
+    seconds = table(head, rows("processor", lambda value: f"{value:,.1f}"))
+    memory = table(head, rows("memory", lambda value: f"{value / 1e6:,.0f}"))
+    return f"Seconds of processor time:\n\n{seconds}\n\nMB of memory:\n\n{memory}"
+
+
+def growth(results: Results) -> str:
+    """How this tool's time grows with the file."""
+    told = []
+    for method in dict.fromkeys(row["method"] for row in results.speed if row["tool"] == TOOL):
+        rows = [row for row in results.speed if (row["tool"], row["method"]) == (TOOL, method) and "processor" in row]
+        rows.sort(key=lambda row: row["bytes"])
+        steps = [f"{b['processor'] / a['processor']:.1f} times from {a['model']} to {b['model']}" for a, b in pairwise(rows)]
+        if steps:
+            told.append(f"- {method}: {', '.join(steps)}.")
+    return "How the time grows:\n\n" + "\n".join(told) if told else ""
+
+
+def ablations(results: Results) -> str:
+    """Agreement at one size, with each part left out and with other samples."""
+    texts = []
+    for model in results.models:
+        entries = [entry for entry in model.entries if entry.row["tool"] == "parts of this tool"]
+        if entries:
+            rows = [(e.method, times(e.times()), percent(e.agreement), f"{e.agreement_error:.2f}", signed(e.points), error(e.error))
+                    for e in entries]  # fmt: skip
+            texts.append(
+                f"### {model.name}\n\n" + table(("method", "times smaller", "agreement, %", "±", "points", "±"), rows)
+            )
+    return "\n\n".join(texts) or "Not measured yet."
+
+
+def floor(results: Results) -> str:
+    """How far each coder is above the entropy of the codes, in percent."""
+    rows = []
+    for model in results.models:
+        for method in (SAME_DATA, INT8_DATA):
+            entry = model.entry(method)
+            if entry is not None:
+                least = sum(entry.row["floor"].values())
+                above = (f"{100 * (entry.row['sizes'][coder] / least - 1):+.0f}" for coder in CODERS)
+                rows.append((model.name, method.partition(",")[0], f"{least / 1e3:,.1f}", *above))
+    head = ("model", "method", "floor, kB", *(f"{CODER_WORDS[coder]}, %" for coder in CODERS))
+    return table(head, rows)
+
+
+def samples_words(results: Results) -> str:
+    """What the samples can tell."""
+    errors = [entry.error for model in results.models for entry in model.of(TOOL)]
+    span = f"one standard error is {min(errors):.1f} to {max(errors):.1f} points here, " if errors else ""
+    return f"{span}so that a difference smaller than two of them may be chance.".capitalize()
+
+
+def what(results: Results) -> str:
+    """The models and their samples."""
+    rows = [
+        (m.name, megabytes(m.original["sizes"]["file"]), megabytes(m.original["sizes"]["zip9"]), f"{m.accuracy:.1f}", f"{m.samples:,}")
+        for m in results.models
+    ]
+    return table(("model", "file, MB", "zip, MB", "accuracy, %", "samples"), rows)
+
+
+def all_rows(results: Results) -> str:
+    """The text of docs/results-all.md."""
+    parts = [
+        "# All rows\n\nEach model with each method, the smallest zip first. The smallest that loses no more than half a point is "
+        "bold. [What the methods are](results.md#beside-other-tools).\n"
+    ]
+    head = ("tool", "method", *OUTCOME, "zip, kB", "gzip -6, kB", "file, kB", "seconds", "memory, MB")
+    for model in results.models:
+        entries = sorted(model.compared, key=lambda entry: entry.zip_bytes)
+        rows = [
+            (
+                e.tool,
+                e.method,
+                *outcome(e, e == model.smallest),
+                *(f"{e.row['sizes'][name] / 1e3:,.1f}" for name in ("zip9", "gzip6", "file")),
+                f"{_seconds(e):,.1f}",
+                f"{e.row['memory'] / 1e6:,.0f}",
+            )
+            for e in entries
+        ]
+        parts.append(f"## {model.name}\n\n{table(head, rows)}\n")
+        failed = [f"- {row['tool']}, {row['method']}: {row['failed']}" for row in model.failures]
+        if failed:
+            parts.append("These made no model:\n\n" + "\n".join(failed) + "\n")
+    versions = sorted({f"{row['tool']}: {row['version']}" for row in results.rows if row.get("version")})
+    parts.append("## Versions\n\n" + "\n".join(f"- {each}" for each in versions) + "\n")
+    return "\n".join(parts)
+
+
+def readme_table(results: Results) -> str:
+    """The table of README.md: this tool's files, and the best of any other tool."""
+    rows = []
+    for model in results.models:
+        if model.is_float and model.entry(SAME_DATA) and model.entry(INT8_DATA) and len(rows) < 4:
+            peers = [entry for entry in model.compared if entry.tool not in (TOOL, "original")]
+            best = smallest(tuple(peers))
+            cells = [_short(model.entry(method)) for method in (SAME_DATA, SAME, INT8_DATA)]
+            rows.append((f"{model.name} ({model.samples:,})", *cells, _short(best) if best else "–"))
+    head = ("model, float32 (samples)", "in place, with data", "in place, no data", "`--store int8`, with data",
+            "best other tool")  # fmt: skip
+    return table(head, rows)
+
+
+def _short(entry: Entry | None) -> str:
+    return "–" if entry is None else f"{entry.times():.2f} ({signed(entry.points)} ± {error(entry.error)})"
+
+
+def index_table(results: Results) -> str:
+    """The table of docs/index.md."""
+    rows = []
+    for model in results.models:
+        same, int8 = model.entry(SAME_DATA), model.entry(INT8_DATA)
+        if model.is_float and same and int8 and len(rows) < 4:
+            rows.append((model.name, times(same.times()), times(int8.times())))
+    return table(("float32 model", "in place", "`--store int8`"), rows)
+
+
+def least_points(results: Results) -> float:
+    """The most that any model of `index_table` loses, as a change of points."""
+    shown = [m for m in results.models if m.is_float and m.entry(SAME_DATA) and m.entry(INT8_DATA)][:4]
+    found = [e.points for m in shown for e in (m.entry(SAME_DATA), m.entry(INT8_DATA)) if e]
+    return min(found, default=SMALL_LOSS)

@@ -55,7 +55,7 @@ def without(ablation: Ablation) -> Iterator[None]:
 
 def _equal_sqnr(_: Any) -> Any:
     """Sensitivities of 0, for which every tensor keeps the same ratio of signal to noise."""
-    return lambda clusterer, jobs, *rest: np.zeros(len(jobs))
+    return lambda *arguments: np.zeros(len(arguments[1]))
 
 
 def _k_means(original: Any) -> Any:
@@ -98,7 +98,7 @@ def _same_scales(_: Any) -> Any:
     """Integer weights keep the scales that they have."""
     from tflite_cluster.search.encodings import SameCodes
 
-    return lambda place, vectors: SameCodes(place)
+    return lambda place, _: SameCodes(place)
 
 
 ABLATIONS = (
@@ -108,7 +108,7 @@ ABLATIONS = (
     Ablation("feedback between rows", "search.statistics", "Statistics.coupling", lambda _: property(lambda _: None)),
     Ablation("layers in order", "search.run", "_allows_passes", lambda _: lambda _: False),
     Ablation("biases fitted", "search.calibrated", "REAL", lambda real: replace(real, shifts_biases=False)),
-    Ablation("biases rounded", "search.clusterer", "rounded", lambda _: lambda biases, noise, unit: biases),
+    Ablation("biases rounded", "search.clusterer", "rounded", lambda _: lambda biases, *_: biases),
     Ablation("scales rewritten", "search.calibrated", "RescaledCodes", _same_scales),
 )
 """In the order of the stages."""

@@ -153,7 +153,11 @@ def _parse(arguments: Sequence[str], description: str | None) -> argparse.Namesp
     parser.add_argument("--out", type=Path, default=Path("results.jsonl"), help="the file of rows")
     parser.add_argument("--methods", nargs="+", default=["*"], metavar="PATTERN", help='of "tool/method"')
     parser.add_argument(
-        "--speed", nargs="+", default=[], metavar="SIZE", help="measure time and memory on generated models, such as 10MB"
+        "--speed",
+        nargs="+",
+        default=[],
+        metavar="SIZE",
+        help="measure time and memory on generated models, such as 10MB",
     )
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="of one method")
     parser.add_argument("--retry", action="store_true", help="run methods that failed before once more")

@@ -73,7 +73,9 @@ def version_of(*distributions: str) -> Callable[[], str]:
 
 def tools() -> dict[str, Tool]:
     """All tools by name, in the order of their rows."""
-    modules = (importlib.import_module(f"{methods.__name__}.{each.name}") for each in pkgutil.iter_modules(methods.__path__))
+    modules = (
+        importlib.import_module(f"{methods.__name__}.{each.name}") for each in pkgutil.iter_modules(methods.__path__)
+    )
     found = sorted((module.TOOL for module in modules), key=lambda tool: tool.order)
     return {tool.name: tool for tool in found}
 

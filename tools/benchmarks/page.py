@@ -8,12 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from .measure import CODERS
-from .results import SMALL_LOSS, TOOL, Entry, Model, Results, smallest
+from .results import INT8, INT8_DATA, SAME, SAME_DATA, TOOL, Entry, Model, Results, smallest
+from .rivals import differs, published, statement
 from .tables import OUTCOME, error, megabytes, outcome, percent, signed, table, times
 
 TEMPLATE = Path(__file__).with_name("results.template.md")
-SAME, SAME_DATA = "in place, without data", "in place, with data"
-INT8, INT8_DATA = "stored as int8, without data", "stored as int8, with data"
+_MOST_SHOWN = 4
+"""Models in the tables of README.md and docs/index.md."""
+
 CODER_WORDS = {"zip9": "zip -9", "gzip6": "gzip -6", "deflate12": "deflate 12", "xz": "xz"}
 
 
@@ -94,73 +96,13 @@ def winners(results: Results) -> str:
     several = [m for m in results.models if len({e.tool for e in m.compared}) > 1 and any(m.of(TOOL)) and m.smallest]
     if not several:
         return ""
-    lost = [f"{m.name} ({m.smallest.tool}, {m.smallest.method})" for m in several if m.smallest and m.smallest.tool != TOOL]
-    won = f"This tool makes the smallest zip within half a point of {len(several) - len(lost)} of {len(several)} models."
+    lost = [
+        f"{m.name} ({m.smallest.tool}, {m.smallest.method})" for m in several if m.smallest and m.smallest.tool != TOOL
+    ]
+    won = (
+        f"This tool makes the smallest zip within half a point of {len(several) - len(lost)} of {len(several)} models."
+    )
     return won + (f" Another tool does of {'; '.join(lost)}." if lost else "")
-
-
-def _rivals(model: Model) -> list[Entry]:
-    """This tool's files of the same length, made with data."""
-    return [entry for entry in model.of(TOOL) if entry.row["uses_data"] and entry.method.startswith("in place")]
-
-
-def _published(results: Results) -> Iterator[tuple[Model, Entry | None, Entry | None, Entry | None, bool]]:
-    """Each published result with ours at its size, at its loss and within half a point, and whether ours is better.
-
-    Better: one file is smaller at no more loss, or no larger at less loss.
-    """
-    for model in results.models:
-        entries = _rivals(model)
-        for each in model.published:
-            within = [e for e in entries if e.times() >= each.ratio]
-            same_size = max(within, key=lambda e: (e.points, e.times()), default=None)
-            same_loss = min((e for e in entries if e.points >= each.points), key=lambda e: e.zip_bytes, default=None)
-            better = any(e.points >= each.points for e in within)
-            yield model, same_size, same_loss, smallest(tuple(entries)), better
-
-
-def _cells(entry: Entry | None) -> tuple[str, str, str]:
-    return ("–", "–", "–") if entry is None else (times(entry.times()), signed(entry.points), error(entry.error))
-
-
-def published(results: Results) -> str:
-    """Three tables: ours at their size, at their loss, and within half a point."""
-    found = list(_published(results))
-    results_of = [each for model in results.models for each in model.published]
-    titles = ("At their size or smaller", "At their loss or less", "At no more than half a point")
-    head = ("model", "clustered", "values", "theirs", "points", "ours", "points", "±")
-    texts = []
-    for number, title in enumerate(titles):
-        rows = [
-            (each.model, each.layers, str(each.values), times(each.ratio), signed(each.points), *_cells(row[1 + number]))
-            for each, row in zip(results_of, found, strict=True)
-        ]
-        texts.append(f"**{title}:**\n\n{table(head, rows)}")
-    return "\n\n".join(texts)
-
-
-def statement(results: Results) -> str:
-    """That ours are smaller at less loss: of all rows, or of those of which it is true."""
-    found = [row[-1] for row in _published(results)]
-    if not found:
-        return ""
-    if all(found):
-        return (
-            f"In each of the {len(found)} rows one of our files is at least as many times smaller and loses no more "
-            "than retraining did; within one or two standard errors, losses may be the same."
-        )
-    return f"In {sum(found)} of the {len(found)} rows one of our files is at least as many times smaller and loses no more."
-
-
-def differs(results: Results) -> str:
-    """How their models differ from ours."""
-    found = {
-        each.model: f"- {each.model}: theirs weighs {each.size_before} MB zipped and is right in {each.accuracy_before} % of its "
-        f"cases, ours {model.original['sizes']['zip9'] / 1e6:.2f} MB and {model.accuracy:.1f} %; {each.differs}."
-        for model in results.models
-        for each in model.published
-    }
-    return "\n".join(found.values())
 
 
 def retrained(results: Results) -> str:
@@ -169,11 +111,11 @@ def retrained(results: Results) -> str:
     for model in results.models:
         made = [entry for entry in model.compared if entry.row["tool"] == "made elsewhere"]
         if made:
-            mine = [entry for entry in model.of(TOOL)]
-            rows = [
-                (e.tool, e.method, *outcome(e, e == model.smallest), f"{_seconds(e):,.0f}") for e in (*made, *mine)
-            ]
-            texts.append(f"{model.name}, {model.samples} samples:\n\n" + table(("tool", "method", *OUTCOME, "seconds"), rows))
+            mine = list(model.of(TOOL))
+            rows = [(e.tool, e.method, *outcome(e, e == model.smallest), f"{_seconds(e):,.0f}") for e in (*made, *mine)]
+            texts.append(
+                f"{model.name}, {model.samples} samples:\n\n" + table(("tool", "method", *OUTCOME, "seconds"), rows)
+            )
     return "\n\n".join(texts) or "None."
 
 
@@ -204,7 +146,9 @@ def growth(results: Results) -> str:
     for method in dict.fromkeys(row["method"] for row in results.speed if row["tool"] == TOOL):
         rows = [row for row in results.speed if (row["tool"], row["method"]) == (TOOL, method) and "processor" in row]
         rows.sort(key=lambda row: row["bytes"])
-        steps = [f"{b['processor'] / a['processor']:.1f} times from {a['model']} to {b['model']}" for a, b in pairwise(rows)]
+        steps = [
+            f"{b['processor'] / a['processor']:.1f} times from {a['model']} to {b['model']}" for a, b in pairwise(rows)
+        ]
         if steps:
             told.append(f"- {method}: {', '.join(steps)}.")
     return "How the time grows:\n\n" + "\n".join(told) if told else ""
@@ -216,8 +160,10 @@ def ablations(results: Results) -> str:
     for model in results.models:
         entries = [entry for entry in model.entries if entry.row["tool"] == "parts of this tool"]
         if entries:
-            rows = [(e.method, times(e.times()), percent(e.agreement), f"{e.agreement_error:.2f}", signed(e.points), error(e.error))
-                    for e in entries]  # fmt: skip
+            rows = [
+                (e.method, times(e.times()), percent(e.agreement), f"{e.agreement_error:.2f}", *outcome(e)[1:3])
+                for e in entries
+            ]
             texts.append(
                 f"### {model.name}\n\n" + table(("method", "times smaller", "agreement, %", "±", "points", "±"), rows)
             )
@@ -248,7 +194,13 @@ def samples_words(results: Results) -> str:
 def what(results: Results) -> str:
     """The models and their samples."""
     rows = [
-        (m.name, megabytes(m.original["sizes"]["file"]), megabytes(m.original["sizes"]["zip9"]), f"{m.accuracy:.1f}", f"{m.samples:,}")
+        (
+            m.name,
+            megabytes(m.original["sizes"]["file"]),
+            megabytes(m.original["sizes"]["zip9"]),
+            f"{m.accuracy:.1f}",
+            f"{m.samples:,}",
+        )
         for m in results.models
     ]
     return table(("model", "file, MB", "zip, MB", "accuracy, %", "samples"), rows)
@@ -257,8 +209,8 @@ def what(results: Results) -> str:
 def all_rows(results: Results) -> str:
     """The text of docs/results-all.md."""
     parts = [
-        "# All rows\n\nEach model with each method, the smallest zip first. The smallest that loses no more than half a point is "
-        "bold. [What the methods are](results.md#beside-other-tools).\n"
+        "# All rows\n\nEach model with each method, the smallest zip first. The smallest that loses no more than half a "
+        "point is bold. [What the methods are](results.md#beside-other-tools).\n"
     ]
     head = ("tool", "method", *OUTCOME, "zip, kB", "gzip -6, kB", "file, kB", "seconds", "memory, MB")
     for model in results.models:
@@ -287,7 +239,7 @@ def readme_table(results: Results) -> str:
     """The table of README.md: this tool's files, and the best of any other tool."""
     rows = []
     for model in results.models:
-        if model.is_float and model.entry(SAME_DATA) and model.entry(INT8_DATA) and len(rows) < 4:
+        if model.is_float and model.entry(SAME_DATA) and model.entry(INT8_DATA) and len(rows) < _MOST_SHOWN:
             peers = [entry for entry in model.compared if entry.tool not in (TOOL, "original")]
             best = smallest(tuple(peers))
             cells = [_short(model.entry(method)) for method in (SAME_DATA, SAME, INT8_DATA)]
@@ -301,18 +253,17 @@ def _short(entry: Entry | None) -> str:
     return "–" if entry is None else f"{entry.times():.2f} ({signed(entry.points)} ± {error(entry.error)})"
 
 
-def index_table(results: Results) -> str:
-    """The table of docs/index.md."""
-    rows = []
+def index_text(results: Results) -> str:
+    """The table of docs/index.md, and the most that its files lose."""
+    rows, points = [], []
     for model in results.models:
         same, int8 = model.entry(SAME_DATA), model.entry(INT8_DATA)
-        if model.is_float and same and int8 and len(rows) < 4:
+        if model.is_float and same and int8 and len(rows) < _MOST_SHOWN:
             rows.append((model.name, times(same.times()), times(int8.times())))
-    return table(("float32 model", "in place", "`--store int8`"), rows)
-
-
-def least_points(results: Results) -> float:
-    """The most that any model of `index_table` loses, as a change of points."""
-    shown = [m for m in results.models if m.is_float and m.entry(SAME_DATA) and m.entry(INT8_DATA)][:4]
-    found = [e.points for m in shown for e in (m.entry(SAME_DATA), m.entry(INT8_DATA)) if e]
-    return min(found, default=SMALL_LOSS)
+            points += [same.points, int8.points]
+    most = max(0.0, *(-each for each in points)) if points else 0.0
+    return (
+        table(("float32 model", "in place", "`--store int8`"), rows)
+        + f"\n\nNone of these files lost more than {most:.1f} points of accuracy, measured on samples that the tool did "
+        "not see."
+    )

@@ -12,6 +12,10 @@ from .rows import Row, newest
 
 TOOL = "this tool"
 PARTS = "parts of this tool"
+SAME, SAME_DATA = "in place, without data", "in place, with data"
+INT8, INT8_DATA = "stored as int8, without data", "stored as int8, with data"
+"""This tool's methods that tables are made of."""
+
 SMALL_LOSS = -0.5
 """Points that count as hardly any loss."""
 
@@ -96,7 +100,9 @@ class Model:
 
     def entry(self, method: str, tool: str = TOOL) -> Entry | None:
         """The entry of a method, if it worked."""
-        return next((entry for entry in self.entries if (entry.row["tool"], entry.row["method"]) == (tool, method)), None)
+        return next(
+            (entry for entry in self.entries if (entry.row["tool"], entry.row["method"]) == (tool, method)), None
+        )
 
     @property
     def smallest(self) -> Entry | None:

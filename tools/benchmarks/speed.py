@@ -26,9 +26,10 @@ CLUSTERS = 16
 
 @dataclass(frozen=True)
 class Way:
-    """Something that is done to a file: run: gets the model and a path to write to. most: bytes up to which it is tried.
+    """Something that is done to a file.
 
-    The larger files would take it longer than anybody waits.
+    run: gets the model and a path to write to. most: bytes up to which it is tried; larger files would take it longer
+    than anybody waits.
     """
 
     tool: str

@@ -1,4 +1,4 @@
-"""The weights of a model as other methods see them: arrays in, arrays out, patched in place by this project's reader."""
+"""The weights of a model as other methods see them: arrays in, arrays out, patched in place."""
 
 from __future__ import annotations
 

@@ -36,4 +36,4 @@ def run(job: Job) -> None:
         patch(job.model, job.output, lambda _, rows: np.stack([clustered(row, values) for row in rows]))
 
 
-TOOL = Tool("k-means (scikit-learn)", 2, lambda subject: _METHODS, run, version_of("scikit-learn"))
+TOOL = Tool("k-means (scikit-learn)", 2, lambda _: _METHODS, run, version_of("scikit-learn"))

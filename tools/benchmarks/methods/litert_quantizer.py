@@ -41,11 +41,14 @@ def _samples(job: Job) -> dict[str, list[dict[str, Any]]]:
 
     assert job.data is not None
     interpreter = create_tfl_interpreter(str(job.model))
-    (key,) = interpreter.get_signature_list()
+    signatures = list(interpreter.get_signature_list())
+    if len(signatures) != 1:
+        raise ValueError(f"it calibrates by signatures, and the model has {len(signatures)}")
+    (key,) = signatures
     ((name, given),) = interpreter.get_signature_runner(key).get_input_details().items()
     with np.load(job.data) as samples:
         x = samples["x"]
     return {key: [{name: sample.reshape(given["shape"]).astype(given["dtype"])} for sample in x]}
 
 
-TOOL = Tool("litert-quantizer", 5, lambda subject: _METHODS, run, version_of("litert-quantizer"))
+TOOL = Tool("litert-quantizer", 5, lambda _: _METHODS, run, version_of("litert-quantizer"))

@@ -12,4 +12,4 @@ def run(job: Job) -> None:
     shutil.copyfile(job.model, job.output)
 
 
-TOOL = Tool("original", 0, lambda subject: (Method("unchanged"),), run, lambda: "")
+TOOL = Tool("original", 0, lambda _: (Method("unchanged"),), run, lambda: "")

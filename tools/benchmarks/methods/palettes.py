@@ -19,7 +19,9 @@ from .k_means import clustered
 _TOLERANCE, _LEAST_ELEMENTS, _GROUP = 1e-2, 2048, 32
 
 _METHODS = tuple(
-    Method(f"{bits} bits, {'per tensor' if group is None else f'groups of {group} channels'}", settings, float_only=True)
+    Method(
+        f"{bits} bits, {'per tensor' if group is None else f'groups of {group} channels'}", settings, float_only=True
+    )
     for bits in (4, 6, 8)
     for group in (None, _GROUP)
     for settings in ({"bits": bits, "group": group},)
@@ -30,7 +32,7 @@ def run(job: Job) -> None:
     """Cluster the large tensors, and patch them in place."""
     values, group = 2 ** job.settings["bits"], job.settings["group"]
 
-    def change(weight: Weight, rows: Reals) -> Reals | None:
+    def change(_: Weight, rows: Reals) -> Reals | None:
         if rows.size <= _LEAST_ELEMENTS:
             return None
         parts = [rows] if group is None else [rows[start : start + group] for start in range(0, len(rows), group)]
@@ -39,4 +41,4 @@ def run(job: Job) -> None:
     patch(job.model, job.output, change)
 
 
-TOOL = Tool("palettes (coremltools' way)", 4, lambda subject: _METHODS, run, version_of("scikit-learn"))
+TOOL = Tool("palettes (coremltools' way)", 4, lambda _: _METHODS, run, version_of("scikit-learn"))

@@ -79,4 +79,4 @@ _METHODS = tuple(
     for values in (32,)
 )
 
-TOOL = Tool("TFMOT's start", 3, lambda subject: _METHODS, run, lambda: "as of tensorflow-model-optimization 0.8.1")
+TOOL = Tool("TFMOT's start", 3, lambda _: _METHODS, run, lambda: "as of tensorflow-model-optimization 0.8.1")

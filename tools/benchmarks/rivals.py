@@ -1,0 +1,97 @@
+"""What was published of clustering with retraining, beside what this tool makes of like models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .published import Published
+from .results import SAME_DATA, TOOL, Entry, Results, smallest
+from .tables import error, signed, table, times
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A published result, and this tool's files of the same length, made with data, that it is compared with.
+
+    at_size: made to be no larger. default: made without asking for a size. at_loss: the smallest that loses no more.
+    """
+
+    theirs: Published
+    at_size: Entry | None
+    default: Entry | None
+    at_loss: Entry | None
+    close: Entry | None
+
+    @property
+    def is_beaten(self) -> bool:
+        """Whether one of the first two, which were not chosen by their losses, is as small and loses no more."""
+        asked = (entry for entry in (self.at_size, self.default) if entry is not None)
+        return any(entry.times() >= self.theirs.ratio and entry.points >= self.theirs.points for entry in asked)
+
+
+def _rivals(results: Results) -> Iterator[Rival]:
+    for model in results.models:
+        entries = tuple(e for e in model.of(TOOL) if e.row["uses_data"] and e.method.startswith("in place"))
+        for theirs in model.published:
+            at_loss = min((e for e in entries if e.points >= theirs.points), key=lambda e: e.zip_bytes, default=None)
+            at_size = model.entry(f"in place, with data, {theirs.ratio:.2f}x")
+            yield Rival(theirs, at_size, model.entry(SAME_DATA), at_loss, smallest(entries))
+
+
+def _theirs(rival: Rival) -> tuple[str, ...]:
+    theirs = rival.theirs
+    return theirs.model, theirs.layers, str(theirs.values), times(theirs.ratio), signed(theirs.points)
+
+
+def _cells(entry: Entry | None) -> tuple[str, str, str]:
+    return ("–", "–", "–") if entry is None else (times(entry.times()), signed(entry.points), error(entry.error))
+
+
+_THEIRS = ("model", "clustered", "values", "theirs", "points")
+_OURS = ("ours", "points", "±")
+
+
+def published(results: Results) -> str:
+    """Ours at their size, by default, at their loss, and within half a point."""
+    rivals = list(_rivals(results))
+    chosen = {
+        "At their size": lambda rival: rival.at_size,
+        "Without asking for a size": lambda rival: rival.default,
+        "The smallest that loses no more": lambda rival: rival.at_loss,
+        "The smallest that loses no more than half a point": lambda rival: rival.close,
+    }
+    return "\n\n".join(
+        f"**{title}:**\n\n{table((*_THEIRS, *_OURS), [(*_theirs(rival), *_cells(choose(rival))) for rival in rivals])}"
+        for title, choose in chosen.items()
+    )
+
+
+def statement(results: Results) -> str:
+    """That ours are smaller at less loss: only if that is true of every row."""
+    rivals = list(_rivals(results))
+    beaten = [rival for rival in rivals if rival.is_beaten]
+    others = [f"{r.theirs.model}, {r.theirs.layers} at {r.theirs.values} values" for r in rivals if not r.is_beaten]
+    if rivals and not others:
+        return (
+            f"In each of the {len(rivals)} rows, one of the files of the first two tables is at least as many times "
+            "smaller than retraining makes it and loses no more, by what was measured here. Mind the standard errors: many "
+            "of these losses are within two of each other."
+        )
+    return (
+        f"In {len(beaten)} of {len(rivals)} rows, one of the files of the first two tables is at least as many times "
+        f"smaller than retraining makes it and loses no more. That does not hold of: {'; '.join(others)}."
+    )
+
+
+def differs(results: Results) -> str:
+    """How their models differ from ours."""
+    found = {
+        each.model: (
+            f"- {each.model}: theirs weighs {each.size_before} MB zipped and is right in {each.accuracy_before} % of its cases, "
+            f"ours {model.original['sizes']['zip9'] / 1e6:.2f} MB and {model.accuracy:.1f} %; {each.differs}."
+        )
+        for model in results.models
+        for each in model.published
+    }
+    return "\n".join(found.values())

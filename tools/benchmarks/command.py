@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from . import rows
-from .measure import compared, points, sizes, standard_error
+from .measure import CODERS, MORE_CODERS, compared, points, sizes, standard_error
 from .method import Method, Tool, version_of, wanted
 from .process import WorkFailedError, work
+from .results import ORIGINAL, TOOL
 from .rows import Row
 from .speed import measure
 from .subjects import Subject, read_list
@@ -100,7 +101,7 @@ class _Bench:
         with np.load(subject.labelled) as samples:
             counts = compared(self._original, after, samples["y"], subject.first_class)
         return {
-            "sizes": sizes(output),
+            "sizes": sizes(output, (*CODERS, *MORE_CODERS) if tool.name in (ORIGINAL, TOOL) else CODERS),
             "floor": floor(output, self._folder / "rest"),
             "counts": counts,
             "environment": environment(),

@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from tflite_cluster.packing.sizes import compressed_size
 
-CODERS = ("zip9", "gzip6", "deflate12", "xz")
+CODERS = ("zip9", "gzip6")
+MORE_CODERS = ("deflate12", "xz")
+"""These take long on large files, and are asked only of this tool's."""
+
 THREADS = 1
 
 
-def sizes(model: Path) -> dict[str, int]:
+def sizes(model: Path, coders: tuple[str, ...]) -> dict[str, int]:
     """Bytes of the file, and after each coder."""
-    return {"file": model.stat().st_size} | {coder: compressed_size(model, coder) for coder in CODERS}
+    return {"file": model.stat().st_size} | {coder: compressed_size(model, coder) for coder in coders}
 
 
 def outputs(model: Path, x: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

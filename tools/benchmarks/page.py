@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from .measure import CODERS
-from .results import INT8, INT8_DATA, SAME, SAME_DATA, TOOL, Entry, Model, Results, smallest
+from .measure import CODERS, MORE_CODERS
+from .results import INT8, INT8_DATA, ORIGINAL, SAME, SAME_DATA, TOOL, Entry, Model, Results, smallest
 from .rivals import differs, published, statement
 from .tables import OUTCOME, error, megabytes, outcome, percent, signed, table, times
 
@@ -178,9 +178,9 @@ def floor(results: Results) -> str:
             entry = model.entry(method)
             if entry is not None:
                 least = sum(entry.row["floor"].values())
-                above = (f"{100 * (entry.row['sizes'][coder] / least - 1):+.0f}" for coder in CODERS)
+                above = (f"{100 * (entry.row['sizes'][coder] / least - 1):+.0f}" for coder in (*CODERS, *MORE_CODERS))
                 rows.append((model.name, method.partition(",")[0], f"{least / 1e3:,.1f}", *above))
-    head = ("model", "method", "floor, kB", *(f"{CODER_WORDS[coder]}, %" for coder in CODERS))
+    head = ("model", "method", "floor, kB", *(f"{CODER_WORDS[coder]}, %" for coder in (*CODERS, *MORE_CODERS)))
     return table(head, rows)
 
 
@@ -209,8 +209,8 @@ def what(results: Results) -> str:
 def all_rows(results: Results) -> str:
     """The text of docs/results-all.md."""
     parts = [
-        "# All rows\n\nEach model with each method, the smallest zip first. The smallest that loses no more than half a "
-        "point is bold. [What the methods are](results.md#beside-other-tools).\n"
+        "# All rows\n\nEach model with each method, the smallest zip first. The smallest that loses no more than half "
+        "a point is bold. [What the methods are](results.md#beside-other-tools).\n"
     ]
     head = ("tool", "method", *OUTCOME, "zip, kB", "gzip -6, kB", "file, kB", "seconds", "memory, MB")
     for model in results.models:
@@ -240,7 +240,7 @@ def readme_table(results: Results) -> str:
     rows = []
     for model in results.models:
         if model.is_float and model.entry(SAME_DATA) and model.entry(INT8_DATA) and len(rows) < _MOST_SHOWN:
-            peers = [entry for entry in model.compared if entry.tool not in (TOOL, "original")]
+            peers = [entry for entry in model.compared if entry.tool not in (ORIGINAL, TOOL)]
             best = smallest(tuple(peers))
             cells = [_short(model.entry(method)) for method in (SAME_DATA, SAME, INT8_DATA)]
             rows.append((f"{model.name} ({model.samples:,})", *cells, _short(best) if best else "–"))
@@ -264,6 +264,6 @@ def index_text(results: Results) -> str:
     most = max(0.0, *(-each for each in points)) if points else 0.0
     return (
         table(("float32 model", "in place", "`--store int8`"), rows)
-        + f"\n\nNone of these files lost more than {most:.1f} points of accuracy, measured on samples that the tool did "
-        "not see."
+        + f"\n\nNone of these files lost more than {most:.1f} points of accuracy, measured on samples that the tool "
+        "did not see."
     )

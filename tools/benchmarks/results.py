@@ -10,6 +10,7 @@ from .measure import agreement, agreement_error, points, standard_error
 from .published import Published, results_for
 from .rows import Row, newest
 
+ORIGINAL = "original"
 TOOL = "this tool"
 PARTS = "parts of this tool"
 SAME, SAME_DATA = "in place, without data", "in place, with data"
@@ -143,9 +144,9 @@ class Results:
 
 
 def _model(rows: list[Row]) -> Iterator[Model]:
-    original = next((row for row in rows if row["tool"] == "original" and "counts" in row), None)
+    original = next((row for row in rows if row["tool"] == ORIGINAL and "counts" in row), None)
     if original is not None:
-        others = [row for row in rows if row["tool"] != "original"]
+        others = [row for row in rows if row["tool"] != ORIGINAL]
         yield Model(
             original["model"],
             original["is_float"],

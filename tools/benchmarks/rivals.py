@@ -75,8 +75,8 @@ def statement(results: Results) -> str:
     if rivals and not others:
         return (
             f"In each of the {len(rivals)} rows, one of the files of the first two tables is at least as many times "
-            "smaller than retraining makes it and loses no more, by what was measured here. Mind the standard errors: many "
-            "of these losses are within two of each other."
+            "smaller than retraining makes it and loses no more, by what was measured here. Mind the standard errors: "
+            "many of these losses are within two of each other."
         )
     return (
         f"In {len(beaten)} of {len(rivals)} rows, one of the files of the first two tables is at least as many times "
@@ -86,12 +86,10 @@ def statement(results: Results) -> str:
 
 def differs(results: Results) -> str:
     """How their models differ from ours."""
-    found = {
-        each.model: (
-            f"- {each.model}: theirs weighs {each.size_before} MB zipped and is right in {each.accuracy_before} % of its cases, "
-            f"ours {model.original['sizes']['zip9'] / 1e6:.2f} MB and {model.accuracy:.1f} %; {each.differs}."
-        )
-        for model in results.models
-        for each in model.published
-    }
+    found = {}
+    for model in results.models:
+        ours = f"ours {model.original['sizes']['zip9'] / 1e6:.2f} MB and {model.accuracy:.1f} %"
+        for each in model.published:
+            theirs = f"theirs weighs {each.size_before} MB zipped and names {each.accuracy_before} % of classes rightly"
+            found[each.model] = f"- {each.model}: {theirs}, {ours}; {each.differs}."
     return "\n".join(found.values())

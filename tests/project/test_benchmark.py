@@ -15,7 +15,8 @@ from benchmarks.ablations import ABLATIONS, Ablation, SeamGoneError, without
 from benchmarks.command import main
 from benchmarks.measure import compared, points, standard_error
 from benchmarks.method import tools
-from benchmarks.published import results
+from benchmarks.methods.this_tool import like
+from benchmarks.published import results_for
 from benchmarks.results import Results
 from benchmarks.tables import signed
 from hypothesis import given
@@ -90,10 +91,10 @@ ORIGINAL = row("original", "unchanged", 10**6, 0)
 PEER = row("peer", "quick", 150_000, 5)
 
 
-def sized(lost: int) -> list[dict[str, Any]]:
-    """This tool at each of the published sizes."""
-    ratios = [each.ratio for each in results() if each.model == "MobileNetV1"]
-    return [row("this tool", f"in place, with data, {r:.2f}x", int(10**6 / r), lost, settings={"r": r}) for r in ratios]
+def rivals(lost: int) -> list[dict[str, Any]]:
+    """This tool beside each of the published results."""
+    found = results_for("MobileNetV1")
+    return [row("this tool", like(e).name, int(10**6 / e.ratio), lost, settings=dict(like(e).settings)) for e in found]
 
 
 def test_where_another_tool_is_smaller_the_page_says_so() -> None:
@@ -107,9 +108,9 @@ def test_where_another_tool_is_smaller_the_page_says_so() -> None:
 
 
 def test_that_it_beats_retraining_is_said_of_rows_for_which_it_is_true() -> None:
-    of_all = Results.of([ORIGINAL, *sized(2)])
+    of_all = Results.of([ORIGINAL, *rivals(2)])
     assert "In each of the 3 rows" in page.statement(of_all)
-    worse = sized(2)
+    worse = rivals(2)
     worse[1]["counts"] = row("", "", 1, 4)["counts"]
     said = page.statement(Results.of([ORIGINAL, *worse]))
     assert said.startswith("In 2 of 3 rows")

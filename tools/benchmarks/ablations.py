@@ -27,6 +27,8 @@ class Ablation:
     module: str
     attribute: str
     instead: Callable[[Any], Any]
+    of_integers: bool = False
+    """Whether models of float weights have no such part."""
 
 
 class SeamGoneError(AttributeError):
@@ -109,7 +111,7 @@ ABLATIONS = (
     Ablation("layers in order", "search.run", "_allows_passes", lambda _: lambda _: False),
     Ablation("biases fitted", "search.calibrated", "REAL", lambda real: replace(real, shifts_biases=False)),
     Ablation("biases rounded", "search.clusterer", "rounded", lambda _: lambda biases, *_: biases),
-    Ablation("scales rewritten", "search.calibrated", "RescaledCodes", _same_scales),
+    Ablation("scales rewritten", "search.calibrated", "RescaledCodes", _same_scales, of_integers=True),
 )
 """In the order of the stages."""
 

@@ -29,6 +29,11 @@ class Published:
     differs: str
 
     @property
+    def is_selective(self) -> bool:
+        """Whether only some layers were clustered."""
+        return self.layers != "all convolutions"
+
+    @property
     def ratio(self) -> float:
         """How many times smaller the zip got."""
         return self.size_before / self.size

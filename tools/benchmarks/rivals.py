@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from .methods.this_tool import like
 from .published import Published
 from .results import SAME_DATA, TOOL, Entry, Results, smallest
 from .tables import error, signed, table, times
@@ -14,11 +15,12 @@ from .tables import error, signed, table, times
 class Rival:
     """A published result, and this tool's files of the same length, made with data, that it is compared with.
 
-    at_size: made to be no larger. default: made without asking for a size. at_loss: the smallest that loses no more.
+    alike: made to be no larger or, where only some layers were clustered, with as many values in the same layers.
+    default: made without asking for a size. at_loss: the smallest that loses no more. close: within half a point.
     """
 
     theirs: Published
-    at_size: Entry | None
+    alike: Entry | None
     default: Entry | None
     at_loss: Entry | None
     close: Entry | None
@@ -26,7 +28,7 @@ class Rival:
     @property
     def is_beaten(self) -> bool:
         """Whether one of the first two, which were not chosen by their losses, is as small and loses no more."""
-        asked = (entry for entry in (self.at_size, self.default) if entry is not None)
+        asked = (entry for entry in (self.alike, self.default) if entry is not None)
         return any(entry.times() >= self.theirs.ratio and entry.points >= self.theirs.points for entry in asked)
 
 
@@ -35,8 +37,8 @@ def _rivals(results: Results) -> Iterator[Rival]:
         entries = tuple(e for e in model.of(TOOL) if e.row["uses_data"] and e.method.startswith("in place"))
         for theirs in model.published:
             at_loss = min((e for e in entries if e.points >= theirs.points), key=lambda e: e.zip_bytes, default=None)
-            at_size = model.entry(f"in place, with data, {theirs.ratio:.2f}x")
-            yield Rival(theirs, at_size, model.entry(SAME_DATA), at_loss, smallest(entries))
+            alike = model.entry(like(theirs).name)
+            yield Rival(theirs, alike, model.entry(SAME_DATA), at_loss, smallest(entries))
 
 
 def _theirs(rival: Rival) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ def published(results: Results) -> str:
     """Ours at their size, by default, at their loss, and within half a point."""
     rivals = list(_rivals(results))
     chosen = {
-        "At their size": lambda rival: rival.at_size,
+        "Of the same size, or of the same layers and values": lambda rival: rival.alike,
         "Without asking for a size": lambda rival: rival.default,
         "The smallest that loses no more": lambda rival: rival.at_loss,
         "The smallest that loses no more than half a point": lambda rival: rival.close,

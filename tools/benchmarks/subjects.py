@@ -10,6 +10,7 @@ A list is a TOML or JSON file with a table `model` for each; paths are relative 
     first_class = 1               # which output stands for class 0 of y; by default 0
     published = "MobileNetV1"     # the model's name in published.toml, if results with retraining were published
     methods = ["*"]               # patterns of "tool/method"; by default all
+    sizes = { same = ["6x"], int8 = ["8x"] }  # what to ask this tool for besides, by the kind of storing
     ablations = "5x"              # the size at which to leave parts of the method out; by default that is not done
 
     [[model.made]]                # a model that was made elsewhere, such as by training; any number of these
@@ -24,8 +25,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class Subject:
     first_class: int = 0
     published: str | None = None
     methods: tuple[str, ...] = ("*",)
+    sizes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ablations: str | None = None
     made: tuple[Made, ...] = ()
 
@@ -75,8 +77,9 @@ class Subject:
 
     @cached_property
     def is_float(self) -> bool:
-        """Whether it has float weights."""
-        return any(weight.storage.is_float for weight in analyse(open_model(self.path)).weights)
+        """Whether more of its weights are floats than not."""
+        weights = analyse(open_model(self.path)).weights
+        return 2 * sum(weight.count for weight in weights if weight.storage.is_float) > sum(w.count for w in weights)
 
     @cached_property
     def samples(self) -> str:

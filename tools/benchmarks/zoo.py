@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -25,6 +26,19 @@ PUBLISHED = {
 
 ABLATIONS = {"resnet8_cifar10_fp32": "5x", "ds_cnn_l_fp32": "7x", "ds_cnn_l_int8_peraxis": "2x"}
 """Models on which parts of the method are left out, and the sizes at which they are compared."""
+
+OTHER_TOOLS = ("original/*", "k-means*", "TFMOT's start/*", "palettes*", "litert-quantizer/*")
+DEFAULTS = ("this tool/in place, with data", "this tool/in place, without data", "this tool/stored as int8, with*")
+"""This tool's methods on models that are in neither of the tables above and below."""
+
+PARTS = ("parts of this tool/everything", "parts of this tool/without: scales rewritten")
+"""Of the integer model among those on which parts are left out."""
+
+SIZES = {
+    "resnet8_cifar10_fp32": '{ same = ["6x", "7x"], int8 = ["8x", "10x"] }',
+    "ds_cnn_l_fp32": '{ same = ["8x", "9x"], int8 = ["11x", "13x"] }',
+}
+"""Sizes further along the curves of some models."""
 
 TITLES = {
     "mobilenet_v1_1.0_224_fp32": "MobileNetV1",
@@ -71,6 +85,10 @@ def prepare(measure: ModuleType, model: Path, out: Path, limit: int | None) -> s
     ]
     if model.stem in PUBLISHED:
         lines.append(f'published = "{PUBLISHED[model.stem]}"')
+    if model.stem not in PUBLISHED and model.stem not in SIZES:
+        lines.append(f"methods = {json.dumps([*OTHER_TOOLS, *DEFAULTS, *PARTS])}")
+    if model.stem in SIZES:
+        lines.append(f"sizes = {SIZES[model.stem]}")
     if model.stem in ABLATIONS:
         lines.append(f'ablations = "{ABLATIONS[model.stem]}"')
     return "\n".join(lines) + "\n"

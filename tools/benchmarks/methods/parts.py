@@ -21,9 +21,10 @@ def methods(subject: Subject) -> tuple[Method, ...]:
     size = subject.ablations
     if size is None:
         return ()
+    parts = [each for each in ABLATIONS if not (each.of_integers and subject.is_float)]
     return (
         Method("everything", {"max_size": size}, True),
-        *(Method(f"without: {each.name}", {"max_size": size, "without": each.name}, True) for each in ABLATIONS),
+        *(Method(f"without: {each.name}", {"max_size": size, "without": each.name}, True) for each in parts),
         *(Method(f"{count} samples", {"max_size": size, "samples": count}, True) for count in SAMPLES),
         Method("synthetic samples", {"max_size": size}),
     )

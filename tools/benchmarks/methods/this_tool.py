@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from pathlib import Path
 
 import tflite_cluster
+from tflite_cluster.model.analysis import analyse
+from tflite_cluster.model.read import open_model
 
 from ..method import Job, Method, Tool
-from ..published import results_for
+from ..published import Published, results_for
 from ..subjects import Subject
 
 _SOURCE = Path(tflite_cluster.__file__).parent
@@ -22,6 +25,8 @@ def version() -> str:
     return f"{tflite_cluster.__version__}+{source.hexdigest()[:12]}"
 
 
+_WORDS = {"same": "in place", "int8": "stored as int8"}
+
 _METHODS = (
     Method("in place, without data"),
     Method("in place, with data", uses_data=True),
@@ -34,15 +39,39 @@ _METHODS = (
 
 
 def methods(subject: Subject) -> tuple[Method, ...]:
-    """The usual ones, and one for each size that was published."""
-    ratios = sorted({result.ratio for result in results_for(subject.published)})
-    sizes = (Method(f"in place, with data, {ratio:.2f}x", {"max_size": f"{ratio:.4f}x"}, True) for ratio in ratios)
-    return (*_METHODS, *sizes)
+    """The usual ones, one for each size that was published, and those that the subject asks for."""
+    published = (like(each) for each in results_for(subject.published))
+    asked = (
+        Method(f"{_WORDS[store]}, with data, {size}", {"store": store, "max_size": size}, True, store != "same")
+        for store, several in subject.sizes.items()
+        for size in several
+    )
+    return (*_METHODS, *published, *asked)
+
+
+def like(published: Published) -> Method:
+    """What to compare a published result with: the same layers at as many values, or all layers at the same size."""
+    if published.is_selective:
+        name = f"in place, with data, last three convolutions at {published.values} values"
+        return Method(name, {"clusters": published.values, "last_convolutions": 3}, uses_data=True)
+    name = f"in place, with data, {published.ratio:.2f}x"
+    return Method(name, {"max_size": f"{published.ratio:.4f}x"}, uses_data=True)
+
+
+def _others(model: Path, count: int) -> list[str]:
+    """Names of all weights but those of the last convolutions, as patterns."""
+    weights = analyse(open_model(model)).weights
+    convolutions = [weight for weight in weights if "CONV_2D" in weight.operators]
+    convolutions.sort(key=lambda weight: weight.users[0].operator.index)
+    return [glob.escape(weight.tensor.name) for weight in weights if weight not in convolutions[-count:]]
 
 
 def run(job: Job) -> None:
     """Cluster with the package's own defaults."""
-    tflite_cluster.cluster(job.model, job.output, data=job.data, force=False, **job.settings)
+    settings = dict(job.settings)
+    if count := settings.pop("last_convolutions", 0):
+        settings["keep"] = _others(job.model, count)
+    tflite_cluster.cluster(job.model, job.output, data=job.data, **settings)
 
 
 TOOL = Tool("this tool", 1, methods, run, version)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-
-import numpy as np
+from threading import Lock
 
 from . import rows
-from .measure import CODERS, MORE_CODERS, compared, points, sizes, standard_error
-from .method import Method, Tool, version_of, wanted
-from .process import WorkFailedError, work
-from .results import ORIGINAL, TOOL
+from .bench import Bench
+from .measure import points, standard_error
+from .method import Method, Tool, wanted
 from .rows import Row
 from .speed import measure
 from .subjects import Subject, read_list
-from .weights import floor
 
 
 def main(arguments: Sequence[str], description: str | None = None) -> int:
@@ -34,87 +31,44 @@ def main(arguments: Sequence[str], description: str | None = None) -> int:
     found = rows.newest(rows.read(options.out))
     rows.write(options.out, found)
     done = {rows.key(row) for row in found if not (options.retry and "failed" in row)}
-    for subject in subjects:
-        with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-            bench = _Bench(subject, Path(folder), options.timeout)
-            for tool, method in wanted(subject, tuple(options.methods)):
-                row = bench.described(tool, method)
-                if rows.key(row) not in done:
-                    row = row | bench.measured(tool, method)
-                    rows.append(options.out, row)
-                    print(_words(row), flush=True)
+    lock = Lock()
+
+    def measure_one(bench: Bench, tool: Tool, method: Method) -> None:
+        row = bench.measured(tool, method)
+        with lock:
+            rows.append(options.out, row)
+            print(_words(row), flush=True)
+
+    pool = ThreadPoolExecutor(options.jobs)
+    started = [
+        pool.submit(measure_one, bench, tool, method)
+        for subject in subjects
+        for bench in [Bench(subject, options.timeout)]
+        for tool, method in wanted(subject, tuple(options.methods))
+        if rows.key(bench.described(tool, method)) not in done
+    ]
+    try:
+        for future in as_completed(started):
+            future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # what is under way is finished and kept
+    rows.write(options.out, _in_order(rows.newest(rows.read(options.out)), subjects))
     return 0
 
 
-environment = version_of("ai-edge-litert", "numpy")
-"""What the figures also depend on."""
+def _in_order(found: list[Row], subjects: list[Subject]) -> list[Row]:
+    """The rows by model, as the models came into the file, and within each by tool and method."""
+    models = list(dict.fromkeys(row.get("model_hash") for row in found))
+    methods = [
+        (subject.hash, tool.name, method.name) for subject in subjects for tool, method in wanted(subject, ("*",))
+    ]
+    rank = {name: number for number, name in enumerate(methods)}
 
+    def place(row: Row) -> tuple[int, int]:
+        name = row.get("model_hash"), row["tool"], row["method"]
+        return models.index(name[0]), rank.get(name, len(rank))
 
-class _Bench:
-    """One model under measurement; what the original says of the samples is found once."""
-
-    def __init__(self, subject: Subject, folder: Path, timeout: float) -> None:
-        self._subject = subject
-        self._folder = folder
-        self._timeout = timeout
-        self._original: np.ndarray | None = None
-
-    def described(self, tool: Tool, method: Method) -> Row:
-        """What is known of a row before the method runs."""
-        subject = self._subject
-        return {
-            "model": subject.title,
-            "model_hash": subject.hash,
-            "samples_hash": subject.samples,
-            "published": subject.published,
-            "is_float": subject.is_float,
-            "tool": tool.name,
-            "method": method.name,
-            "settings": dict(method.settings),
-            "uses_data": method.uses_data,
-            "version": tool.version(),
-        }
-
-    def measured(self, tool: Tool, method: Method) -> Row:
-        """The rest of the row: what the method made, or why it failed."""
-        subject, output = self._subject, self._folder / "output.tflite"
-        output.unlink(missing_ok=True)
-        if method.uses_data and subject.data is None:
-            return {"failed": "there are no samples for calibration"}
-        arguments = {
-            "tool": tool.name,
-            "model": str(subject.path.resolve()),
-            "data": str(subject.data.resolve()) if method.uses_data and subject.data else None,
-            "output": str(output),
-            "settings": dict(method.settings),
-            "source": None if method.source is None else str(method.source),
-        }
-        try:
-            spent = work("make", arguments, self._timeout)
-            if not output.exists():
-                return {"failed": "wrote no model"}
-            after = self._outputs(output)
-        except WorkFailedError as failure:
-            return {"failed": str(failure)}
-        if self._original is None:
-            self._original = self._outputs(subject.path)
-        with np.load(subject.labelled) as samples:
-            counts = compared(self._original, after, samples["y"], subject.first_class)
-        return {
-            "sizes": sizes(output, (*CODERS, *MORE_CODERS) if tool.name in (ORIGINAL, TOOL) else CODERS),
-            "floor": floor(output, self._folder / "rest"),
-            "counts": counts,
-            "environment": environment(),
-            "seconds": spent.seconds,
-            "processor": spent.processor,
-            "memory": spent.memory,
-        }
-
-    def _outputs(self, model: Path) -> np.ndarray:
-        found = self._folder / "outputs.npy"
-        samples = str(self._subject.labelled.resolve())
-        work("run", {"model": str(model.resolve()), "samples": samples, "output": str(found)}, self._timeout)
-        return np.load(found)
+    return sorted(found, key=place)
 
 
 def _words(row: Row) -> str:
@@ -159,6 +113,9 @@ def _parse(arguments: Sequence[str], description: str | None) -> argparse.Namesp
         default=[],
         metavar="SIZE",
         help="measure time and memory on generated models, such as 10MB",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="methods at once; times by the clock get longer"
     )
     parser.add_argument("--timeout", type=float, default=1800, metavar="SECONDS", help="of one method")
     parser.add_argument("--retry", action="store_true", help="run methods that failed before once more")

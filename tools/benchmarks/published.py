@@ -34,6 +34,11 @@ class Published:
         return self.layers != "all convolutions"
 
     @property
+    def words(self) -> str:
+        """What was clustered, to how many values."""
+        return f"{self.layers} at {self.values} values"
+
+    @property
     def ratio(self) -> float:
         """How many times smaller the zip got."""
         return self.size_before / self.size

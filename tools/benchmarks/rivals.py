@@ -43,14 +43,14 @@ def _rivals(results: Results) -> Iterator[Rival]:
 
 def _theirs(rival: Rival) -> tuple[str, ...]:
     theirs = rival.theirs
-    return theirs.model, theirs.layers, str(theirs.values), times(theirs.ratio), signed(theirs.points)
+    return f"{theirs.model}, {theirs.words}", times(theirs.ratio), signed(theirs.points)
 
 
 def _cells(entry: Entry | None) -> tuple[str, str, str]:
     return ("–", "–", "–") if entry is None else (times(entry.times()), signed(entry.points), error(entry.error))
 
 
-_THEIRS = ("model", "clustered", "values", "theirs", "points")
+_THEIRS = ("published", "theirs", "points")
 _OURS = ("ours", "points", "±")
 
 
@@ -73,7 +73,7 @@ def statement(results: Results) -> str:
     """That ours are smaller at less loss: only if that is true of every row."""
     rivals = list(_rivals(results))
     beaten = [rival for rival in rivals if rival.is_beaten]
-    others = [f"{r.theirs.model}, {r.theirs.layers} at {r.theirs.values} values" for r in rivals if not r.is_beaten]
+    others = [f"{r.theirs.model}, {r.theirs.words}" for r in rivals if not r.is_beaten]
     if rivals and not others:
         return (
             f"In each of the {len(rivals)} rows, one of the files of the first two tables is at least as many times "

@@ -28,7 +28,7 @@ def made(results: Results) -> Iterator[tuple[Path, str]]:
     yield DOCS / "results.md", page.page(results, curves.shown(results))
     yield DOCS / "results-all.md", page.all_rows(results)
     yield DOCS / "results.svg", bars.draw(results)
-    for path, text in ((ROOT / "README.md", page.readme_table(results)), (DOCS / "index.md", page.index_text(results))):
+    for path, text in ((ROOT / "README.md", page.readme_text(results)), (DOCS / "index.md", page.index_text(results))):
         yield path, between_marks(path.read_text(encoding="utf-8"), text)
 
 

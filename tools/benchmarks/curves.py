@@ -15,11 +15,13 @@ _LOOKS = {
     "in place, without data": ("#54aeff", "s"),
     "stored as int8, with data": ("#8250df", "o"),
     "stored as int8, without data": ("#c297ff", "s"),
+    "16 or 32 values": ("#0550ae", "+"),
     "k-means (scikit-learn)": ("#8c959f", "^"),
     "TFMOT's start": ("#6e7781", "v"),
     "palettes (coremltools' way)": ("#bf8700", "D"),
     "litert-quantizer": ("#cf222e", "X"),
 }
+_FIXED = "16 or 32 values"
 _OTHER = ("#1a7f37", "P")
 
 
@@ -41,6 +43,8 @@ def series(model: Model) -> dict[str, list[Entry]]:
 def _name(entry: Entry) -> str:
     if entry.tool != TOOL:
         return entry.tool
+    if "clusters" in entry.row["settings"]:
+        return _FIXED
     place = "stored as int8" if entry.row["settings"].get("store") == "int8" else "in place"
     return f"{place}, {'with' if entry.row['uses_data'] else 'without'} data"
 
@@ -70,6 +74,7 @@ def draw(results: Results, folder: Path) -> None:
         for name, entries in series(model).items():
             colour, marker = _LOOKS.get(name, _OTHER)
             entries.sort(key=Entry.times)
+            is_curve = entries[0].tool == TOOL and name != _FIXED
             axes.errorbar(
                 [-entry.points for entry in entries],
                 [entry.times() for entry in entries],
@@ -78,7 +83,7 @@ def draw(results: Results, folder: Path) -> None:
                 marker=marker,
                 markersize=5,
                 elinewidth=0.8,
-                linewidth=1.2 if _is_ours(entries) else 0,
+                linewidth=1.2 if is_curve else 0,
                 label=name,
             )
         axes.axvline(0, color="#8c959f", linewidth=0.8)
@@ -92,7 +97,3 @@ def draw(results: Results, folder: Path) -> None:
         figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
         figure.savefig(path.with_suffix(".png"), dpi=150, metadata={"Software": None})
         plt.close(figure)
-
-
-def _is_ours(entries: list[Entry]) -> bool:
-    return entries[0].tool == TOOL

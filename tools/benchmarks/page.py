@@ -10,11 +10,14 @@ from pathlib import Path
 from .measure import CODERS, MORE_CODERS
 from .results import INT8, INT8_DATA, ORIGINAL, SAME, SAME_DATA, TOOL, Entry, Model, Results, smallest
 from .rivals import differs, published, statement
-from .tables import OUTCOME, error, megabytes, outcome, percent, signed, table, times
+from .tables import OUTCOME, error, megabytes, outcome, percent, prose, signed, table, times
 
 TEMPLATE = Path(__file__).with_name("results.template.md")
 _MOST_SHOWN = 4
 """Models in the tables of README.md and docs/index.md."""
+
+_TRAINING = ("TFMOT, retrained", "TensorFlow's converter")
+"""Tools that need more than the `.tflite` file."""
 
 CODER_WORDS = {"zip9": "zip -9", "gzip6": "gzip -6", "deflate12": "deflate 12", "xz": "xz"}
 
@@ -22,7 +25,7 @@ CODER_WORDS = {"zip9": "zip -9", "gzip6": "gzip -6", "deflate12": "deflate 12", 
 def page(results: Results, curves: dict[str, str]) -> str:
     """The text of docs/results.md. curves: path of a picture by the name of its model."""
     parts: dict[str, Callable[[], str]] = {
-        "integer_gain": lambda: integer_gain(results),
+        "integer_gain": lambda: integer_gain(results).capitalize(),
         "float_same_data": lambda: ours(results, SAME_DATA, is_float=True),
         "float_same": lambda: ours(results, SAME, is_float=True),
         "float_int8_data": lambda: ours(results, INT8_DATA, is_float=True),
@@ -67,7 +70,7 @@ def integer_gain(results: Results) -> str:
     """The range of what integer models gain."""
     found = [entry.times() for model in results.models if not model.is_float for entry in model.of(TOOL)
              if entry.method in (SAME, SAME_DATA)]  # fmt: skip
-    return f"The gain is smaller, {min(found):.1f} to {max(found):.1f} times." if found else "The gain is smaller."
+    return f"the gain is smaller, {min(found):.1f} to {max(found):.1f} times." if found else "the gain is smaller."
 
 
 def _best(entries: list[Entry]) -> Entry:
@@ -102,7 +105,7 @@ def winners(results: Results) -> str:
     won = (
         f"This tool makes the smallest zip within half a point of {len(several) - len(lost)} of {len(several)} models."
     )
-    return won + (f" Another tool does of {'; '.join(lost)}." if lost else "")
+    return prose(won + (f" Another tool does of {'; '.join(lost)}." if lost else ""))
 
 
 def retrained(results: Results) -> str:
@@ -150,7 +153,7 @@ def growth(results: Results) -> str:
             f"{b['processor'] / a['processor']:.1f} times from {a['model']} to {b['model']}" for a, b in pairwise(rows)
         ]
         if steps:
-            told.append(f"- {method}: {', '.join(steps)}.")
+            told.append(prose(f"- {method}: {', '.join(steps)}."))
     return "How the time grows:\n\n" + "\n".join(told) if told else ""
 
 
@@ -188,7 +191,7 @@ def samples_words(results: Results) -> str:
     """What the samples can tell."""
     errors = [entry.error for model in results.models for entry in model.of(TOOL)]
     span = f"one standard error is {min(errors):.1f} to {max(errors):.1f} points here, " if errors else ""
-    return f"{span}so that a difference smaller than two of them may be chance.".capitalize()
+    return prose(f"- **Few samples.** {span.capitalize()}so that a difference smaller than two of them may be chance.")
 
 
 def what(results: Results) -> str:
@@ -235,18 +238,49 @@ def all_rows(results: Results) -> str:
     return "\n".join(parts)
 
 
-def readme_table(results: Results) -> str:
-    """The table of README.md: this tool's files, and the best of any other tool."""
+def readme_text(results: Results) -> str:
+    """The table of README.md, of this tool's files and the best of any other tool, and two sentences beneath it."""
     rows = []
     for model in results.models:
         if model.is_float and model.entry(SAME_DATA) and model.entry(INT8_DATA) and len(rows) < _MOST_SHOWN:
-            peers = [entry for entry in model.compared if entry.tool not in (ORIGINAL, TOOL)]
+            peers = [entry for entry in model.compared if entry.tool not in (ORIGINAL, TOOL, *_TRAINING)]
             best = smallest(tuple(peers))
             cells = [_short(model.entry(method)) for method in (SAME_DATA, SAME, INT8_DATA)]
             rows.append((f"{model.name} ({model.samples:,})", *cells, _short(best) if best else "–"))
-    head = ("model, float32 (samples)", "in place, with data", "in place, no data", "`--store int8`, with data",
-            "best other tool")  # fmt: skip
-    return table(head, rows)
+    head = (
+        "model, float32 (samples)",
+        "in place, with data",
+        "in place, no data",
+        "`--store int8`, with data",
+        "best other tool",
+    )
+    others = f"Best other tool: the smallest zip that loses at most half a point, of {_listed(peer_names(results))}."
+    return f"{table(head, rows)}\n\n" + prose(f"{others} Of int8 models, {integer_gain(results)}{_quantiser(results)}")
+
+
+def peer_names(results: Results) -> list[str]:
+    """The tools, other than this one, that were measured on every kind of model."""
+    found = (entry.tool for model in results.models for entry in model.compared)
+    return [name for name in dict.fromkeys(found) if name != TOOL and name not in _TRAINING]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + "".join(names[-1:])
+
+
+def _quantiser(results: Results) -> str:
+    """What the quickest quantiser makes of a model, and what this tool makes of it."""
+    for model in results.models:
+        quick, mine = model.entry("int8, dynamic range", "litert-quantizer"), model.entry(INT8_DATA)
+        if quick and mine and model.published:
+            quick_words = f"{quick.times():.2f} times smaller ({signed(quick.points)} ± {error(quick.error)})"
+            words = f"{mine.times():.2f} times ({signed(mine.points)} ± {error(mine.error)})"
+            return (
+                f" A quantiser is faster: litert-quantizer's int8 makes {model.name} {quick_words} in "
+                f"{_seconds(quick):.1f} seconds of processor time, this tool's `--store int8` {words} in "
+                f"{_seconds(mine):,.0f}."
+            )
+    return ""
 
 
 def _short(entry: Entry | None) -> str:
@@ -264,6 +298,5 @@ def index_text(results: Results) -> str:
     most = max(0.0, *(-each for each in points)) if points else 0.0
     return (
         table(("float32 model", "in place", "`--store int8`"), rows)
-        + f"\n\nNone of these files lost more than {most:.1f} points of accuracy, measured on samples that the tool "
-        "did not see."
+        + f"\n\nNone of these files lost more than {most:.1f} points of accuracy, on samples that the tool did not see."
     )

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from .results import Entry
+
+
+def prose(text: str) -> str:
+    """Sentences in lines of the usual length; of a list, one entry."""
+    return textwrap.fill(
+        text, 120, break_long_words=False, break_on_hyphens=False, subsequent_indent="  " * text.startswith("- ")
+    )
 
 
 def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:

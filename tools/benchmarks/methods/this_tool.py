@@ -71,8 +71,8 @@ def run(job: Job) -> None:
     settings = dict(job.settings)
     if count := settings.pop("last_convolutions", 0):
         settings["keep"] = _others(job.model, count)
-    if "clusters" in settings:
-        settings["check"] = False  # a number of values may ruin a model, and the row is to say how much
+    if {"clusters", "max_size"} & settings.keys():
+        settings["check"] = False  # such a model may be ruined, and the row is to say how much
     tflite_cluster.cluster(job.model, job.output, data=job.data, **settings)
 
 

@@ -86,8 +86,8 @@ def _nearest(_: Any) -> Any:
     """Every weight takes its nearest centroid."""
     from tflite_cluster.clustering.codebook import nearest
 
-    def assign(self: Any, weights: Any, centroids: Any, scale: Any, zeros: Any = None) -> Any:
-        del self, scale
+    def assign(self: Any, weights: Any, centroids: Any, scale: Any, zeros: Any = None, held: Any = None) -> Any:
+        del self, scale, held
         indices = nearest(weights, centroids)
         if zeros is not None:
             indices[zeros] = np.searchsorted(centroids, 0.0)

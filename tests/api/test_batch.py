@@ -309,7 +309,7 @@ def test_several_recipes_on_the_command_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_results_as_lines_and_as_a_page(capsys: pytest.CaptureFixture[str]) -> None:
-    """A name may look like markup, and a model that fails stands first among what is to be read."""
+    """The page escapes a name that looks like markup, and lists errors first."""
     Path("<b>.tflite").write_bytes(b"nothing")
     command = ["batch", "a.tflite", "<b>.tflite", "--out", "out", "--page", "--clusters", "12"]
     assert main(command) == 3

@@ -181,7 +181,7 @@ class Feedback:
 
 
 def _or_zero(indices: Indices, centroids: Array, zeros: Mask | None) -> Indices:
-    """The indices, with that of 0 for the `zeros`."""
+    """The indices, where each of the `zeros` gets the index of the centroid 0."""
     if zeros is not None:
         indices[zeros] = np.searchsorted(centroids, 0.0)
     return indices

@@ -24,7 +24,7 @@ _CHEAPER: Final = 0.7
 _MOST_EXACT_BINS: Final = 1024
 
 _AS_CLOSE: Final = 1.5
-"""Squared error, relative to that of the best codebook of so many values, up to which earlier values take its place."""
+"""A codebook of earlier values may have this many times the squared error of the best codebook with as many values."""
 
 _AS_GOOD: Final = 1.05
 """Squared error, relative to that of the best codebook, up to which values that zip better take its place."""

@@ -41,15 +41,15 @@ synthetic samples get half of that.
 """
 
 _SCORES_PROBES: Final = 22.5
-"""dB that class scores keep by default on probes, in 10 log10(P / N): N is the mean square of the errors, P that of the
-scores, both without what all classes share (`Quality.scores_sqnr`). Expected loss is unreliable on synthetic samples,
-which lie at arbitrary distances from decision boundaries.
+"""dB that class scores keep by default on probes: 10 log10(P / N). P is the mean square of the scores, and N that of
+their errors. Both leave out what all classes share (`Quality.scores_sqnr`). Expected loss is unreliable on
+synthetic samples, which lie at arbitrary distances from decision boundaries.
 
 The limit is where labelled samples not seen before show an expected loss of 0.3 points, or 0.3 more than rounding
 explains. Without what rounding adds, that was at 22.9 dB for DS-CNN-L float32 and 23.8 for int8, 22.0 for DS-CNN-S,
 20.6 for a DS-CNN int8 of MLPerf, 22.4 for ResNet8 float32 and 23.7 for int8, 23.1 for MobileNetV1 0.25 uint8, 23.8 for
 MobileNetV2 float32: 22.8 in the mean, with a deviation of 1.1 dB. If the models of other families set the limit, the
-expected loss of each is 0.23 to 0.37 points. Only ResNet8 int8 has 0.65, of which rounding alone explains 0.27. The
+expected loss of each is 0.23 to 0.37 points. Only ResNet8 int8 has 0.65, and rounding alone causes 0.27 of these. The
 limits of other measures scatter more. The deviation is 1.9 dB with the variance in place of P. It is 4.6 dB for the
 errors beside the variance on the samples that calibration sees. There one limit for all gives losses of 0.1 to 1.0.
 """

@@ -61,7 +61,7 @@ class Int4Codes:
 
 
 def _cost(grid: Grid, price: float, bits: int) -> float:
-    """Squared error and the price of what the codes and their scales take. bits: of a code in the file."""
+    """Squared error, plus the price of the bits of all codes and scales. bits: size of a code in the file."""
     scales = 0 if len(set(grid.scale.tolist())) == 1 else len(grid.scale)
     rate = grid.codes.size * (grid.entropy + _SHARE_OF_FILE * bits) + scales * SCALE_BITS
     return grid.error + price * rate

@@ -30,7 +30,7 @@ _LEAST_LOSS: Final = 1e-6
 _LARGEST_LOGARITHM: Final = 100.0
 _DECIBELS: Final = -10 / math.log(10)
 _LEAST_SLOPE: Final = 0.2
-"""Of a line, as a share of what it usually is."""
+"""The least slope of a line, as a share of its usual slope."""
 
 
 @dataclass(frozen=True)

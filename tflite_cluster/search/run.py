@@ -155,7 +155,7 @@ class _Way:
         return best
 
     def _next(self, good: float, bad: float) -> float | None:
-        """The multiplier to try in order between a good and a bad one; None where nothing is to be gained."""
+        """The next multiplier to try in order, between a good and a bad one; None if it could gain nothing."""
         border = self._border(in_order=True)
         if border is None:
             border = math.sqrt(good * bad) if bad < math.inf else good * _STEP

@@ -15,7 +15,7 @@ from support.fixture_models import FOLDER
 from tflite_cluster import FidelityError, ModelError, NotSmallerError, OutputError, cluster, cluster_bundle
 from tflite_cluster.api.bundle import is_bundle
 from tflite_cluster.cli import main
-from tflite_cluster.packing.bundle import read_bundle
+from tflite_cluster.packing.bundles import read_bundle
 
 MODEL = FOLDER / "conv_2d_float32.tflite"
 INTEGERS = FOLDER / "conv_2d_int8.tflite"

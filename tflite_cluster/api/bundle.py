@@ -1,4 +1,4 @@
-"""Models inside an archive, such as MediaPipe's .task: each clustered as if alone, all else left byte for byte."""
+"""Models inside a file such as MediaPipe's .task: each clustered as if alone, all else left byte for byte."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from ..config import Config, Settings
-from ..errors import DataError, ModelError, OutputError
+from ..errors import ConfigError, DataError, ModelError, OutputError
 from ..files import NewFile, temporary_folder
 from ..model.draft import check_destination
 from ..model.recognise import what_it_is
 from ..model.source import is_still, same, take
-from ..packing.bundle import Bundle, Entry, is_archive, read_bundle, write_bundle
+from ..packing.bundles import BEGINNING, find_container, opens_inside, read_bundle
+from ..packing.bundles.bundle import Bundle, E
 from ..progress import Progress, no_progress
 from ..result import FidelityError, NotSmallerError, Result
 from ..run.worth import why_not_worth_it
@@ -23,9 +24,6 @@ from .cluster import cluster
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-_IDENTIFIER: Final = b"TFL3"
-"""What a model holds from its fifth byte on."""
 
 _DEEPEST: Final = 4
 """Bundles within bundles that are opened; an archive can be made to hold itself."""
@@ -57,15 +55,15 @@ class BundleResult:
 
 
 def is_bundle(source: str | Path | bytes) -> bool:
-    """Whether this is an archive and no model, by its first bytes; False if it cannot be read."""
+    """Whether this is a bundle and no model, by its first bytes; False if it cannot be read."""
     if isinstance(source, bytes):
-        return is_archive(source)
+        return find_container(source) is not None
     path = Path(source)
     try:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            return is_archive(file.read(4))
+            return find_container(file.read(BEGINNING)) is not None
     except (OSError, ValueError):
         return False
 
@@ -77,14 +75,15 @@ def cluster_bundle(
     progress: Progress = no_progress,
     **settings: Unpack[Settings],
 ) -> BundleResult:
-    """Cluster each model in a zip archive as `cluster` would, and write the archive anew.
+    """Cluster each model in a bundle as `cluster` would, and write the bundle anew.
 
-    source: an archive with .tflite models, stored or deflated: a .task, .zip or .apk (which must be signed again).
+    source: a zip archive with .tflite models, stored or deflated: a .task, .zip or .apk (which must be signed again).
+    Or a .litertlm file of LiteRT-LM, in which models keep their length, so that `store` is refused.
     destination, progress, settings: as for `cluster`; the settings are the same for each model.
 
     Everything else stays byte for byte: other files, order, comments, times, and the alignment of stored files. A model
     that would not zip smaller is left unchanged. Nothing is written, and what was at the destination stays, when this
-    raises: what `cluster` raises for one of the models, ModelError if the archive is damaged, encrypted, of the zip64
+    raises: what `cluster` raises for one of the models, ModelError if the bundle is damaged, encrypted, of the zip64
     kind or holds no model, or NotSmallerError if no model would be smaller.
     """
     source, destination = Path(source), Path(destination)
@@ -95,7 +94,7 @@ def cluster_bundle(
     bundle = read_bundle(data, source.name)
     models, contents = _cluster_all(bundle, (), progress, settings)
     if not models:
-        raise ModelError(f"{source.name}: not a .tflite model: it is {what_it_is(data)}")
+        raise ModelError(f"{source.name}: {bundle.without_models or f'not a .tflite model: it is {what_it_is(data)}'}")
     if not contents:
         raise NotSmallerError(
             f"{source.name}: {models[0].name}: {models[0].left_alone}; no model of the bundle was changed, and none "
@@ -118,40 +117,40 @@ def _take(source: Path) -> memoryview:
 
 
 def _cluster_all(
-    bundle: Bundle, outer: tuple[str, ...], progress: Progress, settings: Settings
-) -> tuple[list[BundledModel], dict[Entry, bytes]]:
+    bundle: Bundle[E], outer: tuple[str, ...], progress: Progress, settings: Settings
+) -> tuple[list[BundledModel], dict[E, bytes]]:
     """All models of a bundle and of the bundles in it, and the new contents of its entries that change.
 
     outer: names of the bundles that it is in.
     """
     if len(outer) > _DEEPEST:
         raise ModelError(f"{bundle.label}: more than {_DEEPEST} bundles within each other: unpack the outer ones")
+    if bundle.keeps_lengths and Config(**settings).store != Config.store:
+        raise ConfigError(
+            "leave out <store>: models in {name} keep their length; store them otherwise before it is built from them",
+            name=bundle.label,
+        )
     models, contents = [], {}
     for entry in bundle.entries:
-        if _is_model(bundle, entry):
+        if bundle.is_model(entry):
             model = _clustered(bundle, entry, outer, progress, settings)
             models.append(model)
             if model.result.model is not None and model.left_alone is None:
                 contents[entry] = model.result.model
-        elif entry.name.lower().endswith(".task") and is_archive(bundle.begin(entry, 4)):
+        elif opens_inside(entry.name) and find_container(bundle.begin(entry, BEGINNING)) is not None:
             with _unpacked(bundle, entry) as path:
                 inner = read_bundle(take(path), f"{bundle.label}/{entry.name}")
             found, changed = _cluster_all(inner, (*outer, entry.name), progress, settings)
             models += found
             if changed:
                 new = io.BytesIO()
-                write_bundle(inner, changed, new)
+                inner.write(changed, new)
                 contents[entry] = new.getvalue()
     return models, contents
 
 
-def _is_model(bundle: Bundle, entry: Entry) -> bool:
-    named = entry.name.lower().endswith((".tflite", ".lite"))
-    return named or (entry.method in (0, 8) and bundle.begin(entry, 8)[4:] == _IDENTIFIER)
-
-
 def _clustered(
-    bundle: Bundle, entry: Entry, outer: tuple[str, ...], progress: Progress, settings: Settings
+    bundle: Bundle[E], entry: E, outer: tuple[str, ...], progress: Progress, settings: Settings
 ) -> BundledModel:
     """One model, clustered; its result holds the new bytes unless it is left alone."""
     name = "/".join((*outer, entry.name))
@@ -167,7 +166,7 @@ def _clustered(
 
 
 @contextmanager
-def _unpacked(bundle: Bundle, entry: Entry) -> Iterator[Path]:
+def _unpacked(bundle: Bundle[E], entry: E) -> Iterator[Path]:
     """A file of a bundle on disk, since its size is limited by nothing but what the archive says."""
     last = PurePosixPath(entry.name).name.replace("\0", "")
     with temporary_folder() as folder:
@@ -180,13 +179,13 @@ def _unpacked(bundle: Bundle, entry: Entry) -> Iterator[Path]:
         yield path
 
 
-def _write(bundle: Bundle, contents: dict[Entry, bytes], destination: Path) -> int:
+def _write(bundle: Bundle[E], contents: dict[E, bytes], destination: Path) -> int:
     """Write the new bundle, prove it, put it in place, and return its length."""
     new = NewFile(destination)
     try:
         with new.writing():
             assert new.file is not None
-            write_bundle(bundle, contents, new.file)
+            bundle.write(contents, new.file)
             new.file.flush()
             size = new.path.stat().st_size
         _prove(bundle, contents, new.path)
@@ -196,13 +195,13 @@ def _write(bundle: Bundle, contents: dict[Entry, bytes], destination: Path) -> i
     return size
 
 
-def _prove(old: Bundle, contents: dict[Entry, bytes], path: Path) -> None:
+def _prove(old: Bundle[E], contents: dict[E, bytes], path: Path) -> None:
     """See that the new bundle holds the new models, and the very bytes of all other files, in the same order."""
-    new = read_bundle(take(path), old.label)
+    new: Bundle[E] = read_bundle(take(path), old.label)
     kept = len(new.entries) == len(old.entries) and all(
         one.name == other.name
         and (
-            new.read(other) == contents[one]
+            _content(new, other) == contents[one]
             if one in contents
             else same(new.data[other.start : other.stop], old.data[one.start : one.stop])
         )
@@ -210,3 +209,9 @@ def _prove(old: Bundle, contents: dict[Entry, bytes], path: Path) -> None:
     )
     if not kept:
         raise OutputError(f"{old.label}: the new bundle does not hold what it should; nothing was written")
+
+
+def _content(bundle: Bundle[E], entry: E) -> bytes:
+    content = io.BytesIO()
+    bundle.unpack(entry, content)
+    return content.getvalue()

@@ -1,4 +1,4 @@
-"""`tflite-cluster BUNDLE OUT`: cluster the models inside an archive. No command of its own: `cluster` comes here."""
+"""`tflite-cluster BUNDLE OUT`: cluster the models inside a bundle. No command of its own: `cluster` comes here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .options import until_nobody_reads
 from .progress import log_line
 
 
-def cluster_archive(
+def cluster_bundled(
     source: Path,
     destination: Path,
     progress_shown: Callable[[], AbstractContextManager[Progress]],

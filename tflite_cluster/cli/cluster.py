@@ -21,7 +21,7 @@ from ..files import refuse_shared
 from ..packing.archive import check_suffix
 from ..packing.coders import CODERS, available_coders, coders_worth
 from ..version import __version__
-from .bundle import cluster_archive
+from .bundle import cluster_bundled
 from .complain import complain
 from .destinations import DEFAULT_SUFFIX, Job, find_jobs, refuse_shared_destinations
 from .handoff import prepare, print_handed_off
@@ -175,8 +175,8 @@ def command(
 
     OUT.tflite has the length of IN.tflite, unless --store makes it shorter; only weights change, and the
     interpreter checks that both models compute the same. Without OUT.tflite, IN.small.tflite is written beside
-    IN.tflite. Several models go to a folder, or each beside its own with a suffix. IN may also be an archive with
-    models in it, such as a .task: each is clustered, and all else stays.
+    IN.tflite. Several models go to a folder, or each beside its own with a suffix. IN may also be a bundle of
+    models, such as a .task or a .litertlm: each is clustered, and all else stays.
     """
     if not paths:
         raise click.UsageError("Missing argument 'IN.tflite': name the model to cluster.")
@@ -261,7 +261,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
                 "leave out <target>: {name} is a bundle, and this belongs to one model", name=job.source.name
             )
         beside = shown.by_option
-        cluster_archive(job.source, job.destination, progress_shown, beside, shown.quiet, shown.log_json, **settings)
+        cluster_bundled(job.source, job.destination, progress_shown, beside, shown.quiet, shown.log_json, **settings)
         return
     if shown.target is not None:
         settings = prepare(shown.target, job.source, job.destination, settings)

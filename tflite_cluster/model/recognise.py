@@ -37,7 +37,7 @@ FORMATS: Final = (
     Format((b"\x1f\x8b",), "a gzip file: unpack it first (gunzip)"),
     Format((b"version https://git-lfs.github.com/",), "a pointer of Git LFS: fetch the model itself (git lfs pull)"),
     Format((b"<!doctype html", b"<html", b"<?xml"), "a web page: the download went wrong, get the file itself"),
-    Format((b"LITERTLM",), "a LiteRT-LM bundle (.litertlm): cluster the .tflite models that it is built from"),
+    Format((b"LITERTLM",), "a LiteRT-LM bundle (.litertlm): cluster it as a whole (tflite-cluster BUNDLE OUT)"),
     Format((b"\x89HDF\r\n\x1a\n",), f"a Keras model in HDF5 (.h5): {_CONVERT}"),
     Format((b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\x00", b"BZh", b"(\xb5/\xfd"), "a compressed file: unpack it first"),
     Format((b"\x08\x01\x12",), f"a TensorFlow SavedModel (saved_model.pb): {_CONVERT}"),

@@ -19,7 +19,8 @@ from support.fixture_models import FOLDER
 
 from tflite_cluster import ModelError
 from tflite_cluster.cli import main
-from tflite_cluster.packing.bundle import Entry, alignment, read_bundle, write_bundle
+from tflite_cluster.packing.bundles import read_bundle
+from tflite_cluster.packing.bundles.zip import Entry, alignment
 
 MODEL = FOLDER / "conv_2d_float32.tflite"
 INTEGERS = FOLDER / "conv_2d_int8.tflite"
@@ -39,7 +40,7 @@ def rewritten(packed: bytes, contents: dict[int, bytes]) -> bytes:
     """By numbers of entries."""
     bundle = read_bundle(memoryview(packed), "x.task")
     new = io.BytesIO()
-    write_bundle(bundle, {bundle.entries[number]: content for number, content in contents.items()}, new)
+    bundle.write({bundle.entries[number]: content for number, content in contents.items()}, new)
     return new.getvalue()
 
 
@@ -156,8 +157,8 @@ def test_no_damage_goes_further_than_an_error(made: tuple[list[File], bytes, boo
         with contextlib.suppress(ModelError):
             bundle = read_bundle(memoryview(damaged), "x.task")
             for entry in bundle.entries:
-                bundle.read(entry)
-            write_bundle(bundle, {}, io.BytesIO())
+                bundle.unpack(entry, io.BytesIO())
+            bundle.write({}, io.BytesIO())
 
 
 def spoilt(change: Callable[[bytearray, int, int], None]) -> bytes:

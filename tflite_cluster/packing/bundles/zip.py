@@ -7,16 +7,15 @@ before it changes its length, its local header is padded as Android's tools do t
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
-from ..errors import ModelError
-from .deflate import (
+from ...errors import ModelError
+from ..deflate import (
     DEFLATED,
     END,
     END_SIGNATURE,
@@ -28,6 +27,7 @@ from .deflate import (
     Sink,
     deflated,
 )
+from .bundle import IDENTIFIER
 
 _STORED: Final = 0
 _ENCRYPTED: Final = 1
@@ -84,8 +84,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class ZipBundle:
     """An archive: its bytes, its entries in the order of their data, and the offsets of its directory and its end."""
+
+    keeps_lengths: ClassVar[bool] = False
+    without_models: ClassVar[str | None] = None
 
     label: str
     data: memoryview
@@ -93,11 +96,10 @@ class Bundle:
     directory: int
     end: int
 
-    def read(self, entry: Entry) -> bytes:
-        """The content of a file that fits into memory; raises as `unpack` does."""
-        content = io.BytesIO()
-        self.unpack(entry, content)
-        return content.getvalue()
+    def is_model(self, entry: Entry) -> bool:
+        """A file that is called like a model, or begins like one."""
+        named = entry.name.lower().endswith((".tflite", ".lite"))
+        return named or (entry.method in (_STORED, DEFLATED) and self.begin(entry, 8)[4:] == IDENTIFIER)
 
     def unpack(self, entry: Entry, sink: Sink) -> None:
         """Write the content of a file, in little memory whatever its size.
@@ -140,62 +142,62 @@ class Bundle:
         except zlib.error as error:
             raise ModelError(f"{self.label}: damaged: '{entry.name}' cannot be unpacked") from error
 
-
-def is_archive(data: bytes | memoryview) -> bool:
-    """Whether these bytes begin as a zip archive does that is not empty."""
-    return bytes(data[:4]) == LOCAL_SIGNATURE
-
-
-def read_bundle(data: memoryview, label: str) -> Bundle:
-    """Find the entries of a zip archive. Raises ModelError if it is damaged, encrypted, split, or zip64."""
-    end = _find_end(data, label)
-    _, disk, first_disk, here, count, size, directory, _ = END.unpack_from(data, end)
-    zip64 = bytes(data[max(0, end - _ZIP64_LOCATOR_SIZE) :][:4]) == _ZIP64_LOCATOR
-    if zip64 or count == _MOST_ENTRIES or MOST in (size, directory):
-        raise _is_zip64(label)
-    if disk or first_disk or here != count:
-        raise ModelError(f"{label}: a part of an archive that is split over several files: join them first")
-    if directory + size > end:
-        raise _damaged(label, "its directory is not where it says")
-    entries, record = [], directory
-    for _ in range(count):
-        entry, record = _read_entry(data, record, directory, directory + size, label)
-        entries.append(entry)
-    entries.sort(key=lambda entry: entry.header)
-    for entry, following in pairwise(entries):
-        if _end_of(data, entry, label) > following.header:
-            raise _damaged(label, f"'{entry.name}' and '{following.name}' overlap")
-    if entries and _end_of(data, entries[-1], label) > directory:
-        raise _damaged(label, f"'{entries[-1].name}' reaches into the directory")
-    return Bundle(label, data, tuple(entries), directory, end)
+    def write(self, contents: Mapping[Entry, bytes], sink: Sink) -> None:
+        """Write the archive with new contents of some entries; raises ModelError if it would not fit the format."""
+        data, at, done = self.data, 0, 0
+        edits: dict[int, bytes] = {}  # of the directory and the end, by their place in the old file
+        for entry in self.entries:
+            at += _put(sink, data[done : entry.header])
+            edits[entry.record + _OFFSET] = struct.pack("<I", at)
+            header = bytearray(data[entry.header : entry.start])
+            done = _end_of(data, entry, self.label)
+            parts: list[bytes | memoryview] = [data[entry.start : done]]
+            if entry in contents:
+                sums, parts = _replaced(entry, contents[entry], done - entry.stop)
+                edits[entry.record + _CHECKSUM] = sums
+                if not entry.flags & _DESCRIBED or any(header[_LOCAL_CHECKSUM : _LOCAL_CHECKSUM + len(sums)]):
+                    header[_LOCAL_CHECKSUM : _LOCAL_CHECKSUM + len(sums)] = sums
+            if entry.method == _STORED:
+                _pad(header, entry.start, at - entry.header, self.label)
+            at += sum(_put(sink, part) for part in (header, *parts))
+        at += _put(sink, data[done : self.directory])
+        if at > MOST:
+            raise ModelError(f"{self.label}: the new bundle would have more than 4 GB")
+        edits[self.end + _DIRECTORY] = struct.pack("<I", at)
+        rest = bytearray(data[self.directory :])
+        for place, new in edits.items():
+            rest[place - self.directory : place - self.directory + len(new)] = new
+        sink.write(rest)
 
 
-def write_bundle(bundle: Bundle, contents: Mapping[Entry, bytes], sink: Sink) -> None:
-    """Write the archive with new contents of some entries; raises ModelError if it would not fit the format."""
-    data, at, done = bundle.data, 0, 0
-    edits: dict[int, bytes] = {}  # of the directory and the end, by their place in the old file
-    for entry in bundle.entries:
-        at += _put(sink, data[done : entry.header])
-        edits[entry.record + _OFFSET] = struct.pack("<I", at)
-        header = bytearray(data[entry.header : entry.start])
-        done = _end_of(data, entry, bundle.label)
-        parts: list[bytes | memoryview] = [data[entry.start : done]]
-        if entry in contents:
-            sums, parts = _replaced(entry, contents[entry], done - entry.stop)
-            edits[entry.record + _CHECKSUM] = sums
-            if not entry.flags & _DESCRIBED or any(header[_LOCAL_CHECKSUM : _LOCAL_CHECKSUM + len(sums)]):
-                header[_LOCAL_CHECKSUM : _LOCAL_CHECKSUM + len(sums)] = sums
-        if entry.method == _STORED:
-            _pad(header, entry.start, at - entry.header, bundle.label)
-        at += sum(_put(sink, part) for part in (header, *parts))
-    at += _put(sink, data[done : bundle.directory])
-    if at > MOST:
-        raise ModelError(f"{bundle.label}: the new bundle would have more than 4 GB")
-    edits[bundle.end + _DIRECTORY] = struct.pack("<I", at)
-    rest = bytearray(data[bundle.directory :])
-    for place, new in edits.items():
-        rest[place - bundle.directory : place - bundle.directory + len(new)] = new
-    sink.write(rest)
+class Zip:
+    """The container of zip; an empty archive begins in another way."""
+
+    starts = LOCAL_SIGNATURE
+    suffix = ".task"
+
+    def read(self, data: memoryview, label: str) -> ZipBundle:
+        """Find the entries of a zip archive. Raises ModelError if it is damaged, encrypted, split, or zip64."""
+        end = _find_end(data, label)
+        _, disk, first_disk, here, count, size, directory, _ = END.unpack_from(data, end)
+        zip64 = bytes(data[max(0, end - _ZIP64_LOCATOR_SIZE) :][:4]) == _ZIP64_LOCATOR
+        if zip64 or count == _MOST_ENTRIES or MOST in (size, directory):
+            raise _is_zip64(label)
+        if disk or first_disk or here != count:
+            raise ModelError(f"{label}: a part of an archive that is split over several files: join them first")
+        if directory + size > end:
+            raise _damaged(label, "its directory is not where it says")
+        entries, record = [], directory
+        for _ in range(count):
+            entry, record = _read_entry(data, record, directory, directory + size, label)
+            entries.append(entry)
+        entries.sort(key=lambda entry: entry.header)
+        for entry, following in pairwise(entries):
+            if _end_of(data, entry, label) > following.header:
+                raise _damaged(label, f"'{entry.name}' and '{following.name}' overlap")
+        if entries and _end_of(data, entries[-1], label) > directory:
+            raise _damaged(label, f"'{entries[-1].name}' reaches into the directory")
+        return ZipBundle(label, data, tuple(entries), directory, end)
 
 
 def _replaced(entry: Entry, content: bytes, described: int) -> tuple[bytes, list[bytes | memoryview]]:
@@ -300,3 +302,6 @@ def _damaged(label: str, what: str) -> ModelError:
 
 def _is_zip64(label: str) -> ModelError:
     return ModelError(f"{label}: a zip64 archive, for more than 4 GB or 65,534 files: unzip it and cluster each model")
+
+
+CONTAINER: Final = Zip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -43,6 +44,25 @@ def source(tmp_path: Path) -> Path:
 def test_integer_weights_are_not_said_to_become_codes() -> None:
     assert cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, run=False).if_stored is None
     assert cluster(FOLDER / "conv_2d_float32.tflite", clusters=8, run=False).if_stored is not None
+
+
+@pytest.mark.parametrize("store", ["int8", "int4"])
+def test_a_model_without_float_weights_says_that_nothing_is_stored_otherwise(
+    store: Literal["int8", "int4"], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    words = f"no weight is stored as {store}, because none is a float: leave out --store"
+    out, report = tmp_path / "out.tflite", tmp_path / "out.json"
+    command = [str(FOLDER / "conv_2d_int8.tflite"), str(out), "--clusters", "8", "--no-check", "--report", str(report)]
+    assert main([*command, "--store", store]) == 0
+    assert f"Left out: {words}\n" in capsys.readouterr().out
+    assert json.loads(report.read_text())["strategy"]["left_out"][0] == words
+    alike = cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, check=False)
+    assert alike.model == out.read_bytes()
+    assert words not in alike.strategy.left_out
+    blind = cluster(FOLDER / "conv_2d_int8.tflite", clusters=8, run=False, store=store)
+    assert blind.strategy.left_out == (words,)
+    floats = cluster(FOLDER / "conv_2d_float32.tflite", clusters=8, run=False, store=store)
+    assert floats.strategy.left_out == ()
 
 
 @pytest.mark.slow

@@ -45,6 +45,19 @@ def cluster_model(
 
     base: the last release, which weights are kept close to.
     """
+    found = _cluster(analysis, original, copy, session, config, progress, base)
+    return replace(found, left_out=(*_not_stored(analysis, config), *found.left_out))
+
+
+def _cluster(
+    analysis: Analysis,
+    original: Path,
+    copy: PatchedCopy,
+    session: Session | str,
+    config: Config,
+    progress: Progress,
+    base: Base | None,
+) -> Strategy:
     usable = usable_weights(analysis, config)
     target = find_target(config.store)
     blind = isinstance(session, str) and config.clusters is not None and target.keeps_types and base is None
@@ -94,6 +107,14 @@ def make_task(
         threads=config.threads,
         progress=progress,
     )
+
+
+def _not_stored(analysis: Analysis, config: Config) -> tuple[str, ...]:
+    """That weights are to be stored as codes, and all are codes already."""
+    weights = analysis.weights
+    if find_target(config.store).keeps_types or not weights or any(weight.storage.is_float for weight in weights):
+        return ()
+    return (f"no weight is stored as {config.store}, because none is a float: leave out --store",)
 
 
 def _not_run(session: Session) -> tuple[str, ...]:

@@ -198,7 +198,7 @@ def test_text_is_passed_on():
         ({"x": IMAGES, "y": LABELS[:4]}, spec(), "4 labels for 5 samples"),
         ({"x": IMAGES, "y": LABELS.astype(float)}, spec(), "whole numbers.*float64"),
         ({"x": IMAGES, "y": np.eye(5, dtype=int)}, spec(), "argmax"),
-        ({"x": IMAGES, "y": LABELS - 1}, spec(), "a label is -1"),
+        ({"x": IMAGES, "y": LABELS - 1}, spec(), "the label of sample 0 is -1, .* counted from 0: give the numbers of"),
         ({"a": IMAGES, "b": IMAGES}, spec(), "holds 'a', 'b', and the model takes 'image'"),
         ({"image": IMAGES, "extra": IMAGES}, spec(), "holds 'image', 'extra'"),
         ({"y": LABELS}, spec(), "takes 'image'"),
@@ -208,6 +208,31 @@ def test_what_does_not_fit_is_refused_with_a_remedy(data: Any, wanted: TensorSpe
     data = data if isinstance(data, dict) else np.asarray(data)
     with pytest.raises(DataError, match=complaint):
         load(data, wanted)
+
+
+def scored(*outputs: TensorSpec) -> ModelInterface:
+    return ModelInterface((Signature("main", (spec(),), outputs),))
+
+
+@pytest.mark.parametrize(
+    ("labels", "complaint"),
+    [
+        ([0, 1, 4, 5, 9], "the label of sample 3 .* is 5, but output 'b' has 5 classes, 0 to 4: give the numbers of"),
+        ([1, 5, 2, 3, 4], "the label of sample 1 .* is 5, .*: subtract 1 from each label"),
+    ],
+)
+def test_labels_of_classes_that_the_model_lacks_are_refused(labels: list[int], complaint: str):
+    outputs = (spec("a", (1, 3)), spec("b", (-1, 1, 5), np.int8, 0.1), spec("c", (1, 9, 2)))
+    with pytest.raises(DataError, match=rf"^the arrays given, array 'y': {complaint}"):
+        load_samples({"x": IMAGES, "y": np.array(labels)}, scored(*outputs))
+    assert load_samples({"x": IMAGES, "y": LABELS}, scored(*outputs))["main"].labels is not None
+
+
+@pytest.mark.parametrize(
+    "output", [spec("a", (1, -1)), spec("a", (1, 4, 4)), spec("a", (1, 1)), spec("a", (1, 3), np.int32), spec("a", ())]
+)
+def test_labels_are_left_to_the_check_where_no_class_is_known_to_be_missing(output: TensorSpec):
+    assert load_samples({"x": IMAGES, "y": LABELS + 100}, scored(output))["main"].labels is not None
 
 
 def test_labels_in_a_column_are_labels():

@@ -30,8 +30,8 @@ def spec(shape: tuple[int, ...], dtype: Any = np.float32, scale: float = 0.0, ze
 
 
 def load(data: Any, of: TensorSpec, model: Model | None = None, **reading: Any) -> Samples:
-    scores = replace(spec((1, 2)), name="scores")
-    interface = ModelInterface((Signature(None, (of,), (scores,)),))
+    outputs = tuple(replace(spec((1, count)), name=f"scores of {count}") for count in (2, 10))
+    interface = ModelInterface((Signature(None, (of,), outputs),))
     prepared, labels = prepare(data, Reading(**reading), model or open_model(EXAMPLE), interface)
     return load_samples(prepared, interface, labels)[None]
 

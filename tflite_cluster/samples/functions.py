@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError, DataError
-from .prepared import Prepared
+from .prepared import GivenLabels, Prepared
 
 _NAME: Final = re.compile(r"[A-Za-z_][\w.]+:[A-Za-z_][\w.]*")
 _MOST_BYTES: Final = 2 << 30
@@ -75,7 +75,7 @@ def samples_from(function: Callable[[], Iterable[Any]], where: str) -> Prepared:
         raise DataError(f"{where}: " + ("not every sample has the same inputs" if counts else "it yields no samples"))
     if labels and len(labels) != min(counts):
         raise DataError(f"{where}: {len(labels)} of {min(counts)} samples have a label; give all of them one, or none")
-    return Prepared(stacked, np.array(labels, np.int64) if labels else None, where)
+    return Prepared(stacked, GivenLabels(np.array(labels, np.int64), where) if labels else None, where)
 
 
 def _class_number(label: Any) -> int:

@@ -20,7 +20,7 @@ from . import audio, images
 from .functions import find_function, is_function_name, samples_from
 from .labels import label_files, load_label_array
 from .load import Data
-from .prepared import Prepared, files_in
+from .prepared import GivenLabels, Prepared, files_in
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Reading:
 
 def prepare(
     data: Data | Callable[[], Iterable[Any]], reading: Reading, model: Model, interface: ModelInterface
-) -> tuple[Data, npt.NDArray[Any] | None]:
+) -> tuple[Data, GivenLabels | None]:
     """Read what is neither an array nor a file of arrays; give data to be matched to inputs, and labels if they come in
     a file of their own.
 
@@ -50,9 +50,12 @@ def prepare(
         raise DataError(
             "mean, std and normalize are for folders of images, which these samples are not: leave them out"
         )
-    labels = None if reading.labels is None or by_table else load_label_array(reading.labels)
+    labels = None
+    if reading.labels is not None and not by_table:
+        array = load_label_array(reading.labels)
+        labels = GivenLabels(array if media is None else _repeated(array, media.counts), reading.labels.name)
     if media is not None:
-        return media, labels if labels is None else _repeated(labels, media.counts)
+        return media, labels
     if callable(data):
         return samples_from(data, getattr(data, "__name__", "the function given")), labels
     if isinstance(data, str | Path) and is_function_name(str(data)):
@@ -99,7 +102,8 @@ def _media(folder: Path, reading: Reading, by_table: bool, model: Model, interfa
         arrays, counts = images.ImageFiles(tuple(files), frame), None
         notes.append(told or _in_words(frame))
     note = f" ({'; '.join(notes)})" if notes else ""
-    return Prepared({spec.name: arrays}, labels, folder.name, note, counts)
+    by_class = None if labels is None else GivenLabels(labels, folder.name if table is None else table.name)
+    return Prepared({spec.name: arrays}, by_class, folder.name, note, counts)
 
 
 def _repeated(labels: npt.NDArray[Any], counts: tuple[int, ...] | None) -> npt.NDArray[Any]:

@@ -6,8 +6,9 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -15,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError
-from ..interpreter.interface import ModelInterface, Signature
-from .prepared import Prepared
+from ..interpreter.interface import ModelInterface, Signature, TensorSpec
+from .prepared import GivenLabels, Prepared
 from .samples import SampleArray, Samples, fit_samples
 
 Data = str | Path | npt.NDArray[Any] | Mapping[str, npt.NDArray[Any]] | Prepared
@@ -25,6 +26,7 @@ MOST_UNPACKED: Final = 4 << 30
 """Bytes of all arrays of a .npz file, which is read whole."""
 
 _LABELS = "y"
+_OTHER_LABELS: Final = "give the numbers of the model's classes, or no labels"
 _UNNAMED = ""
 _ZIP_MAGIC = b"PK"
 _NPY_MAGIC = b"\x93NUMPY"
@@ -47,14 +49,12 @@ class _Given:
     """What was given: arrays by name (one may have none), labels, and the place to name in errors."""
 
     arrays: Mapping[str, SampleArray]
-    labels: npt.NDArray[Any] | None
+    labels: GivenLabels | None
     where: str
     note: str = ""
 
 
-def load_samples(
-    data: Data, interface: ModelInterface, labels: npt.NDArray[Any] | None = None
-) -> dict[str | None, Samples]:
+def load_samples(data: Data, interface: ModelInterface, labels: GivenLabels | None = None) -> dict[str | None, Samples]:
     """Match samples to the signatures whose inputs they name: signature key -> samples.
 
     data: a .npz file or a mapping with one array per input name (or one under any name if the model has one input, and
@@ -84,6 +84,10 @@ def load_samples(
         raise misfits[0]
     if not matched or not _used(given, matched, inputs):
         raise DataError(_mismatch(interface, given))
+    if given.labels is not None:
+        found = next(samples.labels for samples in matched.values() if samples.labels is not None)
+        outputs = [spec for signature in interface.signatures if signature.key in matched for spec in signature.outputs]
+        _refuse_other_classes(found, outputs, given.labels.where)
     return matched
 
 
@@ -129,12 +133,13 @@ def _samples(signature: Signature, names: Mapping[str, str], given: _Given) -> S
     count = next(iter(counts.values()))
     if count == 0:
         raise DataError(f"{given.where}: there are no samples in it")
-    labels = None if given.labels is None else _check_labels(given.labels, count, _place(given.where, _LABELS))
+    labels = None if given.labels is None else _check_labels(given.labels, count)
     words = f"{count} {'' if labels is None else 'labelled '}{'sample' if count == 1 else 'samples'}"
     return Samples(inputs, labels, f"{words} from {given.where}{given.note}", synthetic=False)
 
 
-def _check_labels(labels: npt.NDArray[Any], count: int, where: str) -> npt.NDArray[np.int64]:
+def _check_labels(given: GivenLabels, count: int) -> npt.NDArray[np.int64]:
+    labels, where = given.values, given.where
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
@@ -146,8 +151,38 @@ def _check_labels(labels: npt.NDArray[Any], count: int, where: str) -> npt.NDArr
     if len(labels) != count:
         raise DataError(f"{where}: {len(labels)} labels for {count} samples")
     if labels.min() < 0:
-        raise DataError(f"{where}: a label is {labels.min()}; classes are counted from 0")
+        sample = int(np.argmin(labels))
+        raise DataError(
+            f"{where}: the label of sample {sample} is {labels[sample]}, and samples and classes are counted from 0: "
+            f"{_OTHER_LABELS}"
+        )
     return labels.astype(np.int64)
+
+
+def _refuse_other_classes(labels: npt.NDArray[np.int64], outputs: Sequence[TensorSpec], where: str) -> None:
+    """Refuse a label of a class that no output has a score for.
+
+    Where no output is a vector of scores, or the shape of one is not known yet, the check of the outputs says so.
+    """
+    counts = {spec.name: spec.shape[-1] for spec in outputs if _is_vector(spec)}
+    if not counts or any(size < 0 for spec in outputs for size in spec.shape_signature[1:]):
+        return
+    name, count = max(counts.items(), key=lambda item: item[1])
+    if labels.max() < count:
+        return
+    sample = int(np.argmax(labels >= count))
+    from_one = labels.min() > 0 and labels.max() == count
+    remedy = "subtract 1 from each label" if from_one else _OTHER_LABELS
+    raise DataError(
+        f"{where}: the label of sample {sample} (counted from 0) is {labels[sample]}, but output {name!r} has {count} "
+        f"classes, 0 to {count - 1}: {remedy}"
+    )
+
+
+def _is_vector(spec: TensorSpec) -> bool:
+    """Whether it holds real numbers along one axis, more than one."""
+    is_real = spec.quantised or np.issubdtype(spec.dtype, np.floating)
+    return is_real and prod(spec.shape) > 1 and spec.shape[-1] == prod(spec.shape)
 
 
 def _read(data: Data, inputs: set[str]) -> _Given:
@@ -207,7 +242,7 @@ def _from_mapping(arrays: Mapping[str, npt.NDArray[Any]], inputs: set[str], wher
     for name, array in given.items():
         if array.ndim == 0:
             raise DataError(f"{_place(where, name)}: a single number, where an array of samples is needed")
-    return _Given(given, labels, where)
+    return _Given(given, None if labels is None else GivenLabels(labels, _place(where, _LABELS)), where)
 
 
 def _from_folder(path: Path) -> _Given:

@@ -13,13 +13,21 @@ from .samples import SampleArray
 
 
 @dataclass(frozen=True)
+class GivenLabels:
+    """The class of each sample as it was given, to be checked, and the place to name in errors."""
+
+    values: npt.NDArray[Any]
+    where: str
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Arrays by input name, the labels if known ([samples]), the place to name in errors, and what else to tell of
     them, in words that follow it. counts: how many samples each file gave, where that may be several.
     """
 
     arrays: Mapping[str, SampleArray]
-    labels: npt.NDArray[Any] | None
+    labels: GivenLabels | None
     where: str
     note: str = ""
     counts: tuple[int, ...] | None = None

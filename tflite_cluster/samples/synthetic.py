@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ..errors import DataError
 from ..interpreter.interface import ModelInterface, Signature, TensorSpec
 from .load import Data, load_samples
+from .prepared import GivenLabels
 from .samples import InputSamples, Samples
 from .signals import SIGNALS, Reals
 
@@ -83,7 +84,7 @@ def gather_samples(
     hints: Hints,
     count: int,
     seed: int,
-    labels: npt.NDArray[Any] | None = None,
+    labels: GivenLabels | None = None,
 ) -> dict[str | None, Samples]:
     """Give samples for every signature: the user's where they fit, `count` synthetic ones for the others.
 

@@ -118,7 +118,7 @@ def test_python_of_inspect(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")
 def test_python_of_choosing_a_target(capsys: pytest.CaptureFixture[str]) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["choosing-a-target.md"], re.S)
+    (block,) = re.findall(r"```python\n(.*?)```", DOCUMENTS["choosing-a-limit.md"], re.S)
     exec(block, {})
     assert capsys.readouterr().out.count(" times smaller, ") == 3
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..result import FidelityError, NotSmallerError, Result
 
 
-_TARGETS: Final = {"clusters", "granularity", "max_size", *(gate.setting for gate in GATES)}
+_LIMITS: Final = {"clusters", "granularity", "max_size", *(gate.setting for gate in GATES)}
 
 _NORMALISATION: Final = ({"mean", "std"}, {"normalize"})
 """Two ways to say the same."""
@@ -57,8 +57,8 @@ Other commands (--help explains each): batch, check, compare, diff, inspect, pac
 \b
 Exit codes: 0 done; 1 stopped or failed while writing; 2 wrong usage; 3 the input cannot be
 read or is not safe; 98 the output would not zip smaller, or not by enough for how much its
-outputs change; 99 a target is missed or cannot be measured. 0 may mean "not checked" unless a
-target is set. Of several models the highest counts, and none stops the others.
+outputs change; 99 a limit does not hold or cannot be measured. 0 may mean "not checked" unless a
+limit is set. Of several models the highest counts, and none stops the others.
 """
 
 
@@ -319,15 +319,15 @@ def _pack(model: Path, archive: Path, force: bool, quiet: bool) -> None:
 
 
 def with_recipe(context: click.Context, recipe: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, with those of a recipe in place of defaults; a target given here replaces what it chose."""
+    """The settings, with those of a recipe in place of defaults; a limit given here replaces what it chose."""
     from ..recipe.read import load_recipe
 
     given = {name for name in settings if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     read = load_recipe(recipe)
-    replaced = given | ({"chosen"} if given & _TARGETS else set())
+    replaced = given | ({"chosen"} if given & _LIMITS else set())
     if "max_size" in given:
-        replaced |= _TARGETS
-    elif given & _TARGETS:
+        replaced |= _LIMITS
+    elif given & _LIMITS:
         replaced |= {"max_size", "coder"}
     for one, other in (_NORMALISATION, _NORMALISATION[::-1]):
         replaced |= other if given & one else set()

@@ -11,6 +11,7 @@ from ..errors import ConfigError
 from .cluster import with_recipe
 from .options import (
     FILE,
+    clusters_option,
     effort_option,
     gate_options,
     keep_option,
@@ -19,6 +20,7 @@ from .options import (
     now,
     sample_options,
     seed_option,
+    size_option,
     store_option,
     until_nobody_reads,
 )
@@ -38,12 +40,12 @@ from .options import (
 )
 @click.option("--jobs", metavar="N", type=int, help="Models clustered at a time. [default: one for each processor]")
 @click.option("--scheduler", metavar="ADDRESS", help="Use the workers of this Dask scheduler, such as tcp://host:8786.")
-@click.option("--clusters", metavar="N", type=int, help="Give every tensor a codebook of at most N values, 2 to 256.")
+@clusters_option
 @store_option
 @keep_option
 @sample_options
 @metric_option
-@click.option("--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.")
+@size_option
 @gate_options(lambda gate: gate.seeks)
 @seed_option
 @effort_option

@@ -28,6 +28,7 @@ from .handoff import prepare, print_handed_off
 from .options import (
     FILE,
     check_written,
+    clusters_option,
     effort_option,
     gate_options,
     keep_option,
@@ -36,6 +37,7 @@ from .options import (
     now,
     sample_options,
     seed_option,
+    size_option,
     store_option,
     target_option,
     until_nobody_reads,
@@ -69,12 +71,7 @@ limit is set. Of several models the highest counts, and none stops the others.
     metavar="TEXT",
     help=f"Name each output after its model, with this before the extension. [default without OUT: {DEFAULT_SUFFIX}]",
 )
-@click.option(
-    "--clusters",
-    metavar="N",
-    type=int,
-    help="Give every tensor a codebook of at most N values, 2 to 256, instead of what suits it.",
-)
+@clusters_option
 @click.option(
     "--granularity",
     type=click.Choice(["tensor", "axis"]),
@@ -101,7 +98,7 @@ limit is set. Of several models the highest counts, and none stops the others.
     default=True,
     help="Do not run any model, neither to calibrate nor to compare: weights are clustered by themselves.",
 )
-@click.option("--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.")
+@size_option
 @click.option(
     "--coder",
     type=click.Choice(list(CODERS)),

@@ -133,6 +133,17 @@ def gate_options(words: Callable[[Gate], str]) -> Callable[[Command], Command]:
     return lambda function: _with((*options, confidence), function)
 
 
+clusters_option: Final = click.option(
+    "--clusters",
+    metavar="N",
+    type=int,
+    help="Give every tensor a codebook of at most N values, 2 to 256, instead of what suits it.",
+)
+
+size_option: Final = click.option(
+    "--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x."
+)
+
 keep_option: Final = click.option(
     "--keep", metavar="PATTERN", multiple=True, help="Leave weights of such names alone, like '*/logits/*'; repeatable."
 )

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..clustering.grid import OnGrid, grid_at_price, grid_of_count
+from ..clustering.grid import Grid, OnGrid, grid_at_price, grid_of_count, int8_grid
 from ..clustering.histogram import Array
 from ..clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count, output_noise
 from ..model.groups import Groups
@@ -216,7 +216,11 @@ class Int8Codes:
 
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """On a grid, or as float words where those take fewer bits for the same error."""
-        grid = grid_at_price(matrix, price, self.channels)
+        return self.assign_on(int8_grid(matrix, price, self.channels), matrix, price)
+
+    def assign_on(self, rounded: Grid, matrix: Matrix, price: float) -> Assigned:
+        """The same, from the grid that `int8_grid` gives at this price."""
+        grid = rounded.assigned(matrix)
         if len(grid.scale) == 1:
             return self._assigned(matrix, grid)
         free = cluster_at_price(matrix, price)

@@ -47,7 +47,7 @@ class Int4Codes:
         wide = int8_grid(matrix, price, self.otherwise.channels)
         narrow = int4_grid(matrix, price, wide)
         if narrow is None or _cost(narrow, price, 4) > _cost(wide, price, 8):
-            return self.otherwise.assign(matrix, price)
+            return self.otherwise.assign_on(wide, matrix, price)
         return self._assigned(matrix, narrow.assigned(matrix))
 
     def assign_count(self, matrix: Matrix, clusters: int) -> Assigned:

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from support.metadata import metadata, with_metadata
+from support.operators import two_dense
 
 from tflite_cluster import ConfigError, ModelError, ValueRange, check_limits, cluster, inspect
 from tflite_cluster.api.inspect import _entropy, _run_lengths
@@ -98,6 +99,10 @@ def test_inputs_and_outputs_are_those_of_the_interpreter(name: str) -> None:
 def test_what_inputs_get_without_data() -> None:
     words = {one.name: one.synthetic for one in inspect(EXAMPLE, measure=False).inputs}
     assert words == {"image": "smooth noise, in the range that suits the first layers"}
+    sizes = (1, 40, 10, 1)
+    layers = (np.ones((4, 400)), np.zeros(4)), (np.ones((2, 4)), np.zeros(2))
+    (one,) = inspect(two_dense(*layers, shape=sizes), measure=False).inputs
+    assert one.synthetic == "smooth noise or cepstra, whichever suits the first layers"
     (one,) = inspect(FIXTURES / "embedding_lookup_float32.tflite", measure=False).inputs
     assert one.range is not None
     assert one.synthetic == f"whole numbers from 0 to {one.range.high:g} at random"

@@ -8,7 +8,7 @@ from support.crafting import Table, craft
 from support.fixture_models import FOLDER, MODELS
 
 from tflite_cluster.model.read import open_model
-from tflite_cluster.samples.hints import input_hints
+from tflite_cluster.samples.hints import input_hints, shape_read
 from tflite_cluster.samples.synthetic import InputHint
 
 ADD, EMBEDDING_LOOKUP, RESHAPE, GATHER, QUANTIZE = 0, 7, 22, 36, 114
@@ -21,6 +21,10 @@ def ints(*values: int) -> np.ndarray:
 
 def hints_of(tensors: list[Table], operators: list[tuple[int, list[int], list[int]]], **parts: object) -> dict:
     """Hints for a graph whose tensor 0 is its input."""
+    return dict(input_hints(open_model(crafted(tensors, operators, **parts))))
+
+
+def crafted(tensors: list[Table], operators: list[tuple[int, list[int], list[int]]], **parts: object) -> bytes:
     codes = [code for code, _, _ in operators]
     tables = [
         {"opcode_index": number, "inputs": ints(*inputs), "outputs": ints(*outputs)}
@@ -31,7 +35,7 @@ def hints_of(tensors: list[Table], operators: list[tuple[int, list[int], list[in
         "subgraphs": [{"tensors": tensors, "inputs": ints(0), "operators": tables}],
         "buffers": [{}],
     }
-    return dict(input_hints(open_model(craft(content | parts))))
+    return craft(content | parts)
 
 
 X = {"name": b"x", "shape": ints(1, 4)}
@@ -66,6 +70,18 @@ def test_values_are_followed_through_a_change_of_shape() -> None:
     operators = [(RESHAPE, [0], [2]), (EMBEDDING_LOOKUP, [2, 1], [3])]
     assert hints_of([X, TABLE, {}, {}], operators)[None]["x"] == InputHint(0, 63)
     assert hints_of([X, TABLE, {}, {}], [(ADD, [0], [2]), operators[1]])[None] == {}
+
+
+def test_the_shape_read_is_the_one_with_most_sides() -> None:
+    wide = {"name": b"wide", "shape": ints(1, 2, 2, 1)}
+    other = {"name": b"other", "shape": ints(1, 1, 2, 2, 2)}
+
+    def read(*operators: tuple[int, list[int], list[int]]) -> tuple[int, ...]:
+        return shape_read(open_model(crafted([X, wide, other], list(operators))).subgraphs[0], 0)
+
+    assert read((RESHAPE, [0], [1])) == (1, 2, 2, 1)
+    assert read((RESHAPE, [0], [1]), (ADD, [1], [2])) == (1, 2, 2, 1)
+    assert read((ADD, [0], [1])) == (1, 4)
 
 
 def test_a_real_input_has_the_range_that_it_is_quantised_to() -> None:

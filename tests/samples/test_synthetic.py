@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tflite_cluster.errors import DataError
 from tflite_cluster.interpreter.interface import ModelInterface, Sequences, Signature, TensorSpec
+from tflite_cluster.samples.cepstra import Cepstra
 from tflite_cluster.samples.synthetic import (
     InputHint,
     Manner,
@@ -225,3 +226,15 @@ def test_probes_are_other_signals_in_the_same_range() -> None:
     assert 5.9 < values.max() <= 6
     plain = synthetic_samples(signature, hints, probes.count, 0).batch(0, probes.count)["x"]
     assert not any((each == other).all() for each in values for other in plain)
+
+
+def test_probes_of_cepstra_are_cepstra() -> None:
+    """An impulse or a tone says little of a model that takes nothing of the kind."""
+    shape = (1, 49, 10, 1)
+    signature = Signature(None, (spec(shape),), ())
+    hint = InputHint(-8, 8, next(iter(Cepstra.likely(shape))))
+    probes = probe_samples(signature, {"x": hint}, 0)
+    values = probes.batch(0, probes.count)["x"].reshape(probes.count, 49, 10)
+    for kind in range(5):  # signals of five kinds would take turns
+        deviations = values[kind::5].std((0, 1))
+        assert deviations[0] > 4 * deviations[1] > 4 * deviations[-1]

@@ -153,12 +153,16 @@ def two_dense(
     second: tuple[np.ndarray, np.ndarray],
     ending: int | None = None,
     middle: int = TANH,
+    shape: tuple[int, ...] | None = None,
 ) -> bytes:
-    """The file of a model y = ending(dense(middle(dense(x)))) with the given weights and biases."""
+    """The file of a model y = ending(dense(middle(dense(x)))) with the given weights and biases.
+
+    shape: of the input, if it is not a vector.
+    """
     stored = [each.astype(np.float32) for pair in (first, second) for each in pair]
     (hidden, inputs), outputs = first[0].shape, len(second[0])
-    shapes = [(1, inputs), (1, hidden), (1, hidden), (1, outputs), (1, outputs)]
-    tensors = [_tensor(b"t%d" % number, shape) for number, shape in enumerate(shapes)]
+    shapes = [shape or (1, inputs), (1, hidden), (1, hidden), (1, outputs), (1, outputs)]
+    tensors = [_tensor(b"t%d" % number, each) for number, each in enumerate(shapes)]
     tensors += [_tensor(b"constant%d" % n, values.shape, buffer=n + 1) for n, values in enumerate(stored)]
     steps = [
         (DENSE, (0, 5, 6), 1),

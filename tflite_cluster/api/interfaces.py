@@ -11,7 +11,7 @@ import numpy as np
 from ..interpreter.interface import TensorSpec, distinct_names
 from ..model.metadata import Normalisation, normalisations
 from ..model.read import Model, Subgraph, Tensor
-from ..samples.hints import input_hints
+from ..samples.hints import input_hints, shape_read
 from ..samples.synthetic import InputHint, synthetic_words
 
 _DTYPES: Final = {
@@ -71,7 +71,8 @@ def inputs_and_outputs(
         for name, spec in specs.items():
             tensor, hint = graph.tensors[taken[name]], hints.get(key, {}).get(name)
             found = _range(tensor, told.get(tensor.index) if graph.index == 0 else None, hint)
-            words = synthetic_words(spec, hint, is_scaled and spec is real[0])
+            shape = shape_read(graph, tensor.index)
+            words = synthetic_words(spec, hint, shape, is_scaled and spec is real[0])
             inputs.append(InspectedInput(key, name, tensor.type, spec.shape_signature, found, words))
         for name, index in given.items():
             tensor = graph.tensors[index]

@@ -1,14 +1,19 @@
-"""The likeliest range of a real input where the graph does not give it: the first layers behave as if trained on it.
+"""The likeliest range and kind of a real input: the first layers behave as if they had been trained on it.
 
 Batch normalisation, folded or not, and the usual initialisations leave pre-activations with deviations of order one on
 the data that a model was made for, whatever its units, and with means that are small beside them: a wrong scale shows
 in the deviations, a wrong offset in the means.
+
+A wrong kind of input makes the deviations differ more from channel to channel. On three keyword spotters, these
+differences are 0.17, 0.15 and 0.17 octaves on real samples, 0.21, 0.29 and 0.24 on made-up cepstra, and 0.36, 0.53 and
+0.44 on smooth noise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +28,8 @@ from ..model.layer import Layer
 from ..model.layers import real_bias, real_rows
 from ..model.read import Model
 from ..model.weight import Weight
+from ..samples.cepstra import Cepstra
+from ..samples.hints import shape_read
 from ..samples.synthetic import InputHint, synthetic_samples
 from .gather import Observer
 from .moments import Moments
@@ -55,26 +62,76 @@ def guess_range(
     threads: int,
     kernels: Kernels = Kernels.DEFAULT,
 ) -> dict[str, InputHint]:
-    """The likeliest range of a signature's only real input; nothing if it has several, or if no range can be found.
+    """What a signature's only real input is likely to take; nothing if it has several, or if no range can be found.
 
     hints: ranges that the graph gives, which are candidates too. kernels: those that run the model.
     """
     real = [spec for spec in signature.inputs if spec.quantised or spec.dtype.kind == "f"]
-    model = analysis.model
-    weights = _first_weights(analysis, model.subgraph_of(signature.key).index)
+    graph = analysis.model.subgraph_of(signature.key)
+    weights = _first_weights(analysis, graph.index)
     if len(real) != 1 or not weights:
         return {}
-    uses = {number: [layer] for number, (_, layer) in weights.items()}
-    scores: dict[InputHint, float] = {}
-    observability = {signature.key: Observability(kernels, layers=kernels)}
-    for candidate in _candidates(real[0], hints.get(real[0].name)):
-        samples = synthetic_samples(signature, {**hints, real[0].name: candidate}, _SAMPLES, seed=0)
-        chosen = {signature.key: np.arange(samples.count)}
-        observer = Observer(process, model, path, {signature.key: samples}, chosen, threads, observability)
-        moments = observer.moments(uses, _ignore)
-        scores[candidate] = _implausibility(model, weights, moments)
-    best = min(scores, key=lambda candidate: scores[candidate])
-    return {real[0].name: best} if math.isfinite(scores[best]) else {}
+    (spec,) = real
+    layers = _FirstLayers(process, analysis.model, path, signature, hints, threads, kernels, weights)
+    ranges = _candidates(spec, hints.get(spec.name))
+    best = layers.best(spec.name, ranges)
+    for cepstra in Cepstra.likely(shape_read(graph, spec.index)):
+        other = layers.best(spec.name, [replace(each, cepstra=cepstra) for each in ranges])
+        best = min(best, other, key=lambda each: each.differences)
+    return {spec.name: best.hint} if math.isfinite(best.implausibility) else {}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Inputs, and what the first layers make of them.
+
+    implausibility: how far pre-activations are from what training leaves, in octaves. differences: how far their
+    deviations differ from channel to channel, in octaves, in the mean over layers.
+    """
+
+    hint: InputHint
+    implausibility: float
+    differences: float
+
+
+@dataclass(frozen=True)
+class _FirstLayers:
+    """Runs the first layers of a model on a few synthetic samples."""
+
+    process: InterpreterProcess
+    model: Model
+    path: Path
+    signature: Signature
+    hints: Mapping[str, InputHint]
+    threads: int
+    kernels: Kernels
+    weights: Mapping[int, tuple[Weight, Layer]]
+
+    def best(self, name: str, hints: Sequence[InputHint]) -> _Candidate:
+        """The likeliest of some ranges of an input, the first of those that are as likely."""
+        return min((self._candidate(name, each) for each in hints), key=lambda each: each.implausibility)
+
+    def _candidate(self, name: str, hint: InputHint) -> _Candidate:
+        key = self.signature.key
+        samples = synthetic_samples(self.signature, {**self.hints, name: hint}, _SAMPLES, seed=0)
+        chosen = {key: np.arange(samples.count)}
+        observability = {key: Observability(self.kernels, layers=self.kernels)}
+        observer = Observer(
+            self.process, self.model, self.path, {key: samples}, chosen, self.threads, observability
+        )  # fmt: skip
+        moments = observer.moments({number: [layer] for number, (_, layer) in self.weights.items()}, _ignore)
+        deviations = [
+            each
+            for number, (weight, layer) in self.weights.items()
+            if number in moments and (each := _pre_activations(self.model, weight, layer, moments[number])) is not None
+        ]
+        if not deviations:
+            return _Candidate(hint, math.inf, math.inf)
+        return _Candidate(
+            hint,
+            float(np.mean([_implausibility(*each) for each in deviations])),
+            float(np.mean([np.log2(spread).std() for spread, _ in deviations])),
+        )
 
 
 def _first_weights(analysis: Analysis, subgraph: int) -> dict[int, tuple[Weight, Layer]]:
@@ -97,28 +154,28 @@ def _candidates(spec: TensorSpec, hint: InputHint | None) -> list[InputHint]:
     return [*known, *(_PICTURES if is_picture else _SIGNALS)]
 
 
-def _implausibility(model: Model, weights: Mapping[int, tuple[Weight, Layer]], moments: Mapping[int, Moments]) -> float:
-    """How far pre-activations are from what training leaves, in octaves, in the mean over layers.
+def _pre_activations(model: Model, weight: Weight, layer: Layer, moments: Moments) -> tuple[Array, Array] | None:
+    """Deviation and mean of each channel that is not dead; None if that is none, or if scales change within a row."""
+    matrix = real_rows(model, weight, layer.rows)
+    if matrix is None:
+        return None
+    spread, mean = _outputs(matrix, moments)
+    if layer.bias is not None:
+        mean = mean + real_bias(model, layer.bias)
+    alive = spread > _DEAD * spread.max()
+    return (spread[alive], mean[alive]) if alive.any() else None
+
+
+def _implausibility(spread: Array, mean: Array) -> float:
+    """How far pre-activations are from what training leaves, in octaves.
 
     Octaves above the usual count twice, because activations that saturate, such as RELU6, hide most of them from the
     layers behind. If they counted once, MobileNetV2 would score 1.6 for inputs from 0 to 255, and 1.9 for the range
     from -2.2 to 2.6 that it was trained on. The wrong range would then look likelier.
     """
-    scores: list[float] = []
-    for number, (weight, layer) in weights.items():
-        matrix = real_rows(model, weight, layer.rows)
-        if matrix is None or number not in moments:
-            continue
-        spread, mean = _outputs(matrix, moments[number])
-        if layer.bias is not None:
-            mean = mean + real_bias(model, layer.bias)
-        alive = spread > _DEAD * spread.max()
-        if alive.any():
-            typical = float(np.median(spread[alive]))
-            offset = float(np.median(np.abs(mean[alive]) / spread[alive]))
-            octaves = math.log2(typical)
-            scores.append(max(2 * octaves, -octaves) + 0.5 * math.log2(1 + offset))
-    return float(np.mean(scores)) if scores else math.inf
+    octaves = math.log2(float(np.median(spread)))
+    offset = float(np.median(np.abs(mean) / spread))
+    return max(2 * octaves, -octaves) + 0.5 * math.log2(1 + offset)
 
 
 def _outputs(matrix: Array, moments: Moments) -> tuple[Array, Array]:

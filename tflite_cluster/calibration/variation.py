@@ -160,7 +160,7 @@ class _Search:
             for spec in self._signature.inputs
             if _is_real(spec)
         }
-        scaled = {name: InputHint(gain * each.low, gain * each.high) for name, each in real.items()}
+        scaled = {name: replace(each, low=gain * each.low, high=gain * each.high) for name, each in real.items()}
         counts = [spec.name for spec in self._signature.inputs if _is_count(spec) and spec.name not in self._hints]
         return {**scaled, **dict.fromkeys(counts if gain > 1 else (), InputHint(0, gain))}
 

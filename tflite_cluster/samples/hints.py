@@ -1,4 +1,6 @@
-"""What the graph says about the inputs that a model takes: the table that an index goes into, the range of a scale."""
+"""What the graph says about the inputs that a model takes: the table that an index goes into, the range of a scale, and
+the shape that an input is given first.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,15 @@ def input_hints(model: Model) -> Hints:
     for key, signature in model.signatures.items():
         hints[key] = _hints(model.subgraphs[signature.subgraph], signature.tensors)
     return hints
+
+
+def shape_read(subgraph: Subgraph, tensor: int) -> tuple[int, ...]:
+    """The shape in which a model reads an input: the one with most sides above 1 that it reshapes the input to."""
+    shapes = {tensor: subgraph.tensors[tensor].shape}
+    for operator in subgraph.operators:
+        if record_of(operator).keeps_order and operator.inputs and operator.inputs[0] in shapes:
+            shapes.update((index, subgraph.tensors[index].shape) for index in operator.outputs)
+    return max(shapes.values(), key=lambda shape: sum(side > 1 for side in shape))
 
 
 def _hints(subgraph: Subgraph, inputs: dict[str, int]) -> dict[str, InputHint]:

@@ -16,10 +16,12 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from ..interpreter.interface import ModelInterface, Signature, TensorSpec
+from .cepstra import Cepstra
+from .coloured import coloured
 from .load import Data, load_samples
 from .prepared import GivenLabels
 from .samples import InputSamples, Samples
-from .signals import SIGNALS, Reals
+from .signals import SIGNALS, Reals, Signal
 
 _SAMPLES = 100, 300
 _ELEMENTS = 15_000_000
@@ -46,10 +48,14 @@ _IN_COMMON = 0.5
 
 @dataclass(frozen=True)
 class InputHint:
-    """What an input takes, bounds included: real values, or the indices of the table that it looks up."""
+    """What an input takes, bounds included: real values, or the indices of the table that it looks up.
+
+    cepstra: how real values are arranged if they are cepstra; None if they are not.
+    """
 
     low: float
     high: float
+    cepstra: Cepstra | None = None
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,11 @@ def synthetic_count(interface: ModelInterface) -> int:
 
 
 def probe_samples(signature: Signature, hints: Mapping[str, InputHint], seed: int) -> Samples:
-    """Probes: signals of all kinds in turn. Candidates are judged by them, and nothing is fitted to them."""
-    return synthetic_samples(signature, hints, _PROBES, seed + 1, Manner(varied=True))
+    """Probes: signals of all kinds in turn, or of the kind that is known. Candidates are judged by them, and nothing is
+    fitted to them.
+    """
+    is_known = any(hint.cepstra is not None for hint in hints.values())
+    return synthetic_samples(signature, hints, _PROBES, seed + 1, Manner(varied=not is_known))
 
 
 def synthetic_samples(
@@ -116,22 +125,20 @@ def synthetic_samples(
     """Make up `count` samples for a signature; the same arguments give the same samples.
 
     Pictures show shapes that hide each other, which have the edges and the spectrum of photographs; sequences and
-    waveforms are correlated in time; the rest is Gaussian. `hints` maps input names to their ranges; without one,
-    real inputs lie in -1 to 1 and indices are 0 or 1. Quantised inputs use all codes. Dimensions of any size become 1
-    for the first and 16 for others. `manner` asks for other signals, or for sequences. Raises DataError for an input
-    that takes text.
+    waveforms are correlated in time; the rest is Gaussian. `hints` maps input names to their ranges, and says which are
+    cepstra; without one, real inputs lie in -1 to 1 and indices are 0 or 1. Quantised inputs use all codes. Dimensions
+    of any size become 1 for the first and 16 for others. `manner` asks for other signals, or for sequences. Raises
+    DataError for an input that takes text.
     """
     inputs: dict[str, InputSamples] = {}
     count = count if signature.inputs else 1
     for spec in signature.inputs:
         generator = np.random.default_rng([seed, zlib.crc32(spec.name.encode())])
         shape = _concrete_shape(spec)
-        values = np.stack(
-            [
-                _sample(spec, shape, hints.get(spec.name), generator, noise)
-                for noise in _noises(manner, shape, count, generator)
-            ]
-        )
+        hint = hints.get(spec.name)
+        plain = _noise if hint is None or hint.cepstra is None else hint.cepstra.noise
+        noises = _noises(manner, plain, shape, count, generator)
+        values = np.stack([_sample(spec, shape, hint, generator, noise) for noise in noises])
         inputs[spec.name] = InputSamples(values, spec, shape)
     words = "1 synthetic sample" if count == 1 else f"{count} synthetic samples"
     return Samples(inputs, None, words + manner.words, synthetic=True, invocations=manner.invocations)
@@ -166,10 +173,10 @@ def _sample(
     return generator.integers(low, high, shape, dtype=np.int64, endpoint=True).astype(spec.dtype)
 
 
-def synthetic_words(spec: TensorSpec, hint: InputHint | None, is_scaled: bool) -> str:
+def synthetic_words(spec: TensorSpec, hint: InputHint | None, shape: tuple[int, ...], is_scaled: bool) -> str:
     """What an input gets where there is no data, in words.
 
-    is_scaled: whether the range of real values is chosen by what the first layers make of it.
+    shape: in which the model reads it. is_scaled: whether real values are chosen by what the first layers make of them.
     """
     kind = spec.dtype.kind
     if kind == "b":
@@ -180,10 +187,16 @@ def synthetic_words(spec: TensorSpec, hint: InputHint | None, is_scaled: bool) -
     if not is_real and (hint is not None or spec.dtype.itemsize > 1):
         bounds = hint or _INDEX
         return f"whole numbers from {bounds.low:g} to {bounds.high:g} at random"
+    return _words_of_reals(spec, hint, shape, is_scaled)
+
+
+def _words_of_reals(spec: TensorSpec, hint: InputHint | None, shape: tuple[int, ...], is_scaled: bool) -> str:
     form = _form_words(_without_batch(_concrete_shape(spec)))
+    if is_scaled and any(Cepstra.likely(shape)):
+        return f"{form} or cepstra, whichever suits the first layers"
     if is_scaled and not (spec.quantised and form == _PICTURES):  # which take all codes
         return f"{form}, in the range that suits the first layers"
-    if kind == "f" or hint is not None:
+    if spec.dtype.kind == "f" or hint is not None:
         bounds = hint or _REAL
         return f"{form}, from {bounds.low:.4g} to {bounds.high:.4g}"
     return f"{form}, over all codes"
@@ -208,10 +221,10 @@ def _scaled(noise: Reals, bounds: InputHint) -> Reals:
 
 
 def _noises(
-    manner: Manner, shape: tuple[int, ...], count: int, generator: np.random.Generator
+    manner: Manner, plain: Signal, shape: tuple[int, ...], count: int, generator: np.random.Generator
 ) -> Iterator[Callable[[], Reals]]:
     """What makes each element of each sample; the elements of a sequence have something in common."""
-    kinds = (_noise, *SIGNALS) if manner.varied else (_noise,)
+    kinds = (plain, *SIGNALS) if manner.varied else (plain,)
     for number in range(count):
         make = partial(kinds[number % len(kinds)], shape, generator)
         if manner.invocations == 1:
@@ -266,7 +279,7 @@ def _correlated(shape: tuple[int, ...], generator: np.random.Generator) -> Reals
     if form is _Form.CHANNELS_FIRST:
         return np.moveaxis(_image(shape[1:], shape[0], generator), -1, 0)
     if form is _Form.WAVE:
-        return _coloured(generator.standard_normal(shape), axes=1, slope=0.5)
+        return coloured(generator.standard_normal(shape), axes=1, slope=0.5)
     return generator.standard_normal(shape)
 
 
@@ -292,7 +305,7 @@ def _picture(sides: tuple[int, ...], channels: int, generator: np.random.Generat
         left -= int(leaf.sum())
         if left < _BARE * bare.size:
             break
-    shade = _coloured(generator.standard_normal(sides), axes=len(sides), slope=1.5)
+    shade = coloured(generator.standard_normal(sides), axes=len(sides), slope=1.5)
     picture += 0.25 * shade[..., None]
     result: Reals = (picture - picture.mean()) / max(float(picture.std()), _LEAST_DEVIATION)
     return result
@@ -342,18 +355,4 @@ def _ground(sides: tuple[int, ...], channels: int, slope: float, generator: np.r
     """Noise with most of its structure in common to all channels."""
     common = generator.standard_normal((*sides, 1))
     own = generator.standard_normal((*sides, channels))
-    return _coloured(0.8 * common + 0.6 * own, axes=len(sides), slope=slope)
-
-
-def _coloured(white: Reals, axes: int, slope: float) -> Reals:
-    """Filter white noise along its first `axes` axes so that its amplitude falls as 1 / frequency ** slope."""
-    sides = white.shape[:axes]
-    frequencies = [np.fft.fftfreq(side) for side in sides[:-1]] + [np.fft.rfftfreq(sides[-1])]
-    grids = np.meshgrid(*frequencies, indexing="ij", sparse=True)
-    distance = np.sqrt(sum((grid**2 for grid in grids), np.zeros(())))
-    gain = np.where(distance > 0, np.maximum(distance, 1e-9) ** -slope, 0.0)
-    gain = np.reshape(gain, gain.shape + (1,) * (white.ndim - axes))
-    along = tuple(range(axes))
-    noise = np.fft.irfftn(np.fft.rfftn(white, axes=along) * gain, s=sides, axes=along)
-    deviation = float(noise.std())
-    return noise / deviation if deviation > 0 else noise
+    return coloured(0.8 * common + 0.6 * own, axes=len(sides), slope=slope)

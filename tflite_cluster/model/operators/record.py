@@ -76,6 +76,8 @@ class OperatorRecord:
     """Whether its output is its constant input in another representation."""
     keeps_values: bool = False
     """Whether its output holds values of its first operand and no others."""
+    keeps_order: bool = False
+    """Whether its output holds all elements of its first operand, in the same order."""
     gradient: Gradient | None = None
     accelerator: str | None = None
     """What runs a custom operator that a compiler made; weights stand in its code, in an order of their own."""

@@ -34,20 +34,20 @@ def _concatenation_back(values: Values, step: Step, gradient: Floats) -> list[Fl
 
 
 RECORDS: Final = (
-    OperatorRecord("CAST", passes_weights=True, keeps_values=True),
+    OperatorRecord("CAST", passes_weights=True, keeps_values=True, keeps_order=True),
     OperatorRecord(
         "CONCATENATION",
         tflite.ConcatenationOptions,
         gradient=Gradient(_concatenation_back, _prepare_concatenation, takes_any_operand=True),
     ),
     OperatorRecord("DENSIFY", passes_weights=True),
-    OperatorRecord("DEQUANTIZE", passes_weights=True, gradient=Gradient(unchanged)),
-    OperatorRecord("EXPAND_DIMS", keeps_values=True, gradient=Gradient(reshaped)),
+    OperatorRecord("DEQUANTIZE", passes_weights=True, keeps_order=True, gradient=Gradient(unchanged)),
+    OperatorRecord("EXPAND_DIMS", keeps_values=True, keeps_order=True, gradient=Gradient(reshaped)),
     OperatorRecord("PAD", gradient=Gradient(_pad_back)),
-    OperatorRecord("QUANTIZE", gradient=Gradient(unchanged, clamps=True)),
-    OperatorRecord("RESHAPE", keeps_values=True, gradient=Gradient(reshaped)),
+    OperatorRecord("QUANTIZE", keeps_order=True, gradient=Gradient(unchanged, clamps=True)),
+    OperatorRecord("RESHAPE", keeps_values=True, keeps_order=True, gradient=Gradient(reshaped)),
     OperatorRecord("SLICE", keeps_values=True),
-    OperatorRecord("SQUEEZE", keeps_values=True, gradient=Gradient(reshaped)),
+    OperatorRecord("SQUEEZE", keeps_values=True, keeps_order=True, gradient=Gradient(reshaped)),
     OperatorRecord("STRIDED_SLICE", keeps_values=True),
     OperatorRecord("TRANSPOSE", keeps_values=True, gradient=Gradient(_transpose_back)),
 )

@@ -26,7 +26,7 @@ STAGES: dict[str, set[str]] = {
     "calibration": {"interpreter", "model", "samples"},
     "search": {"calibration", "clustering", "config", "fidelity", "interpreter", "model", "samples"},
     "result": {"config", "fidelity", "search"},
-    "targets": {"interpreter", "model", "search"},
+    "targets": {"clustering", "interpreter", "model", "packing", "search"},
     "recipe": {"config", "fidelity", "result"},
     "run": {
         *("calibration", "clustering", "config", "fidelity", "interpreter", "model", "packing"),

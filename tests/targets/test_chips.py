@@ -13,6 +13,7 @@ from tflite_cluster import (
     HandedOff,
     ModelError,
     OutputError,
+    Result,
     Rule,
     cluster,
     hand_off,
@@ -22,10 +23,13 @@ from tflite_cluster import (
 from tflite_cluster.cli import main
 from tflite_cluster.clustering.palette import code_bits
 from tflite_cluster.errors import InterpreterFailure
+from tflite_cluster.fidelity.gate import GateOutcome
 from tflite_cluster.model.analysis import analyse
 from tflite_cluster.model.read import open_model
-from tflite_cluster.targets.chips import NAMES, find_chip
-from tflite_cluster.targets.chips.ethos_u import encoded_weight_bytes, summary_bytes
+from tflite_cluster.packing.sizes import SizeMeasure
+from tflite_cluster.run.size_limit import SizeLimit
+from tflite_cluster.targets.chips import NAMES, ethos_u, find_chip
+from tflite_cluster.targets.chips.ethos_u import encoded_weight_bytes, estimated_weight_bytes, summary_bytes
 from tflite_cluster.targets.chips.tools import tflm_runtime
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits.tflite"
@@ -119,6 +123,62 @@ def test_a_summary_of_another_release_of_vela_is_said(text: str, tmp_path: Path)
     summary.write_text(text, encoding="utf-8")
     with pytest.raises(InterpreterFailure, match="no number of 'total_npu_encoded_weights': pip install"):
         summary_bytes(summary)
+
+
+@pytest.mark.slow
+@VELA
+def test_a_size_is_counted_in_bytes_of_vela(tmp_path: Path) -> None:
+    source, destination = FOLDER / "conv_2d_int8.tflite", tmp_path / "clustered.tflite"
+    settings = settings_for("ethos-u", source, max_size="2x", effort="fast", force=True, measure=False)
+    gate = size_gate(cluster(source, destination, **settings))
+    assert gate.limit == encoded_weight_bytes(source) // 2
+    assert gate.passed
+    assert gate.measured == encoded_weight_bytes(destination) > 0.9 * gate.limit
+    assert "the Vela encoding of the weights (5." in gate.why
+
+
+@pytest.mark.slow
+def test_a_size_is_estimated_where_vela_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ethos_u, "installed_version", lambda _package: None)
+    source, destination = FOLDER / "conv_2d_int8.tflite", tmp_path / "clustered.tflite"
+    settings = settings_for("ethos-u", source, max_size="2x", effort="fast", force=True, measure=False)
+    gate = size_gate(cluster(source, destination, **settings))
+    assert gate.limit == estimated_weight_bytes(source) // 2
+    assert gate.measured == estimated_weight_bytes(destination) <= gate.limit
+    words = "Vela encoding of the weights (estimated, because Vela is not installed)"
+    assert words in gate.why
+    handed_off = hand_off("ethos-u", source, destination)
+    assert (handed_off.what, handed_off.bytes_after) == (words, gate.measured)
+    assert "pip install" in (handed_off.not_done or "")
+
+
+def size_gate(result: Result) -> GateOutcome:
+    (gate,) = [gate for gate in result.fidelity.gates if gate.gate == "max-size"]
+    return gate
+
+
+@VELA
+@pytest.mark.parametrize("name", ["two_ways_int8", "conv_2d_int8", "fully_connected_int8"])
+def test_the_estimate_is_near_what_vela_encodes(name: str) -> None:
+    source = FOLDER / f"{name}.tflite"
+    assert estimated_weight_bytes(source) == pytest.approx(encoded_weight_bytes(source), rel=0.2)
+
+
+def test_a_coder_is_refused_where_the_chip_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ethos_u, "installed_version", lambda _package: None)
+    source = FOLDER / "two_ways_int8.tflite"
+    settings = settings_for("ethos-u", source, max_size="2x", coder="xz")
+    with pytest.raises(ConfigError, match="leave out coder: with target ethos-u, max_size counts the Vela encoding"):
+        cluster(source, **settings)
+
+
+def test_a_model_that_the_chip_cannot_measure_misses_its_size(tmp_path: Path) -> None:
+    def fail(_model: Path) -> int:
+        raise InterpreterFailure("Vela fails: no memory")
+
+    outcome = SizeLimit(1000, SizeMeasure("Vela encoding", 2000, fail)).outcome(tmp_path / "model.tflite")
+    assert (outcome.measured, outcome.passed) == (None, False)
+    assert outcome.why == "it cannot be measured: Vela fails: no memory"
 
 
 @VELA

@@ -30,6 +30,7 @@ from ..run.describe import describe_constants, describe_weights
 from ..run.final_check import check
 from ..run.proof import prove
 from ..run.session import Session, open_session
+from ..run.size_limit import find_size_limit
 from ..run.strategy import cluster_model
 from ..run.worth import refuse_what_is_not_worth_it
 from ..search.base import Base, open_base
@@ -100,13 +101,14 @@ def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Res
     destination: None for the new model's bytes in the result. watched: the caller's file, which must not have changed.
     """
     analysis, config, progress = run.analysis, run.config, run.progress
+    limit = find_size_limit(run.original, config)
     with SizeMeasurements() as measurements:
         before = measurements.start(run.original, config.measured)
-        strategy = cluster_model(analysis, run.original, run.copy, run.session, config, progress, run.base)
+        strategy = cluster_model(analysis, run.original, run.copy, run.session, config, progress, run.base, limit)
         with run.target.finished(analysis, run.copy) as new:
             after = measurements.start(new.path, config.measured)
             tensors = describe_weights(analysis, run.copy, config, progress)
-            fidelity = check(analysis.model, run.session, run.original, new.path, config, progress)  # meanwhile
+            fidelity = check(analysis.model, run.session, run.original, new.path, config, progress, limit)  # meanwhile
             result = Result(
                 source=analysis.model.label,
                 destination=destination,

@@ -20,7 +20,7 @@ from ..model.read import open_model
 from ..packing.sizes import compressed_size
 from ..progress import Progress, no_progress
 from ..run.session import open_session
-from ..run.strategy import make_task, packed_size, score_drop, silence_in_words, usable_weights
+from ..run.strategy import ask_finished, make_task, score_drop, silence_in_words, usable_weights
 from ..search.calibrated import CalibratedModel, calibrate
 from ..search.criterion import criterion, usual_criterion
 from ..search.curve import Curve
@@ -123,7 +123,8 @@ def sweep(
                 is_good = criterion(config, calibrated, score_drop(calibrated, session.scorer))
                 found = search(calibrated, is_good, usual, by_point=session.scorer is None)
                 zipped = compressed_size(original, "zip9")
-                measured = _measure(calibrated, partial(packed_size, task, config), found, points, zipped)
+                weigh = partial(ask_finished, task, config, partial(compressed_size, coder=config.coder))
+                measured = _measure(calibrated, weigh, found, points, zipped)
             except InterpreterFailure as failure:
                 raise ModelError(f"{model.label}: it cannot be run: {failure.cause}") from failure
             return Sweep(

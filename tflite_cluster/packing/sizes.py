@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -47,6 +49,25 @@ def compressed_size(path: Path, coder: str, cancelled: threading.Event | None = 
     sink = _Counter(cancelled or threading.Event())
     CODERS[coder].compress(path, cast(IO[bytes], sink))
     return sink.length
+
+
+@dataclass(frozen=True)
+class SizeMeasure:
+    """A way to count the bytes of a model.
+
+    what: the thing that takes the bytes, in words after "the". before: bytes of the original. size: bytes of the model
+    in a file; it may raise InterpreterFailure.
+    """
+
+    what: str
+    before: int
+    size: Callable[[Path], int]
+
+
+def measure_by_coder(original: Path, coder: str) -> SizeMeasure:
+    """The bytes of the compressed file. coder: its name in CODERS."""
+    what = "zip" if coder == "zip9" else f"{CODERS[coder].words} file"
+    return SizeMeasure(what, compressed_size(original, coder), partial(compressed_size, coder=coder))
 
 
 class SizeMeasurements:

@@ -12,14 +12,19 @@ from ..fidelity.judge import judge
 from ..fidelity.verdict import Fidelity
 from ..model.outputs import chosen_outputs
 from ..model.read import Model
-from ..packing.coders import CODERS
-from ..packing.sizes import compressed_size
 from ..progress import Progress
 from .session import Session
+from .size_limit import SizeLimit
 
 
 def check(
-    model: Model, session: Session | str, original: Path, clustered: Path, config: Config, progress: Progress
+    model: Model,
+    session: Session | str,
+    original: Path,
+    clustered: Path,
+    config: Config,
+    progress: Progress,
+    limit: SizeLimit | None = None,
 ) -> Fidelity:
     """Compare both models, as far as the session allows, and judge the gates, that of the size included."""
     if not (config.check and config.run):
@@ -46,7 +51,7 @@ def check(
         by_score = config.gates.by_metric if session.scorer is not None else None
         known = None if by_score is None else by_score.name
         fidelity = replace(fidelity, gates=tuple(_unproven(gate, session, known) for gate in fidelity.gates))
-    return replace(fidelity, gates=(*fidelity.gates, *_size_gates(original, clustered, config)))
+    return fidelity if limit is None else replace(fidelity, gates=(*fidelity.gates, limit.outcome(clustered)))
 
 
 def _unproven(gate: GateOutcome, session: Session, known: str | None) -> GateOutcome:
@@ -58,14 +63,3 @@ def _unproven(gate: GateOutcome, session: Session, known: str | None) -> GateOut
         return gate
     key, cause = next(iter(session.not_run.items()))
     return replace(gate, passed=False, why=f"it cannot be measured: signature '{key}' cannot be run: {cause}")
-
-
-def _size_gates(original: Path, clustered: Path, config: Config) -> list[GateOutcome]:
-    """Whether the compressed file is as small as it has to be, if it has to be."""
-    if config.max_size is None:
-        return []
-    limit = config.size_limit(compressed_size(original, config.coder)) or 0
-    size = compressed_size(clustered, config.coder)
-    name = "zip" if config.coder == "zip9" else f"{CODERS[config.coder].words} file"
-    why = f"the smallest {name} found takes {size:,} bytes" if size > limit else f"the {name} takes {size:,} bytes"
-    return [GateOutcome("max-size", limit, size, size <= limit, f"{why}, and {limit:,} are asked for")]

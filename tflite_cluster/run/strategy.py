@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from ..model.patch import PatchedCopy
 from ..model.read import Model
 from ..model.verify import Span
 from ..model.weight import Weight
-from ..packing.sizes import compressed_size
 from ..progress import Progress
 from ..result import Strategy
 from ..search.base import Base
@@ -30,6 +30,9 @@ from ..targets.chips import find_chip
 from .describe import cluster_weights
 from .scoring import Scorer
 from .session import Session
+from .size_limit import SizeLimit
+
+Answer = TypeVar("Answer")
 
 
 def cluster_model(
@@ -40,12 +43,13 @@ def cluster_model(
     config: Config,
     progress: Progress,
     base: Base | None = None,
+    limit: SizeLimit | None = None,
 ) -> Strategy:
     """Cluster the weights into the copy as the settings ask for, as well as the session allows.
 
-    base: the last release, which weights are kept close to.
+    base: the last release, which weights are kept close to. limit: what the new model may weigh.
     """
-    found = _cluster(analysis, original, copy, session, config, progress, base)
+    found = _cluster(analysis, original, copy, session, config, progress, base, limit)
     return replace(found, left_out=(*_not_stored(analysis, config), *found.left_out))
 
 
@@ -57,6 +61,7 @@ def _cluster(
     config: Config,
     progress: Progress,
     base: Base | None,
+    limit: SizeLimit | None,
 ) -> Strategy:
     usable = usable_weights(analysis, config)
     target = find_target(config.store)
@@ -72,7 +77,7 @@ def _cluster(
     if isinstance(session, Session):
         for by_outputs in (False, True):
             try:
-                found = _with_running(task, session, config, by_outputs)
+                found = _with_running(task, session, config, limit, by_outputs)
                 causes = (f"the layers are not observed, because the attempt failed: {cause}",) if by_outputs else ()
                 return replace(found, left_out=(*_not_run(session), *causes, *found.left_out))
             except InterpreterFailure as failure:
@@ -124,33 +129,34 @@ def _not_run(session: Session) -> tuple[str, ...]:
     )
 
 
-def _with_running(task: Task, session: Session, config: Config, by_outputs: bool) -> Strategy:
+def _with_running(task: Task, session: Session, config: Config, limit: SizeLimit | None, by_outputs: bool) -> Strategy:
     """by_outputs: observe nothing but the outputs."""
     calibrated = calibrate(
         task, session.process, session.samples, session.kernels, session.effort, by_outputs=by_outputs,
         probes=session.probes,
     )  # fmt: skip
-    found = _search(task, calibrated, session, config)
+    found = _search(task, calibrated, session, config, limit)
     return replace(found, left_out=calibrated.left_out)
 
 
-def _search(task: Task, calibrated: CalibratedModel, session: Session, config: Config) -> Strategy:
+def _search(
+    task: Task, calibrated: CalibratedModel, session: Session, config: Config, limit: SizeLimit | None
+) -> Strategy:
     basis = ", ".join(sorted({samples.source for samples in session.samples.values()}))
     if config.clusters is not None:
         calibrated.to_count()
         return Strategy(f"calibrated on {basis}")
     if not calibrated.jobs:
         return Strategy("every weight at the same signal-to-noise ratio (no signature that runs uses any)")
-    if calibrated.judge.is_silent and config.chosen is None and config.max_size is None:
+    if calibrated.judge.is_silent and config.chosen is None and limit is None:
         calibrated.restore()
         reached = replace(task, weights={number: task.weights[number] for number in calibrated.jobs})
         return _without_running(reached, silence_in_words(calibrated), config)
     if config.chosen is not None:
         found = repeat(calibrated, _prices(task.model, calibrated, config.chosen), config.chosen.in_order)
         return Strategy(f"as a search on {basis} chose before", found)
-    if config.max_size is not None:
-        most = config.size_limit(compressed_size(task.original, config.coder))
-        found = search_size(calibrated, lambda: most is not None and packed_size(task, config) <= most)
+    if limit is not None:
+        found = search_size(calibrated, lambda: ask_finished(task, config, limit.fits))
     else:
         usual = usual_criterion(calibrated) if config.has_gates else None
         is_good = criterion(config, calibrated, score_drop(calibrated, session.scorer))
@@ -187,10 +193,10 @@ def _fixed_counts(weights: Iterable[Weight], config: Config) -> dict[Span, int]:
     return {span: count for span, count in counts if count is not None}
 
 
-def packed_size(task: Task, config: Config) -> int:
-    """Bytes that the coder of the settings makes of the file that the copy becomes as it now is."""
+def ask_finished(task: Task, config: Config, ask: Callable[[Path], Answer]) -> Answer:
+    """What `ask` says of the file that the copy becomes as it now is."""
     with find_target(config.store).finished(task.analysis, task.copy) as new:
-        return compressed_size(new.path, config.coder)
+        return ask(new.path)
 
 
 def score_drop(calibrated: CalibratedModel, scorer: Scorer | None) -> Callable[[], float] | None:

@@ -10,6 +10,7 @@ from typing import Protocol
 from ...model.analysis import Analysis
 from ...model.read import Model
 from ...model.weight import Weight
+from ...packing.sizes import SizeMeasure
 from ...search.encodings import Encode
 
 
@@ -29,7 +30,7 @@ class HandedOff:
     what: str
     """What the bytes below count, in words."""
     bytes_before: int | None
-    """Of the original; None where the target's tools did not run."""
+    """Of the original; None where nothing was counted."""
     bytes_after: int | None
     files: tuple[Path, ...] = ()
     """What was written beside the clustered model."""
@@ -59,6 +60,12 @@ class Chip(Protocol):
 
     def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
         """How each of these weights is to be written, and what its bits cost, as `target.Target` has it."""
+
+    def measure(self, original: Path) -> SizeMeasure | None:
+        """The bytes that `--max-size` counts; None for those of the compressed file.
+
+        Raises ConfigError if the chip's tools find nothing to count in the original.
+        """
 
     def files(self, clustered: Path) -> tuple[Path, ...]:
         """What `run` may write beside the clustered model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shutil
 import subprocess
 import sys
@@ -10,12 +11,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from ...errors import InterpreterFailure
+import numpy as np
+
+from ...clustering.palette import code_bits
+from ...errors import ConfigError, InterpreterFailure
 from ...files import temporary_folder
 from ...model.analysis import Analysis
 from ...model.groups import Groups
-from ...model.read import Model
+from ...model.read import Model, open_model
+from ...model.select import used_as_weights
 from ...model.weight import Weight
+from ...packing.sizes import SizeMeasure
 from ...search.encodings import Encode, Encoding, Place, SameCodes
 from ...search.palette import PaletteCodes
 from .chip import HandedOff
@@ -23,6 +29,8 @@ from .tools.packages import installed_version
 
 _SECONDS: Final = 600.0
 _COLUMN: Final = "total_npu_encoded_weights"
+_WHAT: Final = "Vela encoding of the weights"
+_NOTHING: Final = "Vela leaves all weights of this model to the CPU"
 
 
 class EthosU:
@@ -58,24 +66,54 @@ class EthosU:
 
         return as_indices
 
+    def measure(self, original: Path) -> SizeMeasure:
+        """Bytes of weights as Vela encodes them, or an estimate where Vela does not run."""
+        try:
+            measure = _measure_by_vela(original)
+        except InterpreterFailure as failure:
+            return _estimate(original, failure)
+        if not measure.before:
+            raise ConfigError("leave out <max_size>: " + _NOTHING)
+        return measure
+
     def files(self, clustered: Path) -> tuple[Path, ...]:  # noqa: ARG002  (the protocol has it)
         """Vela's output is made of the clustered model with the user's own settings."""
         return ()
 
     def run(self, original: Path, clustered: Path) -> HandedOff:
-        """Bytes of weights as Vela encodes them, of both models."""
-        release = installed_version("ethos-u-vela")
-        what = "weights as Vela encodes them"
-        if release is None:
-            remedy = "Vela is not installed: pip install 'tflite-cluster[ethos-u]'"
-            return HandedOff("ethos-u", what, None, None, not_done=remedy)
+        """Bytes of weights as Vela encodes them, of both models, or estimates where Vela does not run."""
         try:
-            before, after = encoded_weight_bytes(original), encoded_weight_bytes(clustered)
+            measure = _measure_by_vela(original)
+            after = measure.size(clustered)
         except InterpreterFailure as failure:
-            return HandedOff("ethos-u", what, None, None, not_done=failure.cause)
-        if not before:
-            return HandedOff("ethos-u", what, None, None, not_done="Vela leaves all weights of this model to the CPU")
-        return HandedOff("ethos-u", f"{what} ({release}, ethos-u55-256)", before, after)
+            estimate = _estimate(original, failure)
+            after = estimate.size(clustered)
+            return HandedOff("ethos-u", estimate.what, estimate.before, after, not_done=failure.cause)
+        if not measure.before:
+            return HandedOff("ethos-u", measure.what, None, None, not_done=_NOTHING)
+        return HandedOff("ethos-u", measure.what, measure.before, after)
+
+
+def _measure_by_vela(original: Path) -> SizeMeasure:
+    """Raises InterpreterFailure if Vela is not installed, or fails."""
+    release = installed_version("ethos-u-vela")
+    if release is None:
+        raise InterpreterFailure("Vela is not installed: pip install 'tflite-cluster[ethos-u]'")
+    what = f"{_WHAT} ({release}, ethos-u55-256)"
+    return SizeMeasure(what, encoded_weight_bytes(original), encoded_weight_bytes)
+
+
+def _estimate(original: Path, failure: InterpreterFailure) -> SizeMeasure:
+    """failure: why Vela does not count."""
+    what = f"{_WHAT} (estimated, because {failure.cause.partition(':')[0]})"
+    return SizeMeasure(what, estimated_weight_bytes(original), estimated_weight_bytes)
+
+
+def estimated_weight_bytes(model: Path) -> int:
+    """About as many bytes as Vela encodes a model's weights in, by `clustering.palette`."""
+    opened = open_model(model)
+    used = (each for each in used_as_weights(opened)[0] if CHIP.obstacle(each, opened, CHIP.usual_values) is None)
+    return sum(math.ceil(each.count * code_bits(each.codes(opened).astype(np.intp) - each.zero) / 8) for each in used)
 
 
 def encoded_weight_bytes(model: Path) -> int:

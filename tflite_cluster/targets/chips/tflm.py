@@ -48,6 +48,9 @@ class Tflm:
         """As in any file of the same length."""
         return SAME_TYPES.encode(analysis, weights)
 
+    def measure(self, original: Path) -> None:
+        """Nothing of its own: there is no search."""
+
     def files(self, clustered: Path) -> tuple[Path, ...]:
         """The specification, and the compressed model."""
         return clustered.with_suffix(".tflm.yaml"), clustered.with_suffix(".tflm.tflite")

@@ -1,0 +1,50 @@
+"""How small the new model has to be, and which bytes are counted: those of a coder, or of a chip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import Config
+from ..errors import InterpreterFailure
+from ..fidelity.gate import GateOutcome
+from ..packing.sizes import SizeMeasure, measure_by_coder
+from ..targets.chips import find_chip
+
+
+@dataclass(frozen=True)
+class SizeLimit:
+    """At most so many bytes of what is measured."""
+
+    most: int
+    measure: SizeMeasure
+
+    def fits(self, model: Path) -> bool:
+        """Whether the model in a file is small enough; raises InterpreterFailure if it cannot be measured."""
+        return self.measure.size(model) <= self.most
+
+    def outcome(self, model: Path) -> GateOutcome:
+        """What became of the limit."""
+        try:
+            size = self.measure.size(model)
+        except InterpreterFailure as failure:
+            return GateOutcome("max-size", self.most, None, False, f"it cannot be measured: {failure.cause}")
+        what = self.measure.what
+        why = f"the smallest {what} found takes" if size > self.most else f"the {what} takes"
+        words = f"{why} {size:,} bytes, and {self.most:,} are asked for"
+        return GateOutcome("max-size", self.most, size, size <= self.most, words)
+
+
+def find_size_limit(original: Path, config: Config) -> SizeLimit | None:
+    """The limit of the settings; None if they have none.
+
+    Raises ConfigError if the chip has bytes of its own and a coder is named, or if the chip's tools cannot count.
+    """
+    if config.max_size is None:
+        return None
+    measure = None if config.target is None else find_chip(config.target).measure(original)
+    if measure is None:
+        measure = measure_by_coder(original, config.coder)
+    else:
+        config.refuse(("coder",), f"with <target> {config.target}, <max_size> counts the {measure.what}")
+    return SizeLimit(config.size_limit(measure.before) or 0, measure)

@@ -97,7 +97,8 @@ class Config:
     of what the new model computes."""
     max_size: str | int | None = None
     """What the compressed file may weigh: bytes, "1.2MB", "25%" of what it weighs now, or "4x" smaller. The best
-    fidelity within it is sought."""
+    fidelity within it is sought. With a `target`, it is the bytes that the chip counts, such as weights in Vela's
+    encoding."""
     coder: str = "zip9"
     """The coder whose bytes `max_size` counts: "gzip6", "zip9", "deflate12", "xz", "brotli11" or "zstd19"."""
     min_agreement: float | None = None

@@ -21,15 +21,14 @@ def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
     target: a chip as `--target` names it, such as "tflm". source: the .tflite file. settings: further settings for
     `cluster`.
 
-    If no number of clusters is given, the chip decides: a search counts the bits of the chip, or the number is the
-    usual one for the chip. Weights that would not become smaller are kept as they are. Raises ConfigError if a setting
-    contradicts the target, and ModelError if the model is not safe to read, or the target gains nothing from any of its
-    weights.
+    If no number of clusters is given, a search counts the bits of the chip; without running the model, the number is
+    the usual one for the chip. Weights that would not become smaller are kept as they are. Raises ConfigError if a
+    setting contradicts the target, and ModelError if the model is not safe to read, or the target gains nothing from
+    any of its weights.
     """
     chip = find_chip(target)
     wanted = settings.get("clusters")
     values = wanted or chip.usual_values
-    searches = chip.searches and wanted is None and settings.get("run", True)
     most = max(values, *(rule.clusters or 0 for rule in settings.get("rules", ())), 0)
     if most > chip.most_values:
         raise ConfigError(
@@ -46,7 +45,7 @@ def settings_for(target: str, source: str | Path, **settings: Any) -> Settings:
         why = f", such as {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise ModelError(f"{model.label}: {target} would gain nothing from any of its weights{why}")
     keep = [*settings.get("keep", ()), *(_pattern(name) for name, _ in left_out)]
-    clusters = None if searches else values
+    clusters = wanted if settings.get("run", True) else values
     return cast(Settings, {**settings, "target": target, "clusters": clusters, "keep": keep})
 
 

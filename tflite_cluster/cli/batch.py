@@ -45,7 +45,7 @@ from .options import (
 @keep_option
 @sample_options
 @metric_option
-@size_option
+@size_option()
 @gate_options(lambda gate: gate.seeks)
 @seed_option
 @effort_option

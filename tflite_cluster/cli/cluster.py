@@ -98,7 +98,7 @@ limit is set. Of several models the highest counts, and none stops the others.
     default=True,
     help="Do not run any model, neither to calibrate nor to compare: weights are clustered by themselves.",
 )
-@size_option
+@size_option(" With --target, the bytes of the chip count.")
 @click.option(
     "--coder",
     type=click.Choice(list(CODERS)),

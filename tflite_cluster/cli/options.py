@@ -140,9 +140,12 @@ clusters_option: Final = click.option(
     help="Give every tensor a codebook of at most N values, 2 to 256, instead of what suits it.",
 )
 
-size_option: Final = click.option(
-    "--max-size", metavar="SIZE", help="Seek the best fidelity in this zip size: 1.2MB, 25% or 4x."
-)
+
+def size_option(more: str = "") -> Callable[[Command], Command]:
+    """more: what to add to the help."""
+    words = f"Seek the best fidelity in this zip size: 1.2MB, 25% or 4x.{more}"
+    return click.option("--max-size", metavar="SIZE", help=words)
+
 
 keep_option: Final = click.option(
     "--keep", metavar="PATTERN", multiple=True, help="Leave weights of such names alone, like '*/logits/*'; repeatable."

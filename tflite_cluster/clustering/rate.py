@@ -148,6 +148,11 @@ def cluster_at_price(matrix: Matrix, price: float) -> Priced:
 
 def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
     """Cluster to the best codebook of at most `clusters` values, with feedback."""
+    return cluster_on(matrix, codebook_of_count(matrix, clusters))
+
+
+def codebook_of_count(matrix: Matrix, clusters: int) -> Array:
+    """The best centroids for their number, at most `clusters`, relative to zero, ascending."""
     histogram = matrix.histogram
     if matrix.is_float or len(histogram) > _MOST_EXACT_BINS:
         centroids = float_codebook(histogram, clusters, matrix.relative)
@@ -155,14 +160,14 @@ def cluster_to_count(matrix: Matrix, clusters: int) -> Priced:
         centroids = optimal_codebook(histogram, clusters, histogram.index_of(0.0), matrix.relative)
     if matrix.book_prior is not None:
         drawn = drawn_to_count(histogram, clusters, matrix.relative, matrix.book_prior)
-        least = _rounding_error(histogram, centroids)
-        centroids = drawn if _rounding_error(histogram, drawn) <= _AS_CLOSE * least else centroids
-    return cluster_on(matrix, centroids)
+        least = rounding_error(histogram, centroids)
+        centroids = drawn if rounding_error(histogram, drawn) <= _AS_CLOSE * least else centroids
+    return centroids
 
 
 def cluster_on(matrix: Matrix, centroids: Array) -> Priced:
     """Cluster to the nearest of given values relative to zero, ascending, with feedback."""
-    error = _rounding_error(matrix.histogram, centroids) * matrix.square_scale
+    error = rounding_error(matrix.histogram, centroids) * matrix.square_scale
     price = 2 * math.log(2) * error / matrix.codes.size  # what a fine codebook with this error pays for its last bit
     return _on_codebook(matrix, centroids, error, price)
 
@@ -184,11 +189,12 @@ def _packed(matrix: Matrix, centroids: Array) -> Array:
     packed = matrix.well_packed(centroids)
     if matrix.book_prior is not None:
         packed = np.where(np.isin(centroids, matrix.book_prior.values), centroids, packed)
-    plain, other = (_rounding_error(matrix.histogram, book) for book in (centroids, packed))
+    plain, other = (rounding_error(matrix.histogram, book) for book in (centroids, packed))
     return packed if len(np.unique(packed)) == len(centroids) and other <= _AS_GOOD * plain else centroids
 
 
-def _rounding_error(histogram: Histogram, centroids: Array) -> float:
+def rounding_error(histogram: Histogram, centroids: Array) -> float:
+    """Squared error of rounding each value to the nearest centroid, in squared codes."""
     distance = histogram.values - centroids[nearest(histogram.values, centroids)]
     return float(histogram.weights @ distance**2)
 

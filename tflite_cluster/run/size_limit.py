@@ -38,13 +38,13 @@ class SizeLimit:
 def find_size_limit(original: Path, config: Config) -> SizeLimit | None:
     """The limit of the settings; None if they have none.
 
-    Raises ConfigError if the chip has bytes of its own and a coder is named, or if the chip's tools cannot count.
+    Raises ConfigError if a coder is named beside a chip, or if the chip's tools find nothing to count.
     """
     if config.max_size is None:
         return None
-    measure = None if config.target is None else find_chip(config.target).measure(original)
-    if measure is None:
+    if config.target is None:
         measure = measure_by_coder(original, config.coder)
     else:
+        measure = find_chip(config.target).measure(original)
         config.refuse(("coder",), f"with <target> {config.target}, <max_size> counts the {measure.what}")
     return SizeLimit(config.size_limit(measure.before) or 0, measure)

@@ -36,20 +36,23 @@ def sensitivities(
 
     The effect is not in proportion to the error far from where a tensor ends up, so that it is measured twice: at equal
     SQNR, then at the prices that follow; the geometric mean of both counts. 0 for a tensor that shows no effect at all,
-    which its price keeps close to what it was.
+    which its price keeps close to what it was. A tensor that stays as it is at a price tells nothing there.
     """
     prices = np.array([price_at_sqnr(job, _FIRST_SQNR) for job in jobs])
-    logarithms = np.zeros(len(jobs))
+    logarithms, measured = np.zeros(len(jobs)), np.zeros(len(jobs))
     has_effect = np.zeros(len(jobs), dtype=bool)
     for number in range(_ROUNDS):
         for index, priced in enumerate(clusterer.apply_each(jobs, prices.tolist())):
             distortion = measure().distortion
             has_effect[index] |= distortion > _LEAST_DISTORTION
             distortion = max(distortion, _LEAST_DISTORTION)
-            logarithms[index] += math.log(distortion / max(priced.error, np.finfo(float).tiny))
+            if priced.error > 0:
+                logarithms[index] += math.log(distortion / priced.error)
+                measured[index] += 1
             progress(number * len(jobs) + index + 1, _ROUNDS * len(jobs))
-        prices = base_prices(jobs, np.exp(logarithms / (number + 1)))
-    return np.where(has_effect, np.exp(logarithms / _ROUNDS), 0.0)
+        found = np.where(measured > 0, np.exp(logarithms / np.maximum(measured, 1)), 0.0)
+        prices = base_prices(jobs, found)
+    return np.where(has_effect, found, 0.0)
 
 
 def base_prices(jobs: Sequence[Job], sensitivity: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

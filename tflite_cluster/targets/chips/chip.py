@@ -47,9 +47,7 @@ class Chip(Protocol):
     """What a chip wants of a clustering, and its tools."""
 
     usual_values: int
-    """Values of a codebook where the user names no number, and there is no search."""
-    searches: bool
-    """Whether a search finds the values of each weight, where the model is run and the user names no number."""
+    """Values of a codebook where the user names no number, and the model is not run, so that nothing is searched."""
     most_values: int
     """Most values of a codebook; with more, the target gains nothing."""
     why_no_more: str
@@ -61,8 +59,8 @@ class Chip(Protocol):
     def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
         """How each of these weights is to be written, and what its bits cost, as `target.Target` has it."""
 
-    def measure(self, original: Path) -> SizeMeasure | None:
-        """The bytes that `--max-size` counts; None for those of the compressed file.
+    def measure(self, original: Path) -> SizeMeasure:
+        """The bytes that `--max-size` counts.
 
         Raises ConfigError if the chip's tools find nothing to count in the original.
         """

@@ -40,7 +40,6 @@ class EthosU:
     """
 
     usual_values = 16
-    searches = True
     most_values = 32
     why_no_more = "Vela encodes 64 values at 7 bits, and unclustered weights at little more"
 

@@ -16,26 +16,36 @@ from ...errors import InterpreterFailure
 from ...files import write_bytes, write_text
 from ...interpreter.process import InterpreterProcess, Limits
 from ...model.analysis import Analysis
+from ...model.groups import Groups
 from ...model.read import Model, open_model
 from ...model.select import used_as_weights
 from ...model.weight import Weight
-from ...search.encodings import Encode
+from ...packing.sizes import SizeMeasure
+from ...search.encodings import Encode, Encoding, Place
+from ...search.tables import TableCodes
 from ..same import TARGET as SAME_TYPES
 from .chip import HandedOff, LeftOut
 from .tools import tflm_runtime
 from .tools.packages import installed_version
 from .tools.tflm_runtime import Runs
-from .tools.value_tables import MOST_VALUES, ValueTable, most_distinct, plan_table, specification
+from .tools.value_tables import (
+    MOST_VALUES,
+    ValueTable,
+    bits_by_values,
+    most_distinct,
+    packed_bytes,
+    plan_table,
+    specification,
+)
 
 _LIMITS: Final = Limits(timeout=600.0, memory=None)
 _COMPRESS: Final = "python -m tflite_micro.tensorflow.lite.micro.compression.compress"
 
 
 class Tflm:
-    """Tables of 2 to 128 values."""
+    """Tables of 2 to 128 values. All indices of a tensor have the same number of bits, which a search chooses."""
 
     usual_values = 16
-    searches = False
     most_values = MOST_VALUES
     why_no_more = "an index into a table has at most 7 bits"
 
@@ -45,11 +55,20 @@ class Tflm:
         return planned.reason if isinstance(planned, LeftOut) else None
 
     def encode(self, analysis: Analysis, weights: Iterable[Weight]) -> Encode:
-        """As in any file of the same length."""
-        return SAME_TYPES.encode(analysis, weights)
+        """As indices into tables where tflite-micro unpacks those."""
+        same = SAME_TYPES.encode(analysis, weights)
 
-    def measure(self, original: Path) -> None:
-        """Nothing of its own: there is no search."""
+        def as_indices(weight: Weight, rows: Groups) -> Encoding:
+            bits = bits_by_values(weight)
+            if not bits:
+                return same(weight, rows)
+            return TableCodes(Place(weight, rows), bits, 8 * weight.span.size / weight.count)
+
+        return as_indices
+
+    def measure(self, original: Path) -> SizeMeasure:
+        """Bytes of the compressed file, by the tables that it gets: its compressor takes seconds for each candidate."""
+        return SizeMeasure("file for tflite-micro (estimated)", original.stat().st_size, estimated_bytes)
 
     def files(self, clustered: Path) -> tuple[Path, ...]:
         """The specification, and the compressed model."""
@@ -89,6 +108,17 @@ class Tflm:
             operators=_operators(open_model(compressed)),
             proof=_proof(release, runs),
         )
+
+
+def estimated_bytes(clustered: Path) -> int:
+    """About as many bytes as the compressed file will have; it loses what lies outside the model, such as labels."""
+    model = open_model(clustered)
+    saved = 0
+    for weight in used_as_weights(model)[0]:
+        values = most_distinct(weight, model)
+        if isinstance(plan_table(weight, values), ValueTable):
+            saved += weight.span.size - packed_bytes(weight, values)
+    return model.size - saved
 
 
 def _compress(model: Model, clustered: Path, text: str) -> tuple[bytes, Runs]:

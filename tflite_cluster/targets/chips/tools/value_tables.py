@@ -18,6 +18,9 @@ from ..chip import LeftOut
 MOST_VALUES: Final = 128
 """Indices have 1 to 7 bits."""
 
+_FULL: Final = (2, 4, 8, 16, 32, 64, 128)
+"""Numbers of values at which every index is used."""
+
 _TYPES: Final = {"INT8": 1, "INT16": 2, "FLOAT32": 4}
 """Bytes of each type of weight that the DECODE kernel unpacks."""
 
@@ -57,20 +60,40 @@ def plan_table(weight: Weight, values: int) -> ValueTable | LeftOut:
     reason = _obstacle(weight)
     if reason is not None:
         return LeftOut(tensor.name, reason)
-    axis, size = table_axis(tensor), _TYPES[tensor.type]
-    bits = max(1, (values - 1).bit_length())
-    tables = 1 if axis is None else tensor.shape[axis]
-    structure = _STRUCTURE + _SCALE * tables + 2 * len(tensor.name.encode())  # two more names are made of it
-    packed = -(-weight.count * bits // 8) + _HEADER + tables * values * size + structure
+    axis, size, packed = table_axis(tensor), _TYPES[tensor.type], packed_bytes(weight, values)
     if packed >= weight.count * size:
         return LeftOut(
             tensor.name,
-            f"it would grow: {weight.count * size:,} bytes, and {packed:,} with {_count(tables, 'table')} of "
+            f"it would grow: {weight.count * size:,} bytes, and {packed:,} with {_count(_tables(tensor), 'table')} of "
             f"{_count(values, 'value')}",
         )
     if values > MOST_VALUES:
         return LeftOut(tensor.name, f"it holds {values} values, and a table at most {MOST_VALUES}")
-    return ValueTable(tensor, bits, axis)
+    return ValueTable(tensor, _index_bits(values), axis)
+
+
+def packed_bytes(weight: Weight, values: int) -> int:
+    """Bytes that a weight with tables of so many values takes in the compressed file, with all that is added for it."""
+    tensor = weight.tensor
+    tables = _tables(tensor)
+    structure = _STRUCTURE + _SCALE * tables + 2 * len(tensor.name.encode())  # two more names are made of it
+    return -(-weight.count * _index_bits(values) // 8) + _HEADER + tables * values * _TYPES[tensor.type] + structure
+
+
+def bits_by_values(weight: Weight) -> dict[int, float]:
+    """Bits per weight in the compressed file, by the number of values; empty if it can have no table."""
+    if _obstacle(weight) is not None:
+        return {}
+    return {values: 8 * packed_bytes(weight, values) / weight.count for values in _FULL}
+
+
+def _tables(tensor: Tensor) -> int:
+    axis = table_axis(tensor)
+    return 1 if axis is None else tensor.shape[axis]
+
+
+def _index_bits(values: int) -> int:
+    return max(1, (values - 1).bit_length())
 
 
 def _obstacle(weight: Weight) -> str | None:

@@ -177,6 +177,12 @@ def test_the_search_is_drawn_by_what_it_is_judged_by(settings: dict[str, Any], l
     assert re.findall("limit by default|limit set", section) == ([] if limit is None else [limit])
 
 
+def test_bits_of_a_chip_are_not_those_of_a_zip() -> None:
+    section = drawn(SEARCH, target="ethos-u")
+    assert "bits per weight against" in section
+    assert "zipped, by entropy" not in section
+
+
 def test_what_was_lost_on_labelled_samples_is_drawn_with_its_error() -> None:
     assert "lost on these samples" not in drawn(SEARCH)
     accuracy = Accuracy("", 400, 390, 388, 3, 1)

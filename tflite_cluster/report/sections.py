@@ -124,14 +124,14 @@ def _curve(search: Search, result: Result) -> Section:
 
 
 def _zip_sizes(search: Search, result: Result) -> Axis:
-    """The zip of each candidate in MB or kB, or bits per weight where nothing was weighed.
+    """The zip of each candidate in MB or kB; bits per weight where nothing was weighed, or a chip counts the bits.
 
     Only the zip of the candidate in the copy was measured. The others differ from it by the entropy of their weights.
     """
     from .figures import Axis
 
     last = search.chosen or search.points[-1]
-    if result.sizes is None:
+    if result.sizes is None or result.config.target is not None:
         return Axis("bits per weight", tuple(point.bits for point in search.points))
     count = sum(prod(result.tensors[number].shape) for number in search.prices)
     zipped = [result.sizes.zip9.after + (point.bits - last.bits) * count / 8 for point in search.points]

@@ -111,7 +111,8 @@ def _estimate(original: Path, failure: InterpreterFailure) -> SizeMeasure:
 def estimated_weight_bytes(model: Path) -> int:
     """About as many bytes as Vela encodes a model's weights in, by `clustering.palette`."""
     opened = open_model(model)
-    used = (each for each in used_as_weights(opened)[0] if CHIP.obstacle(each, opened, CHIP.usual_values) is None)
+    weights = (weight for weight in used_as_weights(opened)[0] if weight.count)
+    used = (each for each in weights if CHIP.obstacle(each, opened, CHIP.usual_values) is None)
     return sum(math.ceil(each.count * code_bits(each.codes(opened).astype(np.intp) - each.zero) / 8) for each in used)
 
 

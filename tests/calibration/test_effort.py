@@ -114,6 +114,6 @@ def test_more_effort_never_runs_the_model_less_often(per_run: int) -> None:
 def test_what_is_left_out_is_told_with_the_time_that_was_asked_for() -> None:
     dear = {name: Effort(5 * 10**8, slowness=64, budget=budget) for name, budget in BUDGETS.items()}
     words = {name: effort.left_out(300, 9, 9)[0] for name, effort in dear.items()}
-    assert "to end in about 40 seconds" in words["fast"]
+    assert "to end in about 15 seconds" in words["fast"]
     assert "to end in about 2 minutes" in words["normal"]
     assert "to end in about 20 minutes" in words["thorough"]

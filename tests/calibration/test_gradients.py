@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from support.fixture_models import FOLDER
 from support.operators import SOFTMAX, after_dense, two_dense
 
 from tflite_cluster.calibration.gather import Observer, probe_of
-from tflite_cluster.calibration.gradients import GradientSeed, collect_gradients
-from tflite_cluster.calibration.moments import Moments, observe
+from tflite_cluster.calibration.gradients import GradientSeed, GradientSums, collect_gradients
+from tflite_cluster.calibration.moments import LayerInput, Moments, observe
+from tflite_cluster.calibration.weight_gradients import WeightInput
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.runtime import Kernels
@@ -62,14 +65,28 @@ def process() -> Iterator[InterpreterProcess]:
         yield started
 
 
+def collected(
+    process: InterpreterProcess,
+    path: Path,
+    batch: dict[str, npt.NDArray[Any]],
+    seeds: Sequence[GradientSeed],
+    tape: Tape,
+    weights: Mapping[int, WeightInput] | None = None,
+    random_seed: Sequence[int] = SEED,
+) -> GradientSums:
+    """What the child makes of a batch."""
+    key, _ = sample_of(open_model(path))
+    wanted = frozenset(tape.kept), weights or {}
+    return process.call(collect_gradients, path, key, batch, seeds, tape, *wanted, random_seed, Kernels.DEFAULT, 1)
+
+
 def gradients(process: InterpreterProcess, path: Path) -> dict[int, Moments]:
     """By the tensor that they come back to."""
     model = open_model(path)
     tape, seeds = taped(model)
-    key, sample = sample_of(model)
+    _key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
-    found = process.call(collect_gradients, path, key, batch, seeds, tape, SEED, Kernels.DEFAULT, 1)
-    return dict(zip(tape.kept, found, strict=True))
+    return collected(process, path, batch, seeds, tape).moments
 
 
 def weighted_output(process: InterpreterProcess, data: bytes, folder: Path) -> float:
@@ -172,11 +189,10 @@ def dense_gradients(process: InterpreterProcess, weight: float, scores: bool) ->
     path = FOLDER / "fully_connected_hybrid_int8.tflite"
     model = open_model(path)
     tape, seeds = taped(model)
-    key, sample = sample_of(model)
+    _key, sample = sample_of(model)
     batch = {name: np.stack([values, values]) for name, values in sample.items()}
     seeds = [GradientSeed(seed.tensor, weight, scores) for seed in seeds]
-    (found,) = process.call(collect_gradients, path, key, batch, seeds, tape, SEED, Kernels.DEFAULT, 1)
-    assert isinstance(found, Moments)
+    (found,) = collected(process, path, batch, seeds, tape).moments.values()
     return found
 
 
@@ -191,21 +207,12 @@ def test_what_all_class_scores_have_in_common_does_not_count(tmp_path: Path, pro
     path.write_bytes(after_dense(0, (1, 8), np.zeros(8), options=(11, {})))  # adds nothing
     model = open_model(path)
     tape, seeds = taped(model)
-    key, sample = sample_of(model)
+    _key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
     for scores in (False, True):
-        found = process.call(
-            collect_gradients,
-            path,
-            key,
-            batch,
-            [GradientSeed(seed.tensor, 1.0, scores) for seed in seeds],
-            tape,
-            SEED,
-            Kernels.DEFAULT,
-            1,
-        )
-        assert (abs(found[0].first.sum()) < 1e-5) == scores
+        weighed = [GradientSeed(seed.tensor, 1.0, scores) for seed in seeds]
+        (found,) = collected(process, path, batch, weighed, tape).moments.values()
+        assert (abs(found.first.sum()) < 1e-5) == scores
 
 
 def test_codes_have_the_gradients_of_the_values_that_they_stand_for(process: InterpreterProcess) -> None:
@@ -231,7 +238,7 @@ def test_gradients_are_gathered_where_all_rows_have_the_same_input(observer: Obs
     seeds = {
         key: [GradientSeed(outputs_of(observer.model, key)[0].tensor, 1.0, scores=True)] for key in observer.samples
     }
-    found = observer.gradients(layers, seeds, 5)
+    found = observer.gradients(layers, seeds, 5, {}).moments
     assert {layers[number].operator.name for number in layers.keys() - found.keys()} == {"DEPTHWISE_CONV_2D"}
     for number, moments in found.items():
         output = observer.model.subgraphs[0].tensors[layers[number].output]
@@ -242,9 +249,12 @@ def test_gradients_are_gathered_where_all_rows_have_the_same_input(observer: Obs
 def test_gradients_that_are_no_numbers_are_left_out(observer: Observer) -> None:
     layers = dict(enumerate(layers_of(observer.model).values()))
     (seed,) = outputs_of(observer.model, None)
-    assert not observer.gradients(
-        layers, {key: [GradientSeed(seed.tensor, np.inf, False)] for key in observer.samples}, 2
+    seeds = {key: [GradientSeed(seed.tensor, np.inf, False)] for key in observer.samples}
+    found = observer.gradients(
+        layers, seeds, 2, observer.moments({number: [layer] for number, layer in layers.items()}, lambda *_: None)
     )
+    assert not found.moments
+    assert not found.effects
 
 
 def test_a_graph_that_no_converter_makes_has_no_gradients(process: InterpreterProcess, tmp_path: Path) -> None:
@@ -254,7 +264,62 @@ def test_a_graph_that_no_converter_makes_has_no_gradients(process: InterpreterPr
     tape, seeds = taped(model)
     first, *others = tape.steps
     broken = Tape((replace(first, name="MEAN"), *others))  # without the operand that names its axes
-    key, sample = sample_of(model)
+    _key, sample = sample_of(model)
     batch = {name: values[None] for name, values in sample.items()}
     with pytest.raises(InterpreterFailure, match="no gradients"):
-        process.call(collect_gradients, path, key, batch, seeds, broken, SEED, Kernels.DEFAULT, 1)
+        collected(process, path, batch, seeds, broken)
+
+
+@pytest.mark.parametrize("name", ["two_ways_float32", "conv_2d_grouped_float32", "conv_2d_strided_dilated_float32"])
+def test_the_effect_of_a_weight_is_the_error_that_independent_errors_of_it_make(
+    process: InterpreterProcess, tmp_path: Path, name: str
+) -> None:
+    """Against the mean over errors drawn at random; inputs without a mean, so that feedback takes nothing off."""
+    path, drawn, size = FOLDER / f"{name}.tflite", 60, 1e-3
+    model = open_model(path)
+    data, layers = path.read_bytes(), layers_of(model)
+    weights = {find_layer(model, each).output: each for each in select(model)[0] if find_layer(model, each)}
+    key, sample = sample_of(model)
+    batch = {each: values[None] for each, values in sample.items()}
+    tape, seeds = taped(model)
+    inputs = {tensor: weight_input(model, layer) for tensor, layer in layers.items()}
+    found = [collected(process, path, batch, seeds, tape, inputs, [seed]).effects for seed in range(drawn)]
+    generator, probes = np.random.default_rng(0), [probe_of(output.tensor) for output in outputs_of(model, None)]
+    (exact,) = process.call(observe, path, key, batch, probes, Kernels.DEFAULT, 1)
+    for tensor in tape.kept:
+        span, squares = weights[tensor].span, []
+        for _ in range(drawn):
+            changed = np.frombuffer(data[span.start : span.stop], np.float32).copy()
+            changed += size * generator.standard_normal(changed.shape, np.float32)
+            other = tmp_path / "changed.tflite"
+            other.write_bytes(data[: span.start] + changed.tobytes() + data[span.stop :])
+            (outputs,) = process.call(observe, other, key, batch, probes, Kernels.DEFAULT, 1)
+            squares.append(sum(float(np.sum((a - b) ** 2)) for a, b in zip(exact, outputs, strict=True)) / size**2)
+        assert np.mean([each[tensor] for each in found]) == pytest.approx(np.mean(squares), rel=0.25)
+
+
+def weight_input(model: Model, layer: Layer) -> WeightInput:
+    """The input of a layer, as if it were zero in the mean."""
+    tensor = model.subgraphs[0].tensors[layer.input]
+    parts = layer.rows.groups if layer.kind == "depthwise" else layer.groups
+    source = LayerInput(
+        probe_of(tensor), layer.kind, parts, layer.columns, layer.window, layer.groups, layer.multiplier
+    )
+    return WeightInput(source, np.zeros((parts, layer.columns), np.float32))
+
+
+def test_feedback_takes_the_mean_input_off(process: InterpreterProcess) -> None:
+    """A single input all of whose directions are the mean leaves the share of the last two columns."""
+    path = FOLDER / "fully_connected_float32.tflite"
+    model = open_model(path)
+    (layer,) = layers_of(model).values()
+    _, sample = sample_of(model)
+    batch = {name: values[None] for name, values in sample.items()}
+    tape, seeds = taped(model)
+    source = weight_input(model, layer)
+    mean = next(iter(sample.values())).reshape(1, -1)
+    plain, less = (
+        collected(process, path, batch, seeds, tape, {layer.output: each}).effects[layer.output]
+        for each in (source, replace(source, mean=mean))
+    )
+    assert less == pytest.approx(plain * 2 / layer.columns, rel=1e-4)

@@ -57,12 +57,15 @@ class Budget:
     work: float
     """How many times the multiplications above."""
     seconds: float
-    """What a run is meant to take at most on two idle processors. Preparing, clustering and measuring sizes take some
-    20 seconds for a model of 14 MB however few samples are run."""
+    """What a run is meant to take at most on two idle processors."""
+    is_short: bool = False
+    """Whether sensitivities are computed from gradients where that can be done, the search ends after two candidates
+    if one of them is good, and no more samples are made up than the search uses.
+    """
 
 
 NORMAL: Final = Budget(1.0, 120.0)
-BUDGETS: Final = {"fast": Budget(1 / 6, 40.0), "normal": NORMAL, "thorough": Budget(10.0, 1200.0)}
+BUDGETS: Final = {"fast": Budget(1 / 16, 15.0, is_short=True), "normal": NORMAL, "thorough": Budget(10.0, 1200.0)}
 """By the name of an effort."""
 
 _LARGE: Final = 20e6
@@ -88,11 +91,15 @@ class _Range:
 
 
 _SAMPLES: Final = _Range(64, 300, 1000)
+_SAMPLES_IN_SHORT: Final = _Range(48, 300, 2000)
 _SENSITIVITY_SAMPLES: Final = _Range(2, 8, 200)
 _GRADIENT_SAMPLES: Final = _Range(8, 16, 160)
 _PASS_SAMPLES: Final = 200, 400
 _SYNTHETIC: Final = 100
-"""Synthetic samples at least."""
+"""Synthetic samples at least, unless a run is short."""
+
+_FLOOR_SAMPLES: Final = 10
+"""Samples, and probes, on which a short run measures the noise floor: two of each kind of probes."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +136,25 @@ class Effort:
     @property
     def samples(self) -> int:
         """Samples to calibrate and judge on at most."""
-        return _SAMPLES.within(self._runs(_FOR_CALIBRATION), self._share, self._most)
+        samples = _SAMPLES_IN_SHORT if self.is_short else _SAMPLES
+        return samples.within(self._runs(_FOR_CALIBRATION), self._share, self._most)
 
     @property
     def synthetic_samples(self) -> int:
-        """Samples to make up at most: not more than are calibrated on, though comparing takes no fewer than 100."""
-        return max(self.samples, _SYNTHETIC)
+        """Samples to make up at most: not more than are calibrated on, though comparing takes no fewer than 100 unless
+        the run is short.
+        """
+        return self.samples if self.is_short else max(self.samples, _SYNTHETIC)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the run is to be as short as it can be."""
+        return self.budget.is_short
+
+    @property
+    def floor_samples(self) -> int | None:
+        """Samples, and probes, to measure the noise floor on; None for those of sensitivities, and all probes."""
+        return _FLOOR_SAMPLES if self.is_short else None
 
     def sensitivity_samples(self, perturbations: int) -> int:
         """Samples for each of so many perturbations."""
@@ -164,7 +184,10 @@ class Effort:
         if self.samples < usual:
             found.append(f"only {self.samples} of {usual} samples are used to calibrate and search")
         few = self.sensitivity_samples(weights)
-        if few < min(available, _SENSITIVITY_SAMPLES.usual):
+        if self.is_short:
+            found.append("sensitivities are computed from gradients where these are known, and hardly measured")
+            found.append("the search ends after two candidates if one of them is good")
+        elif few < min(available, _SENSITIVITY_SAMPLES.usual):
             found.append(f"sensitivities are measured on only {few} samples")
         if layers > 1 and not self.pass_samples(layers):
             found.append("layers are not clustered in the order in which they run")

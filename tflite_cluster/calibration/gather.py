@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,10 @@ from ..model.prefix import prefix
 from ..model.read import Model, Tensor
 from ..model.tape import Tape, record
 from ..samples.samples import Samples
-from .gradients import GradientSeed, collect_gradients
+from .gradients import GradientSeed, GradientSums, collect_gradients
 from .moments import DriftedMoments, LayerInput, Moments, Probe, collect, collect_drift
 from .observability import Observability
+from .weight_gradients import WeightInput
 
 _MOST_PLACES: Final = 64
 """Places of each activation that are counted in: their neighbours add little."""
@@ -37,6 +38,27 @@ _WIDEST: Final = 1536
 _BATCH_BYTES: Final = 16 << 20
 
 AnyMoments = TypeVar("AnyMoments", bound=Moments)
+
+
+@dataclass(frozen=True)
+class LayerGradients:
+    """What gradients tell of layers, by their number. A layer is missing where they tell nothing of it."""
+
+    moments: dict[int, Moments]
+    """Moments (1, rows, rows) of the gradients at the output, where all rows have the same input."""
+    effects: dict[int, float]
+    """Squared error of the outputs, as their seeds weigh it, for errors of variance 1 in all elements of the weight."""
+
+    def sound(self, layers: Mapping[int, Layer]) -> LayerGradients:
+        """Without what is not finite, or of another shape than that of the numbered layer."""
+        return LayerGradients(
+            {
+                number: moments
+                for number, moments in self.moments.items()
+                if moments.first.shape == (1, layers[number].rows.groups) and moments.is_finite
+            },
+            {number: effect for number, effect in self.effects.items() if 0 < effect < np.inf},
+        )
 
 
 @dataclass(frozen=True)
@@ -79,49 +101,65 @@ class Observer:
         return fewer._gather(uses, DriftedMoments, partial(collect_drift, edits), [self.original, copy], _say_nothing)
 
     def gradients(
-        self, layers: Mapping[int, Layer], seeds: Mapping[str | None, Sequence[GradientSeed]], most: int
-    ) -> dict[int, Moments]:
-        """Moments (1, rows, rows) of the gradients at those of the numbered layers that they can be brought back to.
+        self,
+        layers: Mapping[int, Layer],
+        seeds: Mapping[str | None, Sequence[GradientSeed]],
+        most: int,
+        inputs: Mapping[int, Moments],
+    ) -> LayerGradients:
+        """What gradients tell of those of the numbered layers that they can be brought back to.
 
-        From `most` samples of each signature. Layers are missing whose rows have different inputs, or no gradient.
+        From `most` samples of each signature. inputs: moments of the inputs of layers whose effects are wanted.
         """
-        found: dict[int, Moments] = {}
+        found = LayerGradients({}, {})
         for key, indices in self.chosen.items():
             if self._kernels(key) is None:
                 continue
             subgraph = self.model.subgraph_of(key).index
             here = {number: layer for number, layer in layers.items() if layer.operator.subgraph == subgraph}
-            numbers = _narrow({number: layer for number, layer in here.items() if _is_dense(layer)})
-            tape = record(
-                self.model, subgraph, [seed.tensor.index for seed in seeds[key]], [layers[n] for n in numbers]
-            )
+            coupled = {
+                here[number].output: number
+                for number in _narrow({n: each for n, each in here.items() if _is_dense(each)})
+            }
+            weights = {
+                layer.output: (
+                    number,
+                    WeightInput(_layer_input(self.model, layer, layer.columns), inputs[number].mean.astype(np.float32)),
+                )
+                for number, layer in here.items()
+                if number in inputs and _gives_channels(layer)
+            }
+            numbers = {*coupled.values(), *(number for number, _ in weights.values())}
+            outputs = [seed.tensor.index for seed in seeds[key]]
+            tape = record(self.model, subgraph, outputs, [layers[number] for number in numbers])
+            sources = {tensor: source for tensor, (_, source) in weights.items()}
             try:
-                sums = self._sum_gradients(key, indices[:most], seeds[key], tape)
+                sums = self._sum_gradients(key, indices[:most], seeds[key], tape, frozenset(coupled), sources)
             except InterpreterFailure as failure:
                 self.missed.append(f"the layers{self._where(key)} are clustered without gradients: {failure.cause}")
                 continue
-            outputs = {layers[number].output: number for number in numbers}
-            found.update((outputs[tensor], moments) for tensor, moments in zip(tape.kept, sums, strict=True))
-        return {
-            number: moments
-            for number, moments in found.items()
-            if moments.first.shape == (1, layers[number].rows.groups) and moments.is_finite
-        }
+            found.moments.update((coupled[tensor], moments) for tensor, moments in sums.moments.items())
+            for tensor, each in sums.effects.items():
+                number, _ = weights[tensor]
+                found.effects[number] = each / len(indices[:most])
+        return found.sound(layers)
 
     def _kernels(self, key: str | None) -> Kernels | None:
         return self.observability.get(key, Observability()).layers
 
     def _sum_gradients(
-        self, key: str | None, indices: npt.NDArray[np.intp], seeds: Sequence[GradientSeed], tape: Tape
-    ) -> list[Moments]:
-        sums: list[Moments] = []
-        kernels = self._kernels(key)
+        self,
+        key: str | None,
+        indices: npt.NDArray[np.intp],
+        seeds: Sequence[GradientSeed],
+        tape: Tape,
+        coupled: Collection[int],
+        weights: Mapping[int, WeightInput],
+    ) -> GradientSums:
+        sums, kernels = GradientSums(), self._kernels(key)
         for number, batch in enumerate(batches(self.samples[key], indices) if tape.kept else ()):
-            call = collect_gradients, self.original, key, batch, seeds, tape, [number], kernels, self.threads
-            parts = self.process.call(*call)
-            for moments, part in zip(sums, parts, strict=bool(sums)):
-                moments.add(part)
-            sums = sums or parts
+            call = collect_gradients, self.original, key, batch, seeds, tape, coupled, weights, [number]
+            sums.add(self.process.call(*call, kernels, self.threads))
         return sums
 
     def _where(self, key: str | None) -> str:
@@ -194,6 +232,12 @@ def _is_dense(layer: Layer) -> bool:
     """Whether all rows have the same input, and each gives one channel of the output."""
     bias = record_of(layer.operator).bias
     return layer.kind != "depthwise" and layer.groups == 1 and bias is not None and bias.is_per_row
+
+
+def _gives_channels(layer: Layer) -> bool:
+    """Whether each row gives one channel of the output."""
+    bias = record_of(layer.operator).bias
+    return layer.recurrence is None and bias is not None and bias.is_per_row
 
 
 def _narrow(layers: Mapping[int, Layer]) -> list[int]:

@@ -30,7 +30,8 @@ from ..model.read import Model
 from ..model.weight import Weight
 from ..samples.cepstra import Cepstra
 from ..samples.hints import shape_read
-from ..samples.synthetic import InputHint, synthetic_samples
+from ..samples.samples import Samples
+from ..samples.synthetic import InputHint, samples_in_ranges
 from .gather import Observer
 from .moments import Moments
 from .observability import Observability
@@ -109,11 +110,11 @@ class _FirstLayers:
 
     def best(self, name: str, hints: Sequence[InputHint]) -> _Candidate:
         """The likeliest of some ranges of an input, the first of those that are as likely."""
-        return min((self._candidate(name, each) for each in hints), key=lambda each: each.implausibility)
+        made = samples_in_ranges(self.signature, name, hints, self.hints, _SAMPLES, seed=0)
+        return min(map(self._candidate, hints, made), key=lambda each: each.implausibility)
 
-    def _candidate(self, name: str, hint: InputHint) -> _Candidate:
+    def _candidate(self, hint: InputHint, samples: Samples) -> _Candidate:
         key = self.signature.key
-        samples = synthetic_samples(self.signature, {**self.hints, name: hint}, _SAMPLES, seed=0)
         chosen = {key: np.arange(samples.count)}
         observability = {key: Observability(self.kernels, layers=self.kernels)}
         observer = Observer(

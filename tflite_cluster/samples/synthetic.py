@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 from math import prod
@@ -133,15 +133,47 @@ def synthetic_samples(
     inputs: dict[str, InputSamples] = {}
     count = count if signature.inputs else 1
     for spec in signature.inputs:
-        generator = np.random.default_rng([seed, zlib.crc32(spec.name.encode())])
+        generator = _generator(spec, seed)
         shape = _concrete_shape(spec)
         hint = hints.get(spec.name)
-        plain = _noise if hint is None or hint.cepstra is None else hint.cepstra.noise
-        noises = _noises(manner, plain, shape, count, generator)
+        noises = _noises(manner, _plain(hint), shape, count, generator)
         values = np.stack([_sample(spec, shape, hint, generator, noise) for noise in noises])
         inputs[spec.name] = InputSamples(values, spec, shape)
-    words = "1 synthetic sample" if count == 1 else f"{count} synthetic samples"
-    return Samples(inputs, None, words + manner.words, synthetic=True, invocations=manner.invocations)
+    return Samples(inputs, None, _words(count, manner), synthetic=True, invocations=manner.invocations)
+
+
+def samples_in_ranges(
+    signature: Signature, name: str, ranges: Sequence[InputHint], hints: Mapping[str, InputHint], count: int, seed: int
+) -> Iterator[Samples]:
+    """The samples that `synthetic_samples` makes if the real input of that name has each of the ranges in turn.
+
+    ranges: all of cepstra arranged in one way, or none of cepstra.
+    """
+    inputs = {spec.name: spec for spec in signature.inputs}
+    others = replace(signature, inputs=tuple(spec for spec in signature.inputs if spec.name != name))
+    fixed = synthetic_samples(others, hints, count, seed).inputs if others.inputs else {}
+    generator, shape = _generator(inputs[name], seed), _concrete_shape(inputs[name])
+    noises = [make() for make in _noises(PLAIN, _plain(ranges[0]), shape, count, generator)]
+    for each in ranges:
+        values = np.stack(
+            [_sample(inputs[name], shape, each, generator, partial(np.asarray, noise)) for noise in noises]
+        )
+        made = {**fixed, name: InputSamples(values, inputs[name], shape)}
+        yield Samples({key: made[key] for key in inputs}, None, _words(count, PLAIN), synthetic=True)
+
+
+def _generator(spec: TensorSpec, seed: int) -> np.random.Generator:
+    """What one input's samples are made with."""
+    return np.random.default_rng([seed, zlib.crc32(spec.name.encode())])
+
+
+def _plain(hint: InputHint | None) -> Signal:
+    """The kind of signal that an input takes."""
+    return _noise if hint is None or hint.cepstra is None else hint.cepstra.noise
+
+
+def _words(count: int, manner: Manner) -> str:
+    return ("1 synthetic sample" if count == 1 else f"{count} synthetic samples") + manner.words
 
 
 def _concrete_shape(spec: TensorSpec) -> tuple[int, ...]:

@@ -65,6 +65,8 @@ class CalibratedModel:
     shrinkage: Shrinkage
     effort: Effort
     progress: Progress
+    effects: Mapping[int, float]
+    """What errors of variance 1 in a weight do to the outputs, where gradients were asked for that and tell it."""
     probes: Judge | None = None
     """Judges class scores on probes; None if there are none."""
     floor_is_known: bool = True
@@ -149,18 +151,26 @@ def calibrate(
     shrinkage = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
     judge = Judge(process, model, task.original, samples, split.everything, split.held_out, threads, observability)
     prober = None
+    every = {key: np.arange(each.count) for key, each in (probes or {}).items()}
     if probes and judge.judges_scores:
-        every = {key: np.arange(each.count) for key, each in probes.items()}
         prober = Judge(process, model, task.original, probes, every, every, threads, observability)
     observer = Observer(process, model, task.original, samples, split.calibration, threads, observability)
-    statistics = _observed(task, observer, judge, uses, layers, effort, shrinkage)
+    moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
+    seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
+    inputs = moments if effort.is_short else {}
+    gradients = observer.gradients(layers, seeds, effort.gradient_samples, inputs)
+    counts = observer.count, min(observer.count, effort.gradient_samples)
+    statistics = [
+        Statistics(moments.get(each), counts[0], gradients.moments.get(each), counts[1], shrinkage) for each in uses
+    ]
     jobs = _jobs(task, weights, uses, statistics)
     layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
     left_out = [*_words(observability), *observer.missed, *effort.left_out(most, len(weights), layers_observed)]
+    few = split.few if effort.floor_samples is None else _first(split.everything, effort.floor_samples)
     try:
-        floor, is_known = judge.noise_floor(split.few), True
+        floor, is_known = judge.noise_floor(few), True
         if prober is not None:
-            floor = replace(floor, scores_sqnr=prober.noise_floor().scores_sqnr)
+            floor = replace(floor, scores_sqnr=prober.noise_floor(_first(every, effort.floor_samples)).scores_sqnr)
     except InterpreterFailure as failure:
         floor, is_known = judge.exact, False
         left_out.append(
@@ -169,38 +179,17 @@ def calibrate(
     clusterer = Clusterer(model, task.copy, threads)
     _apply_blind(clusterer, blind)
     return CalibratedModel(
-        clusterer, judge, observer, task.copy, jobs, split, floor, shrinkage, effort, task.progress, prober, is_known,
-        tuple(blind), tuple(left_out),
+        clusterer, judge, observer, task.copy, jobs, split, floor, shrinkage, effort, task.progress, gradients.effects,
+        prober, is_known, tuple(blind), tuple(left_out),
     )  # fmt: skip
 
 
 def _plan(task: Task, effort: Effort, most: int, weights: int, layers: int) -> Plan:
     """What is going to be done. most: samples of the signature that has the most."""
     passes = MOST_IN_ORDER if layers > 1 and effort.pass_samples(layers) else 0
-    few = min(effort.sensitivity_samples(weights), most)
+    few = 0 if effort.is_short else min(effort.sensitivity_samples(weights), most)
     is_fixed = all(weight.span in task.clusters for weight in task.weights.values())
     return plan(min(effort.samples, most), few, weights, passes, is_fixed, effort.time)
-
-
-def _observed(
-    task: Task,
-    observer: Observer,
-    judge: Judge,
-    uses: Mapping[int, Sequence[Layer]],
-    layers: Mapping[int, Layer],
-    effort: Effort,
-    shrinkage: Shrinkage,
-) -> list[Statistics]:
-    """The statistics of each weight, in order.
-
-    uses: all layers of each weight, by its number. layers: the layers of those that have only one.
-    """
-    moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
-    seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
-    gradients = observer.gradients(layers, seeds, effort.gradient_samples)
-    samples = observer.count
-    few = min(samples, effort.gradient_samples)
-    return [Statistics(moments.get(each), samples, gradients.get(each), few, shrinkage) for each in uses]
 
 
 def _jobs(
@@ -274,6 +263,11 @@ def split_samples(samples: Mapping[str | None, Samples], seed: int, most: int, f
         few={key: indices[:few] for key, indices in order.items()},
         everything=order,
     )
+
+
+def _first(indices: SampleIndices, most: int | None) -> SampleIndices:
+    """The first samples of each signature; all if `most` is None."""
+    return {key: each[:most] for key, each in indices.items()}
 
 
 def _held_out(count: int) -> int:

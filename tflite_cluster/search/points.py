@@ -14,7 +14,10 @@ _EQUAL_STRIDES: Final = 2
 """How long the first strides are, and how many are; on a logarithmic scale each later one is twice as long."""
 
 _RANGE: Final = 1e8
-_MOST_EVALUATIONS: Final = 14
+MOST_EVALUATIONS: Final = 14
+_LEAST_EXPECTED: Final = 2
+"""Evaluations after which an expectation may end a search."""
+
 _MOST_EXPECTED: Final = 6
 """After so many evaluations, expectations are no longer used, because they have not come true."""
 
@@ -67,26 +70,32 @@ class Search:
 
 
 def furthest(
-    is_good: Callable[[float], bool], first: float, close: float, expect: Callable[[], float | None] = lambda: None
+    is_good: Callable[[float], bool],
+    first: float,
+    close: float,
+    expect: Callable[[], float | None] = lambda: None,
+    enough: int = MOST_EVALUATIONS,
 ) -> float | None:
     """The largest position found to be good, up to a factor of `close`; None if none is.
 
     Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale. expect: gives
     the border that is expected from the positions seen so far, or None. The search goes there, and ends at a good
-    position that is close to it.
+    position that is close to it. enough: after so many evaluations it ends as soon as a position is known to be good,
+    however close that is; one earlier, the first position is taken if it is close to the expected border.
     """
+    least = min(_LEAST_EXPECTED, enough - 1)
     good, bad, position, stride = 0.0, math.inf, first, _STRIDE
-    for evaluations in range(_MOST_EVALUATIONS):
+    for evaluations in range(MOST_EVALUATIONS):
         if evaluations >= _EQUAL_STRIDES:
             stride *= stride
         if is_good(position):
             good = position
         else:
             bad = position
-        if good and bad / good <= close:
+        if good and (bad / good <= close or evaluations + 1 >= enough):
             break
         border = expect() if evaluations < _MOST_EXPECTED else None
-        if border is not None and good and good <= border <= good * close and (evaluations or bad < math.inf):
+        if border is not None and good and good <= border <= good * close and evaluations + 1 >= least:
             break
         if not good:
             position = bad / stride

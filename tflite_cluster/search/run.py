@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from .allocation import base_prices, sensitivities
 from .calibrated import CalibratedModel
 from .curve import Curve
-from .plan import CANDIDATES, MOST_IN_ORDER
-from .points import SHORT, Point, Search, expected_border, furthest
+from .plan import CANDIDATES, IN_SHORT, MOST_IN_ORDER
+from .points import MOST_EVALUATIONS, SHORT, Point, Search, expected_border, furthest
 from .quality import Quality
 
 _FIRST: Final = 0.5
@@ -31,6 +32,9 @@ _WORTH_IT: Final = 0.99
 _CLOSE: Final = 1.1
 _CLOSE_IN_SIZE: Final = 1.03
 """Up to which factor the multiplier is found; a size, unlike a fidelity, is known for certain."""
+
+_CLOSE_IN_SHORT: Final = 1.2
+"""The same in a short run."""
 
 _SLIGHTLY: Final = 1.03, 1.1
 """How much further to go where clustering in order makes a zip that no longer fits."""
@@ -100,7 +104,7 @@ def _search(calibrated: CalibratedModel, explore: Callable[[Curve], Point | None
         calibrated.progress("Measuring sensitivities", done, total)
 
     silent = calibrated.judge.is_silent  # then all tensors keep the same ratio of signal to noise
-    found = np.zeros(len(jobs)) if silent else sensitivities(calibrated.clusterer, jobs, calibrated.judge_few, tell)
+    found = np.zeros(len(jobs)) if silent else _sensitivities(calibrated, tell)
     prices = dict(zip(calibrated.jobs, base_prices(jobs, found).tolist(), strict=True))
     expected = CANDIDATES + (MOST_IN_ORDER if _allows_passes(calibrated) else 0)
     curve = Curve(calibrated, prices, expected=expected)
@@ -117,6 +121,15 @@ def _search(calibrated: CalibratedModel, explore: Callable[[Curve], Point | None
     )
 
 
+def _sensitivities(calibrated: CalibratedModel, tell: Callable[[int, int], None]) -> npt.NDArray[np.float64]:
+    """Of all weights: those that gradients tell, and the others measured."""
+    effects, jobs = calibrated.effects, calibrated.jobs
+    others = [job for number, job in jobs.items() if number not in effects]
+    found = sensitivities(calibrated.clusterer, others, calibrated.judge_few, tell) if others else np.zeros(0)
+    measured = iter(found.tolist())
+    return np.array([effects[n] / job.matrix.codes.size if n in effects else next(measured) for n, job in jobs.items()])
+
+
 @dataclass(frozen=True)
 class _Way:
     """A search along a curve for the cheapest good point. by_point: whether expected points can be judged too."""
@@ -127,10 +140,15 @@ class _Way:
 
     def cheapest(self, first: float) -> Point | None:
         """The cheapest good candidate that a search from the first multiplier finds; it is left in the copy."""
-        multiplier = furthest(
-            lambda at: self.is_good(self.curve.evaluate(at)), first, _CLOSE, lambda: self._border(in_order=False)
-        )
+        patience = (_CLOSE_IN_SHORT, IN_SHORT) if self.curve.calibrated.effort.is_short else (_CLOSE, MOST_EVALUATIONS)
+        multiplier = self._furthest(first, *patience)
         return None if multiplier is None else self._further(self.curve.restore(multiplier))
+
+    def _furthest(self, first: float, close: float, enough: int) -> float | None:
+        def is_good(multiplier: float) -> bool:
+            return self.is_good(self.curve.evaluate(multiplier))
+
+        return furthest(is_good, first, close, lambda: self._border(in_order=False), enough)
 
     def _further(self, best: Point) -> Point:
         """Cluster the layers in order, at the multiplier of a good point, then at larger ones while that is good."""

@@ -112,7 +112,7 @@ class Config:
     rather than what was lost on the samples given."""
     effort: EffortName = "normal"
     """How long calibration and search may take: "normal" is meant to take at most two minutes on two processors for a
-    model under 20 MB, "fast" 40 seconds, and "thorough" ten times as long as normal."""
+    model under 20 MB, "fast" 20 seconds, and "thorough" ten times as long as normal."""
     force: bool = False
     """Replace an existing output, and write one that zips no smaller."""
     measure: bool = True

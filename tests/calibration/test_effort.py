@@ -114,6 +114,19 @@ def test_more_effort_never_runs_the_model_less_often(per_run: int) -> None:
 def test_what_is_left_out_is_told_with_the_time_that_was_asked_for() -> None:
     dear = {name: Effort(5 * 10**8, slowness=64, budget=budget) for name, budget in BUDGETS.items()}
     words = {name: effort.left_out(300, 9, 9)[0] for name, effort in dear.items()}
-    assert "to end in about 15 seconds" in words["fast"]
+    assert "to end in about 20 seconds" in words["fast"]
     assert "to end in about 2 minutes" in words["normal"]
     assert "to end in about 20 minutes" in words["thorough"]
+
+
+def test_a_short_run_makes_up_no_more_samples_than_it_uses() -> None:
+    dear = {name: Effort(3 * 10**8, budget=budget) for name, budget in BUDGETS.items()}
+    assert (dear["fast"].samples, dear["fast"].synthetic_samples) == (48, 48)
+    assert Effort(10**15, budget=BUDGETS["normal"]).synthetic_samples == 100
+    assert (dear["fast"].floor_samples, dear["normal"].floor_samples) == (10, None)
+
+
+def test_a_short_run_says_how_it_is_short() -> None:
+    (words,) = Effort(10**6, budget=BUDGETS["fast"]).left_out(300, 10, 10)
+    assert "sensitivities are computed" in words
+    assert "after two candidates" in words

@@ -238,7 +238,7 @@ def test_gradients_are_gathered_where_all_rows_have_the_same_input(observer: Obs
     seeds = {
         key: [GradientSeed(outputs_of(observer.model, key)[0].tensor, 1.0, scores=True)] for key in observer.samples
     }
-    found = observer.gradients(layers, seeds, 5, {}).moments
+    found = observer.gradients(layers, seeds, 5, {}, shifts_biases=False).moments
     assert {layers[number].operator.name for number in layers.keys() - found.keys()} == {"DEPTHWISE_CONV_2D"}
     for number, moments in found.items():
         output = observer.model.subgraphs[0].tensors[layers[number].output]
@@ -250,9 +250,8 @@ def test_gradients_that_are_no_numbers_are_left_out(observer: Observer) -> None:
     layers = dict(enumerate(layers_of(observer.model).values()))
     (seed,) = outputs_of(observer.model, None)
     seeds = {key: [GradientSeed(seed.tensor, np.inf, False)] for key in observer.samples}
-    found = observer.gradients(
-        layers, seeds, 2, observer.moments({number: [layer] for number, layer in layers.items()}, lambda *_: None)
-    )
+    inputs = observer.moments({number: [layer] for number, layer in layers.items()}, lambda *_: None)
+    found = observer.gradients(layers, seeds, 2, inputs, shifts_biases=True)
     assert not found.moments
     assert not found.effects
 
@@ -305,11 +304,11 @@ def weight_input(model: Model, layer: Layer) -> WeightInput:
     source = LayerInput(
         probe_of(tensor), layer.kind, parts, layer.columns, layer.window, layer.groups, layer.multiplier
     )
-    return WeightInput(source, np.zeros((parts, layer.columns), np.float32))
+    return WeightInput(source, np.zeros((parts, layer.columns), np.float32), shifts=False)
 
 
-def test_feedback_takes_the_mean_input_off(process: InterpreterProcess) -> None:
-    """A single input all of whose directions are the mean leaves the share of the last two columns."""
+def test_feedback_and_biases_take_the_mean_input_off(process: InterpreterProcess) -> None:
+    """Of a single input, which is the mean, feedback leaves the share of the last two columns, and a bias nothing."""
     path = FOLDER / "fully_connected_float32.tflite"
     model = open_model(path)
     (layer,) = layers_of(model).values()
@@ -318,8 +317,9 @@ def test_feedback_takes_the_mean_input_off(process: InterpreterProcess) -> None:
     tape, seeds = taped(model)
     source = weight_input(model, layer)
     mean = next(iter(sample.values())).reshape(1, -1)
-    plain, less = (
+    plain, less, least = (
         collected(process, path, batch, seeds, tape, {layer.output: each}).effects[layer.output]
-        for each in (source, replace(source, mean=mean))
+        for each in (source, replace(source, mean=mean), replace(source, mean=mean, shifts=True))
     )
     assert less == pytest.approx(plain * 2 / layer.columns, rel=1e-4)
+    assert least == pytest.approx(0, abs=1e-6 * plain)

@@ -168,6 +168,12 @@ def test_a_model_that_cannot_be_run_is_not_called_checked(capsys: Captured) -> N
     assert "Fidelity: NOT CHECKED: the original model cannot be run" in capsys.readouterr().out
 
 
+def test_a_report_of_a_fast_run_measures_no_slow_coders() -> None:
+    assert run("digits.tflite out.tflite --clusters 16 --effort fast --report report.json --quiet") == 0
+    sizes = json.loads(Path("report.json").read_text(encoding="utf-8"))["sizes"]
+    assert {name for name, size in sizes.items() if size is not None} == {"file", "gzip6", "zip9"}
+
+
 @pytest.mark.slow
 def test_report() -> None:
     assert run("digits.tflite out.tflite --clusters 16 --report report.json --quiet") == 0

@@ -17,6 +17,7 @@ from tflite_cluster.samples.synthetic import (
     _turn,
     gather_samples,
     probe_samples,
+    samples_in_ranges,
     synthetic_count,
     synthetic_samples,
 )
@@ -68,6 +69,19 @@ def test_every_manner_keeps_to_the_range(shape: tuple[int, ...], invocations: in
     np.testing.assert_array_equal(samples.batch(4, 9)["x"], batch["x"][4:9])
     fewer = synthetic_samples(signature, {"x": InputHint(2, 6)}, 7, 3, manner).batch(0, 7)["x"]
     np.testing.assert_array_equal(fewer, batch["x"][:7])
+
+
+@pytest.mark.parametrize("real", [spec((1, 8, 8, 3), name="a"), spec((1, 40), np.int8, 0.5, name="a")])
+def test_several_ranges_give_the_samples_that_each_gives(real: TensorSpec):
+    signature = Signature(None, (real, spec((1, 9), np.int32, name="b")), ())
+    ranges, hints = [InputHint(-1, 1), InputHint(0, 6), InputHint(-8, 2)], {"b": InputHint(0, 30)}
+    made = list(samples_in_ranges(signature, "a", ranges, hints, 5, seed=3))
+    for each, samples in zip(ranges, made, strict=True):
+        expected = synthetic_samples(signature, {**hints, "a": each}, 5, 3)
+        assert samples.source == expected.source
+        assert list(samples.inputs) == list(expected.inputs)
+        for name, values in expected.batch(0, 5).items():
+            np.testing.assert_array_equal(samples.batch(0, 5)[name], values)
 
 
 def test_inputs_of_one_shape_differ():

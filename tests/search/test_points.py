@@ -49,6 +49,24 @@ def test_near_the_start_few_visits_are_enough(border: float, close: float, visit
     assert len(is_good.asked) <= visits
 
 
+@pytest.mark.parametrize(("border", "visits"), [(0.55, 1), (3.7, 2), (0.31, 2)])
+def test_few_visits_can_be_enough(border: float, visits: int) -> None:
+    """The first position will do if the border is expected close to it, and else a second one."""
+    is_good = Counted(border)
+    found = furthest(is_good, 0.5, CLOSE, lambda: border, enough=2)
+    assert found is not None
+    assert found <= border
+    assert len(is_good.asked) == visits
+
+
+def test_a_good_position_far_from_a_bad_one_is_not_enough() -> None:
+    is_good = Counted(0.4)
+    found = furthest(is_good, 0.5, CLOSE, lambda: None if len(is_good.asked) > 1 else 0.07, enough=2)
+    assert found is not None
+    assert is_good.asked[1] < found <= 0.4
+    assert len(is_good.asked) <= 4
+
+
 def test_nothing_good() -> None:
     is_good = Counted(0.0)
     assert furthest(is_good, 1.0, CLOSE) is None

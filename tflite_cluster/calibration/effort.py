@@ -65,7 +65,7 @@ class Budget:
 
 
 NORMAL: Final = Budget(1.0, 120.0)
-BUDGETS: Final = {"fast": Budget(1 / 16, 15.0, is_short=True), "normal": NORMAL, "thorough": Budget(10.0, 1200.0)}
+BUDGETS: Final = {"fast": Budget(1 / 16, 20.0, is_short=True), "normal": NORMAL, "thorough": Budget(10.0, 1200.0)}
 """By the name of an effort."""
 
 _LARGE: Final = 20e6

@@ -106,10 +106,13 @@ class Observer:
         seeds: Mapping[str | None, Sequence[GradientSeed]],
         most: int,
         inputs: Mapping[int, Moments],
+        *,
+        shifts_biases: bool,
     ) -> LayerGradients:
         """What gradients tell of those of the numbered layers that they can be brought back to.
 
         From `most` samples of each signature. inputs: moments of the inputs of layers whose effects are wanted.
+        shifts_biases: whether biases may make up for mean errors.
         """
         found = LayerGradients({}, {})
         for key, indices in self.chosen.items():
@@ -121,13 +124,10 @@ class Observer:
                 here[number].output: number
                 for number in _narrow({n: each for n, each in here.items() if _is_dense(each)})
             }
+            weighed = {n: layer for n, layer in here.items() if n in inputs and _gives_channels(layer)}
             weights = {
-                layer.output: (
-                    number,
-                    WeightInput(_layer_input(self.model, layer, layer.columns), inputs[number].mean.astype(np.float32)),
-                )
-                for number, layer in here.items()
-                if number in inputs and _gives_channels(layer)
+                layer.output: (number, self._weight_input(layer, inputs[number], shifts_biases))
+                for number, layer in weighed.items()
             }
             numbers = {*coupled.values(), *(number for number, _ in weights.values())}
             outputs = [seed.tensor.index for seed in seeds[key]]
@@ -143,6 +143,10 @@ class Observer:
                 number, _ = weights[tensor]
                 found.effects[number] = each / len(indices[:most])
         return found.sound(layers)
+
+    def _weight_input(self, layer: Layer, moments: Moments, shifts_biases: bool) -> WeightInput:
+        whole = _layer_input(self.model, layer, layer.columns)
+        return WeightInput(whole, moments.mean.astype(np.float32), shifts_biases and layer.bias is not None)
 
     def _kernels(self, key: str | None) -> Kernels | None:
         return self.observability.get(key, Observability()).layers

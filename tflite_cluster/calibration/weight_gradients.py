@@ -21,21 +21,28 @@ weights), with one share by 1.1, 0.7 and 2.4 dB, and by 3.8 dB on MobileNetV2 if
 
 @dataclass(frozen=True)
 class WeightInput:
-    """The input of a weight, and its mean over samples and places, (parts, columns)."""
+    """The input of a weight, and its mean over samples and places, (parts, columns).
+
+    shifts: whether the layer's bias makes up for what errors do to the mean of its output.
+    """
 
     layer: LayerInput
     mean: Floats
+    shifts: bool
 
 
 def effect(source: WeightInput, model: OpenModel, gradient: Floats) -> float:
     """Squared change of the output for errors of variance 1 in all elements of the weight, in the latest run.
 
     gradient: what comes back to the layer's output, of its shape. Errors are independent, but along the mean input
-    feedback takes most of them off.
+    feedback takes most of them off, and a bias that shifts all of them.
     """
     derivatives = _derivatives(source.layer, source.layer.probe.read(model), gradient)
-    parts, _, columns = derivatives.shape
+    parts, rows, columns = derivatives.shape
     mean = source.mean.reshape(parts, columns).astype(np.float64)
+    if source.shifts:
+        total = gradient.reshape(-1, gradient.shape[-1]).sum(0).reshape(parts, rows, 1)
+        return float(np.sum(np.square(derivatives - total * mean[:, None])))
     squares = np.einsum("pc,pc->p", mean, mean)
     along = np.square(np.einsum("prc,pc->pr", derivatives, mean)).sum(1)
     taken_off = np.divide(along, squares, out=np.zeros(parts), where=squares > 0) * max(1 - _LEFT / columns, 0.0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from click.core import ParameterSource
 
-from ..config import Config
+from ..config import Config, EffortName
 from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
 from ..files import refuse_shared
@@ -262,7 +262,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         return
     if shown.target is not None:
         settings = prepare(shown.target, job.source, job.destination, settings)
-    coders = _coders(job.source, shown) if shown.report is not None and settings["measure"] else ()
+    coders = _coders(job.source, shown, settings["effort"]) if shown.report is not None and settings["measure"] else ()
     try:
         with progress_shown() as progress:
             result = cluster(job.source, job.destination, progress=progress, coders=coders, **settings)
@@ -293,9 +293,13 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         raise _in_short(failure, shown.report, shown.quiet)
 
 
-def _coders(source: Path, shown: _Shown) -> tuple[str, ...]:
-    """The coders that a report compares; without --verbose, only those that are quick enough for the file."""
-    return available_coders() if shown.verbose or not source.is_file() else coders_worth(source.stat().st_size)
+def _coders(source: Path, shown: _Shown, effort: EffortName) -> tuple[str, ...]:
+    """The coders that a report compares; without --verbose, only those that are quick enough for the file, and none
+    beside the usual ones if the run is to be fast.
+    """
+    if shown.verbose or not source.is_file():
+        return available_coders()
+    return () if effort == "fast" else coders_worth(source.stat().st_size)
 
 
 def _check_outputs(beside: Mapping[str, Path | None], force: bool) -> None:

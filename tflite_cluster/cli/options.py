@@ -115,7 +115,7 @@ effort_option: Final = click.option(
     type=click.Choice(get_args(EffortName)),
     default=Config.effort,
     show_default=True,
-    help="How long to calibrate and search: fast is meant to take at most 40 seconds, normal two minutes, and thorough "
+    help="How long to calibrate and search: fast is meant to take at most 20 seconds, normal two minutes, and thorough "
     "ten times as long.",
 )
 

@@ -158,7 +158,9 @@ def calibrate(
     moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
     seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
     inputs = moments if effort.is_short else {}
-    gradients = observer.gradients(layers, seeds, effort.gradient_samples, inputs)
+    gradients = observer.gradients(
+        layers, seeds, effort.gradient_samples, inputs, shifts_biases=shrinkage.shifts_biases
+    )
     counts = observer.count, min(observer.count, effort.gradient_samples)
     statistics = [
         Statistics(moments.get(each), counts[0], gradients.moments.get(each), counts[1], shrinkage) for each in uses

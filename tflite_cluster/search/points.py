@@ -81,7 +81,8 @@ def furthest(
     Strides away from `first`, further and further, then halves the interval, both on a logarithmic scale. expect: gives
     the border that is expected from the positions seen so far, or None. The search goes there, and ends at a good
     position that is close to it. enough: after so many evaluations it ends as soon as a position is known to be good,
-    however close that is; one earlier, the first position is taken if it is close to the expected border.
+    unless a bad one lies more than a stride away from it. One evaluation earlier, a position is taken if it is close to
+    the expected border.
     """
     least = min(_LEAST_EXPECTED, enough - 1)
     good, bad, position, stride = 0.0, math.inf, first, _STRIDE
@@ -92,7 +93,8 @@ def furthest(
             good = position
         else:
             bad = position
-        if good and (bad / good <= close or evaluations + 1 >= enough):
+        is_enough = evaluations + 1 >= enough and (math.isinf(bad) or bad / good <= _STRIDE) if good else False
+        if is_enough or (good and bad / good <= close):
             break
         border = expect() if evaluations < _MOST_EXPECTED else None
         if border is not None and good and good <= border <= good * close and evaluations + 1 >= least:

@@ -406,3 +406,16 @@ def test_short_runs_compute_what_others_measure(process: InterpreterProcess, tmp
     decibels = 10 * np.log10(computed / measured)
     assert abs(decibels.mean()) < 5
     assert decibels.std() < 4
+
+
+def test_what_gradients_do_not_tell_is_measured_in_the_same_unit(process: InterpreterProcess, tmp_path: Path) -> None:
+    model = open_model(DIGITS)
+    with PatchedCopy(model, tmp_path / "copy.tflite") as copy:
+        task, samples = task_of(model, DIGITS, copy), samples_of(process, DIGITS, 100)
+        effort = Effort.of(model, select(model)[0], budget=BUDGETS["fast"])
+        whole = calibrate(task, process, samples, effort=effort)
+        unknown = next(iter(whole.effects))
+        part = replace(whole, effects={number: each for number, each in whole.effects.items() if number != unknown})
+        computed, mixed = (search(each, lambda _: True).sensitivities for each in (whole, part))
+    assert abs(10 * math.log10(mixed[unknown] / computed[unknown])) < 10
+    assert all(mixed[number] == computed[number] for number in part.effects)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -122,10 +122,17 @@ def _search(calibrated: CalibratedModel, explore: Callable[[Curve], Point | None
 
 
 def _sensitivities(calibrated: CalibratedModel, tell: Callable[[int, int], None]) -> npt.NDArray[np.float64]:
-    """Of all weights: those that gradients tell, and the others measured."""
+    """Of all weights: those that gradients tell, and the others measured, in the same unit where there are both."""
     effects, jobs = calibrated.effects, calibrated.jobs
     others = [job for number, job in jobs.items() if number not in effects]
-    found = sensitivities(calibrated.clusterer, others, calibrated.judge_few, tell) if others else np.zeros(0)
+    if not effects:
+        return sensitivities(calibrated.clusterer, others, calibrated.judge_few, tell)
+
+    def relative_error() -> Quality:
+        quality = calibrated.judge_few()
+        return replace(quality, distortion=10 ** (-quality.held_out_sqnr / 10))
+
+    found = sensitivities(calibrated.clusterer, others, relative_error, tell) if others else np.zeros(0)
     measured = iter(found.tolist())
     return np.array([effects[n] / job.matrix.codes.size if n in effects else next(measured) for n, job in jobs.items()])
 

@@ -63,6 +63,13 @@ def test_an_infinite_ratio_stands_without_a_unit() -> None:
         assert not re.search(r"\b(none|exact|nan|-?inf)(\s|<[^>]*>)*dB", page)
 
 
+def test_what_could_not_be_done_is_said() -> None:
+    strategy = replace(RESULTS["searched"].strategy, left_out=("the layers are not observed",))
+    assert "Left out: the layers are not observed" in to_html(
+        replace(RESULTS["searched"], strategy=strategy), [], True, ORIGIN
+    )
+
+
 class Heard(HTMLParser):
     """What those who do not see the page get to know of it."""
 

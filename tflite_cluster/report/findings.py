@@ -11,6 +11,7 @@ from .names import printable
 if TYPE_CHECKING:
     from ..fidelity.accuracy import Accuracy
     from ..fidelity.verdict import Fidelity, OutputFidelity
+    from ..result import Strategy
 
 _MANY: Final = 10_000
 """Samples from which percentages speak for themselves."""
@@ -37,6 +38,11 @@ _MEANINGS: Final = {
     "unknown": "nothing was proven",
     "degraded": "a limit does not hold",
 }
+
+
+def left_out_lines(strategy: Strategy) -> list[Line]:
+    """What a run could not do."""
+    return [(f"Left out: {printable(words)}", "") for words in strategy.left_out]
 
 
 def fidelity_lines(fidelity: Fidelity) -> list[Line]:

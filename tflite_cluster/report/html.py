@@ -13,7 +13,7 @@ from ..files import write_text
 from ..result import Result
 from ..run.worth import why_not_worth_it
 from ..units import size_words
-from .findings import Line, fidelity_lines
+from .findings import Line, fidelity_lines, left_out_lines
 from .headline import headline
 from .histograms import Histogram
 from .names import printable
@@ -57,8 +57,8 @@ def to_html(result: Result, histograms: Sequence[Histogram], written: bool, orig
 
 
 def _findings(result: Result) -> list[Line]:
-    """The verdict, speed and memory if they were measured, and what storing codes would give."""
-    lines = list(fidelity_lines(result.fidelity))
+    """The verdict, what a run could not do, its speed and memory if measured, and what storing codes would give."""
+    lines = [*fidelity_lines(result.fidelity), *left_out_lines(result.strategy)]
     if result.update is not None:
         lines.append((update_line(result.update), ""))
     if result.benchmark is not None:

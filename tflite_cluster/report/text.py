@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ..result import Result, Strategy, TensorResult
 from ..units import decibels
-from .findings import Line, fidelity_lines
+from .findings import Line, fidelity_lines, left_out_lines
 from .headline import headline
 from .names import printable
 from .patches import update_line
@@ -73,7 +73,7 @@ def _details(result: Result, verbose: bool) -> list[Line]:
     if not verbose:
         changed = sum(tensor.clustered for tensor in result.tensors)
         lines.append((f"{changed} of {weights} weights changed; --verbose lists them, and what was left alone", ""))
-    lines += [(f"Left out: {printable(words)}", "") for words in result.strategy.left_out]
+    lines += left_out_lines(result.strategy)
     rescaled = sum(bool(tensor.scales) for tensor in result.tensors)
     if rescaled:
         lines.append(

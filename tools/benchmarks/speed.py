@@ -85,7 +85,7 @@ WAYS = (
     Way("this tool", "16 values, without running the model", _fixed, this_tool.version),
     Way("this tool", "16 values, without data", _synthetic, this_tool.version),
     Way("zip", "level 9", _zip, lambda: ""),
-    Way("xz", "level 9", _xz, lambda: ""),
+    Way("xz", "level 9", _xz, lambda: "", most=200 * 10**6),
     Way("kmeans1d", "16 values per tensor", _kmeans1d, version_of("kmeans1d"), most=20 * 10**6),
     Way("scikit-learn", "16 values per tensor", _scikit_learn, version_of("scikit-learn"), most=200 * 10**6),
 )

@@ -203,8 +203,8 @@ class Config:
             )
         if self.chosen is not None and (self.clusters is not None or self.granularity == "axis"):
             raise ConfigError("a recipe's chosen prices are for a search: leave out <clusters> and <granularity>")
-        if self.max_size is not None and (self.clusters is not None or self.has_gates):
-            raise ConfigError("<max_size> asks for the best fidelity within a size: leave out <clusters> and gates")
+        if self.max_size is not None and self.clusters is not None:
+            raise ConfigError("<max_size> asks for the best fidelity within a size: leave out <clusters>")
         if self.max_size is not None:
             self.size_limit(1)
         self._refuse_odd_coders()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.fixture_models import FOLDER
 
-from tflite_cluster import Result, cluster
+from tflite_cluster import FidelityError, Result, cluster
 from tflite_cluster.errors import InterpreterFailure
 from tflite_cluster.interpreter.runtime import Kernels, OpenModel
 from tflite_cluster.model.read import open_model
@@ -196,6 +196,17 @@ def test_the_best_within_a_size() -> None:
     result = digits(max_size="5x")
     assert result.sizes is not None
     assert 5 <= result.sizes.zip9.ratio < 6
+
+
+@pytest.mark.slow
+def test_a_limit_beside_a_size_takes_the_place_of_the_usual_ones() -> None:
+    """What the message of the usual limit names must lead out of it."""
+    fast = partial(cluster, EXAMPLES / "digits.tflite", effort="fast", max_size="7.9x")
+    with pytest.raises(FidelityError, match="max-drop sets another limit"):
+        fast()
+    assert [gate.gate for gate in fast(max_drop=20.0).fidelity.gates] == ["max-drop", "max-size"]
+    with pytest.raises(FidelityError, match="min-sqnr"):
+        fast(min_sqnr=60.0)
 
 
 @pytest.mark.slow

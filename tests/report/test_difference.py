@@ -34,6 +34,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_file_of_another_kind_is_not_compared(capsys: Captured) -> None:
+    """Its bytes, read as weights, would be noise."""
+    for content, kind in ((b"LITERTLM" + bytes(100), "LiteRT-LM bundle"), (b"PK\x03\x04" + bytes(100), "zip archive")):
+        assert main(pair(DENSE.read_bytes(), content)) == 3
+        found = capsys.readouterr().err
+        assert f"b.tflite: it is a {kind}" in found.replace("damaged zip", "zip")
+
+
 def pair(first: bytes, second: bytes) -> list[str]:
     Path("a.tflite").write_bytes(first)
     Path("b.tflite").write_bytes(second)

@@ -13,8 +13,10 @@ import numpy.typing as npt
 from ..errors import ModelError
 from ..model.analysis import Analysis, analyse
 from ..model.layer import Bias
+from ..model.layout import IDENTIFIER
 from ..model.locate import Locator
 from ..model.read import Model, open_model
+from ..model.recognise import what_it_is
 from ..model.scales import ScaleVectors, are_usable
 from ..model.source import CHUNK, forget, same, take
 from ..model.verify import Span
@@ -106,10 +108,12 @@ def diff(first: str | Path | bytes, second: str | Path | bytes, *, patch: bool =
     is compared. A second that stores float weights of the first as integer codes behind DEQUANTIZE is compared by its
     parts instead. patch: also measure the patch from the first to the second.
 
-    Raises ModelError if the first is not safe to read or the second cannot be read.
+    Raises ModelError if the first is not safe to read, or if the second cannot be read or is a file of another kind.
     """
     model = open_model(first if isinstance(first, bytes) else Path(first))
     label, other = _content(second)
+    if bytes(other[4:8]) != IDENTIFIER and (kind := what_it_is(other)):
+        raise ModelError(f"{label}: it is {kind}")
     analysis = analyse(model)
     twin = None if model.size == len(other) else find_twin(analysis, other)
     patches = patch_sizes(bytes(model.data), bytes(other)) if patch else None

@@ -18,6 +18,13 @@ def test_two_models_are_not_taken_for_a_model_and_its_output(capsys: Captured) -
     refused("conv_2d_float32.tflite four_values_float32.tflite", 2, capsys, words)
 
 
+def test_the_file_in_the_way_is_named(capsys: Captured) -> None:
+    Path("made").mkdir()
+    shutil.copy("conv_2d_float32.tflite", "made")
+    place = os.path.join("made", "conv_2d_float32.tflite")  # noqa: PTH118
+    refused("conv_2d_float32.tflite made/", 2, capsys, f"{place} exists: use --force to replace it\n")
+
+
 def test_models_of_one_name_do_not_go_to_one_folder(capsys: Captured) -> None:
     for name in ("one", "other", "made"):
         Path(name).mkdir()

@@ -23,7 +23,7 @@ from ..packing.coders import CODERS, available_coders, coders_worth
 from ..version import __version__
 from .bundle import cluster_bundled
 from .complain import complain
-from .destinations import DEFAULT_SUFFIX, Job, find_jobs, refuse_shared_destinations
+from .destinations import DEFAULT_SUFFIX, Job, find_jobs, other_way, refuse_shared_destinations
 from .handoff import prepare, print_handed_off
 from .options import (
     FILE,
@@ -194,7 +194,7 @@ def command(
     refuse_shared([*read, None if recipe == shown.saved else recipe], beside)
     _check_outputs(beside, settings["force"])
     if len(paths) == 2 and suffix is None and not settings["force"] and jobs[0].takes_a_file:
-        raise OutputError(f"{paths[1]} exists: use --force to replace it, or --suffix to cluster both")
+        raise OutputError(f"{jobs[0].destination} exists: use --force to replace it{other_way(paths[1])}")
     if len(jobs) == 1:
         _cluster(jobs[0], shown, settings)
         return 0

@@ -55,6 +55,11 @@ def find_jobs(paths: Sequence[str], suffix: str | None) -> list[Job]:
     )
 
 
+def other_way(last: str) -> str:
+    """What else may have been meant by two words, if the second is not a folder."""
+    return "" if os.path.isdir(last) else ", or --suffix to cluster both"  # noqa: PTH112  (which a name that is too long is not)
+
+
 def refuse_shared_destinations(jobs: Sequence[Job], read: Sequence[Path | str | None]) -> None:
     """Refuse outputs that would take the place of another model's input or output; raises OutputError.
 

@@ -149,14 +149,15 @@ def _check_labels(given: GivenLabels, count: int) -> npt.NDArray[np.int64]:
             "turn scores into class numbers with argmax"
         )
     if len(labels) != count:
-        raise DataError(f"{where}: {len(labels)} labels for {count} samples")
-    if labels.min() < 0:
-        sample = int(np.argmin(labels))
+        raise DataError(f"{where}: {len(labels)} labels for {count} samples: give one for each")
+    classes = labels.astype(np.int64)  # in which those beyond int64 are negative
+    if classes.min() < 0:
+        sample = int(np.argmin(classes))
         raise DataError(
             f"{where}: the label of sample {sample} is {labels[sample]}, and samples and classes are counted from 0: "
             f"{_OTHER_LABELS}"
         )
-    return labels.astype(np.int64)
+    return classes
 
 
 def _refuse_other_classes(labels: npt.NDArray[np.int64], outputs: Sequence[TensorSpec], where: str) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from support.operators import two_dense
 
+from tflite_cluster.api.cluster import cluster
 from tflite_cluster.calibration.ranges import guess_range
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
@@ -67,3 +69,17 @@ def test_the_first_layers_tell_cepstra_from_noise(tmp_path: Path) -> None:
     cepstra = np.concatenate([[8.0], np.arange(1, COEFFICIENTS) ** -0.65])
     assert trained_on(tmp_path / "cepstra.tflite", cepstra).cepstra is not None
     assert trained_on(tmp_path / "alike.tflite", np.ones(COEFFICIENTS)).cepstra is None
+
+
+@pytest.mark.parametrize("free", [(0,), (1,), (0, 1)])
+def test_inputs_of_any_length_are_not_made_up_in_the_length_of_the_file(tmp_path: Path, free: tuple[int, ...]) -> None:
+    """Dense layers pass over values that fill no row, so that the interpreter runs any length too."""
+    path = tmp_path / "model.tflite"
+    generator = np.random.default_rng(0)
+    first = generator.standard_normal((UNITS, COEFFICIENTS)), np.zeros(UNITS)
+    second = generator.standard_normal((COEFFICIENTS, UNITS)), np.zeros(COEFFICIENTS)
+    path.write_bytes(two_dense(first, second, middle=RELU6, shape=(1, TIME, COEFFICIENTS), free=(1,)))
+    assert guessed(path).cepstra is None
+    path.write_bytes(two_dense(first, second, middle=RELU6, shape=(TIME, COEFFICIENTS), free=free))
+    small = cluster(path, tmp_path / "small.tflite", effort="fast", force=True)
+    assert small.fidelity.status == "checked"

@@ -154,15 +154,17 @@ def two_dense(
     ending: int | None = None,
     middle: int = TANH,
     shape: tuple[int, ...] | None = None,
+    free: tuple[int, ...] = (),
 ) -> bytes:
     """The file of a model y = ending(dense(middle(dense(x)))) with the given weights and biases.
 
-    shape: of the input, if it is not a vector.
+    shape: of the input, if it is not a vector. free: its axes of any size.
     """
     stored = [each.astype(np.float32) for pair in (first, second) for each in pair]
     (hidden, inputs), outputs = first[0].shape, len(second[0])
     shapes = [shape or (1, inputs), (1, hidden), (1, hidden), (1, outputs), (1, outputs)]
     tensors = [_tensor(b"t%d" % number, each) for number, each in enumerate(shapes)]
+    tensors[0]["shape_signature"] = _ints(*(-1 if axis in free else side for axis, side in enumerate(shapes[0])))
     tensors += [_tensor(b"constant%d" % n, values.shape, buffer=n + 1) for n, values in enumerate(stored)]
     steps = [
         (DENSE, (0, 5, 6), 1),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import InterpreterFailure
 from ..interpreter.runtime import Kernels, OpenModel
 from ..interpreter.worker import batch_length, each_run, open_model, run_sample
 from ..model.layer import Kind, Recurrence
@@ -267,11 +268,20 @@ def observe(
 
 
 def observations(layer_input: LayerInput, activation: Floats, most: int, generator: np.random.Generator) -> Floats:
-    """The layer input at up to `most` places of one activation: (places, parts, columns)."""
+    """The layer input at up to `most` places of one activation: (places, parts, columns).
+
+    Raises InterpreterFailure if the activation does not consist of whole rows of columns.
+    """
     if layer_input.recurrence is not None:
         activation = _one_step_late(activation, layer_input.recurrence, layer_input.parts * layer_input.columns)
     if layer_input.kind in ("pixels", "steps"):
-        rows = activation.reshape(-1, layer_input.parts * layer_input.columns)
+        width = layer_input.parts * layer_input.columns
+        if activation.size % width:  # kernels of dense layers pass over the rest, if a side has any size
+            raise InterpreterFailure(
+                f"a layer of {width} columns reads {activation.size} values, so that a side of the input has another "
+                "size: give --data"
+            )
+        rows = activation.reshape(-1, width)
         return rows[_places(len(rows), most, generator)].reshape(-1, layer_input.parts, layer_input.columns)
     patches = _patches(activation, layer_input, most, generator)
     places, height, width, channels = patches.shape

@@ -28,10 +28,9 @@ from ..model.layer import Layer
 from ..model.layers import real_bias, real_rows
 from ..model.read import Model
 from ..model.weight import Weight
-from ..samples.cepstra import Cepstra
 from ..samples.hints import shape_read
 from ..samples.samples import Samples
-from ..samples.synthetic import InputHint, samples_in_ranges
+from ..samples.synthetic import InputHint, likely_cepstra, samples_in_ranges
 from .gather import Observer
 from .moments import Moments
 from .observability import Observability
@@ -76,7 +75,7 @@ def guess_range(
     layers = _FirstLayers(process, analysis.model, path, signature, hints, threads, kernels, weights)
     ranges = _candidates(spec, hints.get(spec.name))
     best = layers.best(spec.name, ranges)
-    for cepstra in Cepstra.likely(shape_read(graph, spec.index)):
+    for cepstra in likely_cepstra(spec, shape_read(graph, spec.index)):
         other = layers.best(spec.name, [replace(each, cepstra=cepstra) for each in ranges])
         best = min(best, other, key=lambda each: each.differences)
     return {spec.name: best.hint} if math.isfinite(best.implausibility) else {}

@@ -8,11 +8,12 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.archives import File, archive, bundle_of
 from support.fixture_models import FOLDER
 
-from tflite_cluster import FidelityError, ModelError, NotSmallerError, OutputError, cluster, cluster_bundle
+from tflite_cluster import DataError, FidelityError, ModelError, NotSmallerError, OutputError, cluster, cluster_bundle
 from tflite_cluster.api.bundle import is_bundle
 from tflite_cluster.cli import main
 from tflite_cluster.packing.bundles import read_bundle
@@ -89,6 +90,12 @@ def test_nothing_is_written_where_no_model_changes_or_one_fails(tmp_path: Path) 
     other = bundle_of(tmp_path / "other.zip", ("readme.txt", b"words", False))
     with pytest.raises(ModelError, match=r"other\.zip: not a \.tflite model: it is a zip archive without"):
         cluster_bundle(other, tmp_path / "none.task")
+
+
+def test_a_model_that_samples_do_not_fit_is_named(tmp_path: Path) -> None:
+    source = bundle_of(tmp_path / "x.task", ("a/first.tflite", MODEL.read_bytes(), False))
+    with pytest.raises(DataError, match=r"x\.task: a/first\.tflite: the array given: .*do not fit"):
+        cluster_bundle(source, tmp_path / "out.task", data=np.zeros((3, 7), np.float32))
 
 
 def test_bundles_are_not_opened_without_end(tmp_path: Path) -> None:

@@ -160,8 +160,11 @@ def _clustered(
         except NotSmallerError as error:
             why = why_not_worth_it(error.result) or "it would not zip smaller"
             return BundledModel(name, error.result, why)
-        except (ModelError, DataError, FidelityError) as error:
-            error.args = (f"{bundle.label}: {error}",)  # the label names the model in the bundle
+        except (ModelError, FidelityError) as error:
+            error.args = (f"{bundle.label}: {error}",)  # the message names the model in the bundle
+            raise
+        except DataError as error:
+            error.args = (f"{bundle.label}: {entry.name}: {error}",)
             raise
 
 

@@ -296,3 +296,14 @@ def test_quiet_still_says_what_was_not_done(tmp_path: Path, capsys: pytest.Captu
     written = capsys.readouterr()
     assert written.out == ""
     assert words in written.err
+
+
+@TFLM
+def test_a_limit_that_only_the_estimate_keeps_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, output = FOLDER / "fully_connected_per_tensor_int8.tflite", tmp_path / "o.tflite"
+    limit = ["--effort", "fast", "--target", "tflm", "--max-size", "75%"]
+    assert main([str(source), str(output), *limit]) == 99
+    said = capsys.readouterr().err
+    assert "the file for tflm takes" in said
+    assert "ask for less" in said
+    assert output.exists()

@@ -275,7 +275,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         raise
     _publish(result, job.source, shown, written=failure is None)
     if shown.target is not None and failure is None:
-        print_handed_off(shown.target, job.source, job.destination, settings["force"], shown.quiet)
+        print_handed_off(shown.target, result, job.source, job.destination, settings["force"], shown.quiet)
     if shown.archive is not None and failure is None:
         _pack(job.destination, shown.archive, settings["force"], shown.quiet)
     if shown.saved is not None and failure is None:

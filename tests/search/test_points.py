@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.search.points import Point, expected_border, furthest
 from tflite_cluster.search.quality import Quality
 
@@ -168,14 +166,3 @@ def test_wrong_expectations_do_no_harm() -> None:
 def test_no_border_is_expected_where_none_is_in_sight() -> None:
     assert expected_border([point(1.0)], lambda _: True) is None
     assert expected_border([point(1.0)], lambda _: False) is None
-
-
-def test_labels_do_not_hide_the_border() -> None:
-    """What one point loses on labelled samples says nothing of the points around it."""
-    loses = Accuracy("scores", 1000, 900, 800, lost=110, gained=10)
-    first = replace(point(1.0), quality=replace(point(1.0).quality, accuracy=loses))
-
-    def is_good(at: Point) -> bool:
-        return (at.quality.accuracy is None or not at.quality.accuracy.loses_unasked) and keeps(23.0)(at)
-
-    assert expected_border([first], is_good) == pytest.approx(10**-0.3, rel=0.01)

@@ -151,7 +151,7 @@ class _Line:
         self._other = other
 
     def point(self, logarithm: float) -> Point:
-        """At the logarithm of a multiplier. What it loses on labelled samples follows no line, and is left out."""
+        """At the logarithm of a multiplier."""
         steps = logarithm - math.log(self.at.multiplier)
         quality, other = self.at.quality, self._other.quality
         loss = quality.expected_loss
@@ -164,7 +164,6 @@ class _Line:
             weight_sqnr=self._decibels(self.at.weight_sqnr, self._other.weight_sqnr, steps),
             quality=replace(
                 quality,
-                accuracy=None,
                 expected_loss=loss,
                 sqnr=self._decibels(quality.sqnr, other.sqnr, steps),
                 held_out_sqnr=self._decibels(quality.held_out_sqnr, other.held_out_sqnr, steps),

@@ -8,7 +8,7 @@ but counts only where it takes several times as long as was to be expected, as w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -174,27 +174,32 @@ class Effort:
         samples = min(self._runs(_FOR_PASS) / max(layers, 1), _PASS_SAMPLES[1] * self._most)
         return int(samples) if samples >= _PASS_SAMPLES[0] else 0
 
-    def left_out(self, available: int, weights: int, layers: int) -> tuple[str, ...]:
+    def left_out(self, available: int, weights: int, layers: int, *, searches: bool = True) -> tuple[str, ...]:
         """What a run in bounded time does without, in words, if it does without anything.
 
         available: samples that there are. weights: that are perturbed. layers: that could be clustered in order.
+        searches: whether candidates are tried at all.
         """
         usual = min(available, _SAMPLES.usual)
         found: list[str] = []
         if self.samples < usual:
             found.append(f"only {self.samples} of {usual} samples are used to calibrate and search")
-        few = self.sensitivity_samples(weights)
-        if self.is_short:
-            found.append("sensitivities are computed from gradients where these are known, and hardly measured")
-            found.append("the search ends after two candidates if one of them is good")
-        elif few < min(available, _SENSITIVITY_SAMPLES.usual):
-            found.append(f"sensitivities are measured on only {few} samples")
-        if layers > 1 and not self.pass_samples(layers):
-            found.append("layers are not clustered in the order in which they run")
+        if searches:
+            found += self._left_out_of_search(available, weights, layers)
         if not found:
             return ()
         slow = f" (one run takes {self.slowness} times as long as the model size suggests)" if self.slowness > 1 else ""
         return (f"some of the work, to end in about {self.time}{slow}: {', '.join(found)}",)
+
+    def _left_out_of_search(self, available: int, weights: int, layers: int) -> Iterator[str]:
+        few = self.sensitivity_samples(weights)
+        if self.is_short:
+            yield "sensitivities are computed from gradients, and measured only for weights without any"
+            yield "the search ends after two candidates if one of them is good"
+        elif few < min(available, _SENSITIVITY_SAMPLES.usual):
+            yield f"sensitivities are measured on only {few} samples"
+        if layers > 1 and not self.pass_samples(layers):
+            yield "layers are not clustered in the order in which they run"
 
     @property
     def time(self) -> str:

@@ -167,7 +167,9 @@ def calibrate(
     ]
     jobs = _jobs(task, weights, uses, statistics)
     layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
-    left_out = [*_words(observability), *observer.missed, *effort.left_out(most, len(weights), layers_observed)]
+    searches = any(job.clusters is None for job in jobs.values())
+    short_of = effort.left_out(most, len(weights), layers_observed, searches=searches)
+    left_out = [*_words(observability), *observer.missed, *short_of]
     few = split.few if effort.floor_samples is None else _first(split.everything, effort.floor_samples)
     try:
         floor, is_known = judge.noise_floor(few), True

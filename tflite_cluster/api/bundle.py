@@ -127,7 +127,7 @@ def _cluster_all(
         raise ModelError(f"{bundle.label}: more than {_DEEPEST} bundles within each other: unpack the outer ones")
     if bundle.keeps_lengths and Config(**settings).store != Config.store:
         raise ConfigError(
-            "leave out <store>: models in {name} keep their length; store them otherwise before it is built from them",
+            "leave out <store>: models in {name} keep their length; store the models first, then build the bundle",
             name=bundle.label,
         )
     models, contents = [], {}

@@ -34,8 +34,8 @@ class WeightInput:
 def effect(source: WeightInput, model: OpenModel, gradient: Floats) -> float:
     """Squared change of the output for errors of variance 1 in all elements of the weight, in the latest run.
 
-    gradient: what comes back to the layer's output, of its shape. Errors are independent, but along the mean input
-    feedback takes most of them off, and a bias that shifts all of them.
+    gradient: what comes back to the layer's output, of its shape. Errors are independent. Feedback removes most of
+    their part along the mean input, and a bias that shifts removes all of it.
     """
     derivatives = _derivatives(source.layer, source.layer.probe.read(model), gradient)
     parts, rows, columns = derivatives.shape

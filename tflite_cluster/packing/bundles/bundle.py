@@ -37,7 +37,7 @@ class Bundle(Protocol[E]):
     """Whether new contents have to be as long as the old ones."""
 
     without_models: str | None
-    """What to say where it holds no model; None if what it is says more."""
+    """What to say where it holds no model; None to name the kind of file instead."""
 
     @property
     def label(self) -> str:

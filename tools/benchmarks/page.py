@@ -255,7 +255,7 @@ def readme_text(results: Results) -> str:
         "best other tool",
     )
     others = f"Best other tool: the smallest zip that loses at most half a point, of {_listed(peer_names(results))}."
-    return f"{table(head, rows)}\n\n" + prose(f"{others} Of int8 models, {integer_gain(results)}{_quantiser(results)}")
+    return f"{table(head, rows)}\n\n" + prose(f"{others} Of integer models, {integer_gain(results)}{_quantiser(results)}")
 
 
 def peer_names(results: Results) -> list[str]:

@@ -255,7 +255,8 @@ def readme_text(results: Results) -> str:
         "best other tool",
     )
     others = f"Best other tool: the smallest zip that loses at most half a point, of {_listed(peer_names(results))}."
-    return f"{table(head, rows)}\n\n" + prose(f"{others} Of integer models, {integer_gain(results)}{_quantiser(results)}")
+    integers = f"Of integer models, {integer_gain(results)}"
+    return f"{table(head, rows)}\n\n" + prose(f"{others} {integers}{_quantiser(results)}")
 
 
 def peer_names(results: Results) -> list[str]:

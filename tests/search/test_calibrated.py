@@ -15,17 +15,15 @@ from support.fixture_models import FOLDER
 from support.operators import convolution, dense_of_a_constant
 from support.tasks import task_of
 
-from tflite_cluster.calibration.effort import BUDGETS, Effort
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.layers import as_rows, real_bias
 from tflite_cluster.model.patch import PatchedCopy
 from tflite_cluster.model.read import Model, open_model
-from tflite_cluster.model.select import select
 from tflite_cluster.samples.load import load_samples
 from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples, probe_samples
-from tflite_cluster.search.allocation import base_prices, price_at_sqnr, sensitivities
+from tflite_cluster.search.allocation import base_prices, price_at_sqnr
 from tflite_cluster.search.calibrated import CalibratedModel, calibrate, split_samples
 from tflite_cluster.search.clusterer import Clusterer
 from tflite_cluster.search.curve import Curve
@@ -384,38 +382,3 @@ def test_a_model_that_puts_out_nothing_can_be_searched(process: InterpreterProce
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
         found = search(bench_of(process, path, copy, model), lambda point: point.quality.distortion == 0)
     assert found.chosen is not None
-
-
-def test_short_runs_compute_what_others_measure(process: InterpreterProcess, tmp_path: Path) -> None:
-    model = open_model(DIGITS)
-    with PatchedCopy(model, tmp_path / "copy.tflite") as copy:
-        task, samples = task_of(model, DIGITS, copy), samples_of(process, DIGITS, 100)
-        effort = Effort.of(model, select(model)[0], budget=BUDGETS["fast"])
-        calibrated = calibrate(task, process, samples, effort=effort)
-        jobs = calibrated.jobs
-
-        def error() -> Quality:
-            quality = calibrated.judge.measure(copy)
-            return replace(quality, distortion=10 ** (-quality.held_out_sqnr / 10))
-
-        measured = sensitivities(calibrated.clusterer, list(jobs.values()), error, lambda *_: None)
-        found = search(calibrated, lambda point: point.quality.held_out_sqnr >= 20)
-    assert len(found.points) <= 2
-    assert found.chosen is not None
-    computed = np.array([found.sensitivities[number] for number in jobs])
-    decibels = 10 * np.log10(computed / measured)
-    assert abs(decibels.mean()) < 5
-    assert decibels.std() < 4
-
-
-def test_what_gradients_do_not_tell_is_measured_in_the_same_unit(process: InterpreterProcess, tmp_path: Path) -> None:
-    model = open_model(DIGITS)
-    with PatchedCopy(model, tmp_path / "copy.tflite") as copy:
-        task, samples = task_of(model, DIGITS, copy), samples_of(process, DIGITS, 100)
-        effort = Effort.of(model, select(model)[0], budget=BUDGETS["fast"])
-        whole = calibrate(task, process, samples, effort=effort)
-        unknown = next(iter(whole.effects))
-        part = replace(whole, effects={number: each for number, each in whole.effects.items() if number != unknown})
-        computed, mixed = (search(each, lambda _: True).sensitivities for each in (whole, part))
-    assert abs(10 * math.log10(mixed[unknown] / computed[unknown])) < 10
-    assert all(mixed[number] == computed[number] for number in part.effects)

@@ -148,7 +148,7 @@ class Effort:
 
     @property
     def is_short(self) -> bool:
-        """Whether the run is to be as short as it can be."""
+        """Whether this is the least effort."""
         return self.budget.is_short
 
     @property

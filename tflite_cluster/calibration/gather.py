@@ -50,7 +50,7 @@ class LayerGradients:
     """Squared error of the outputs, as their seeds weigh it, for errors of variance 1 in all elements of the weight."""
 
     def sound(self, layers: Mapping[int, Layer]) -> LayerGradients:
-        """Without what is not finite, or of another shape than that of the numbered layer."""
+        """The finite sums whose shape fits the numbered layer; all others are dropped."""
         return LayerGradients(
             {
                 number: moments

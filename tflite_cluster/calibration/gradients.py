@@ -72,8 +72,8 @@ def collect_gradients(
     """Sums of the gradients that come back to the tensors that the tape keeps, over a batch of samples.
 
     They are those of a random sum of all outputs' elements: E[g gᵀ] = E[Jᵀ J] of the outputs' derivatives J. One
-    observation is what comes to all channels at one place, before the operator's activation. coupled: tensors of which
-    second moments are wanted. weights: those whose effects are wanted, by the tensor that their layer puts out. Raises
+    observation is what comes to all channels at one place, before the operator's activation. coupled: tensors that
+    get second moments. weights: inputs of the weights that get effects, by the output tensor of their layer. Raises
     InterpreterFailure for a graph that no converter makes and the kernels run all the same: an output written twice,
     axes of a scalar.
     """

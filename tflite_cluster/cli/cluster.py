@@ -295,7 +295,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
 
 def _coders(source: Path, shown: _Shown, effort: EffortName) -> tuple[str, ...]:
     """The coders that a report compares; without --verbose, only those that are quick enough for the file, and none
-    beside the usual ones if the run is to be fast.
+    beside the usual ones at the least effort.
     """
     if shown.verbose or not source.is_file():
         return available_coders()

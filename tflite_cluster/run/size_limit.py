@@ -14,7 +14,7 @@ from ..targets.chips import find_chip
 
 @dataclass(frozen=True)
 class SizeLimit:
-    """At most so many bytes of what is measured."""
+    """The largest size that is allowed, in bytes, and how size is measured."""
 
     most: int
     measure: SizeMeasure

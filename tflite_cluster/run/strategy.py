@@ -115,7 +115,7 @@ def make_task(
 
 
 def _not_stored(analysis: Analysis, config: Config) -> tuple[str, ...]:
-    """That weights are to be stored as codes, and all are codes already."""
+    """Says that `--store` has no effect, if all weights are integers."""
     weights = analysis.weights
     if find_target(config.store).keeps_types or not weights or any(weight.storage.is_float for weight in weights):
         return ()

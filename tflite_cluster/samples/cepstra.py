@@ -15,7 +15,7 @@ _COEFFICIENTS: Final = 8, 40
 """Coefficients of a cepstrum, at least and at most."""
 
 _FIRST: Final = 6.0
-"""Deviation of the first coefficient, which is the energy, beside that of the second. It is 8.2 in 300 spoken words.
+"""Ratio of the deviations of the first coefficient, the energy, and the second. Spoken words (300) have 8.2.
 From 2 to 8, it hardly matters for what error feedback gains.
 """
 

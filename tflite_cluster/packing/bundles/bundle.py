@@ -52,7 +52,7 @@ class Bundle(Protocol[E]):
         """What it holds."""
 
     def is_model(self, entry: E) -> bool:
-        """Whether an entry is to be clustered."""
+        """Whether an entry is a model, which gets clustered."""
 
     def begin(self, entry: E, most: int) -> bytes:
         """The first bytes of an entry, at most so many; raises ModelError as `unpack` does."""

@@ -62,7 +62,9 @@ def read(data: bytes) -> None:
             raise AssertionError(f"{weight.tensor.name}: other bytes after decoding and encoding")
         layer = analysis.layer(weight)
         if layer is not None:
-            real_rows(model, weight, layer.rows)
+            matrix = real_rows(model, weight, layer.rows)
+            if matrix is not None:
+                matrix[:]
     with contextlib.suppress(TfliteClusterError):
         require_movable(model, [weight for weight in analysis.weights if analysis.int8_obstacle(weight) is None])
 

@@ -122,7 +122,7 @@ def run_and_predict(path: Path) -> tuple[Floats, Floats, float]:
     x = see(probe, probe.probe.read(runner))
     matrix = real_rows(model, weight, layer.rows)
     assert matrix is not None
-    predicted = products(matrix, x)
+    predicted = products(matrix[:], x)
     if layer.bias is not None:
         predicted = predicted + real_bias(model, layer.bias)
     return output.read(runner), predicted, output.scale if tensors[layer.output].type != "FLOAT32" else 0.0

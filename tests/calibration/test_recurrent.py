@@ -132,7 +132,7 @@ def foretold(network: Network, model: Model, weights: dict[int, Weight], x: Floa
     for operand, weight in weights.items():
         matrix = real_rows(model, weight, weight.channels)
         assert matrix is not None
-        matrices[operand] = matrix
+        matrices[operand] = matrix[:]
     met: dict[int, Floats] = {}
     for (first, recurrent), order in zip(network.directions, (1, -1), strict=False):
         before = np.stack([network.cell(matrices, first, sample[::order]) for sample in x])

@@ -90,7 +90,9 @@ def test_the_error_is_that_of_the_rows_together(parts: int) -> None:
         np.trace(part.T @ rows @ part @ hessian)
         for part, hessian in zip(np.split(errors, parts, axis=1), columns, strict=True)
     )
-    assert Feedback.of(columns, Coupling.of(rows)).output_error(errors) == pytest.approx(expected, rel=1e-4)
+    found, scale = np.ones_like(errors), np.linspace(0.5, 2, 9)
+    aim = found + errors / scale[:, None]
+    assert Feedback.of(columns, Coupling.of(rows)).output_error(aim, found, scale) == pytest.approx(expected, rel=1e-4)
 
 
 def test_rows_that_count_for_nothing_are_owed_nothing() -> None:

@@ -226,11 +226,14 @@ def test_the_error_of_the_output(parts: int, n: int, shape: tuple[int, int]) -> 
     else:
         whole = [(part, np.s_[:, part * n : (part + 1) * n]) for part in range(parts)]
     expected = sum(float(np.einsum("rn,nm,rm->", errors[at], hessian[part], errors[at])) for part, at in whole)
-    assert Feedback.of(hessian).output_error(errors) == pytest.approx(expected, rel=1e-3)
+    found, scale = weights(*shape, seed=2), np.linspace(0.5, 2, shape[0])
+    aim = found + errors / scale[:, None]
+    assert Feedback.of(hessian).output_error(aim, found, scale) == pytest.approx(expected, rel=1e-3)
 
 
 def test_some_rows_stand_for_all_in_the_error_of_the_output() -> None:
     hessian, errors = correlated(1, 20), weights(100, 20)
     some = errors[::4]
     expected = float(np.einsum("rn,nm,rm->", some, hessian[0], some))
-    assert Feedback.of(hessian).output_error(errors) == pytest.approx(expected, rel=1e-3)
+    found = Feedback.of(hessian).output_error(errors, np.zeros_like(errors), np.ones(100))
+    assert found == pytest.approx(expected, rel=1e-3)

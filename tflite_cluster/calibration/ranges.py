@@ -159,7 +159,9 @@ def _pre_activations(model: Model, weight: Weight, layer: Layer, moments: Moment
     matrix = real_rows(model, weight, layer.rows)
     if matrix is None:
         return None
-    spread, mean = _outputs(matrix, moments)
+    is_in_groups = len(moments.mean) > 1  # which are small, and have to stay together
+    outputs = [_outputs(rows, moments) for rows in ([matrix[:]] if is_in_groups else matrix.blocks())]
+    spread, mean = map(np.concatenate, zip(*outputs, strict=True))
     if layer.bias is not None:
         mean = mean + real_bias(model, layer.bias)
     alive = spread > _DEAD * spread.max()

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from .histogram import Array, Floats, Indices, Reals
+from .histogram import Array, Floats, Indices, Numbers, Reals, looked_up, number_type, row_blocks
 
 _RUNS: Final = 8
 """Runs of rows, each of which makes up for those before it: more of them save little more, and take longer."""
@@ -43,18 +43,18 @@ class Coupling:
         return cls(order, np.ascontiguousarray(lower[::-1, ::-1].T, dtype=np.float32))
 
     def assign(
-        self, weights: Reals, centroids: Array, scale: Array, assign: Callable[[Reals, Indices], Indices]
-    ) -> Indices:
-        """Index of a centroid for each of the weights (rows, columns).
+        self, weights: Reals, centroids: Array, scale: Array, assign: Callable[[Reals, Indices], Numbers]
+    ) -> Numbers:
+        """Number of a centroid for each of the weights (rows, columns).
 
-        scale: real size of a unit in each row, (rows,). assign: finds the indices of some rows, for what those are to
+        scale: real size of a unit in each row, (rows,). assign: finds the centroids of some rows, for what those are to
         be by now and their numbers.
         """
         rows = len(weights)
         unit = scale[self.order, None].astype(np.float32)
         per_unit = np.divide(1, unit, out=np.zeros_like(unit), where=unit > 0)  # where a unit is nothing, none is owed
         aim = weights[self.order].astype(np.float32)
-        indices = np.empty(weights.shape, np.intp)
+        indices = np.empty(weights.shape, number_type(len(centroids)))
         errors = np.empty(weights.shape, np.float32)
         book = centroids.astype(np.float32)
         edges = np.linspace(0, rows, min(_RUNS, rows) + 1).astype(int)
@@ -62,11 +62,19 @@ class Coupling:
             run = slice(start, stop)
             owed = np.linalg.solve(self.factor[run, run], self.factor[run, :start] @ errors[:start])
             found = assign(aim[run] + owed * per_unit[run], self.order[run])
-            errors[run] = (aim[run] - book[found]) * unit[run]
+            errors[run] = (aim[run] - looked_up(book, found)) * unit[run]
             indices[self.order[run]] = found
         return indices
 
-    def together(self, errors: Reals, count: int) -> Floats:
-        """Independent errors of equal weight that those of the rows (rows, columns) come to: about `count` of them."""
-        some = self.factor[:: -(-len(errors) // count)]
-        return np.asarray(some @ errors[self.order].astype(np.float32))
+    def together(self, aim: Reals, found: Reals, scale: Array, count: int) -> Floats:
+        """Independent errors of equal weight that errors of the rows come to: about `count` of them.
+
+        The errors are (aim - found) scale, of shapes (rows, columns) and (rows,).
+        """
+        some = self.factor[:: -(-len(aim) // count)]
+        total = np.zeros((len(some), aim.shape[1]), np.float32)
+        for run in row_blocks(aim.shape):
+            rows = self.order[run]
+            errors = (aim[rows] - found[rows]) * scale[rows, None]
+            total += some[:, run] @ errors.astype(np.float32)
+        return total

@@ -19,7 +19,7 @@ import numpy as np
 
 from .codebook import borders, nearest
 from .coupling import Coupling
-from .histogram import Array, Floats, Indices, Mask, Reals
+from .histogram import Array, Floats, Indices, Mask, Numbers, Reals, number_type, row_blocks
 from .prior import Held
 
 _BLOCK: Final = 64
@@ -79,8 +79,8 @@ class Feedback:
 
     def assign(
         self, weights: Reals, centroids: Array, scale: Array, zeros: Mask | None = None, held: Held | None = None
-    ) -> Indices:
-        """Index of a centroid (ascending) for each of the `weights` (rows, columns).
+    ) -> Numbers:
+        """Number of a centroid (ascending) for each of the `weights` (rows, columns).
 
         Seeks the least output error E[|(W - C) x|²], whose Hessian is E[x xᵀ]. scale: real size of a unit in
         each row, (rows,), which matters only where rows are coupled. zeros: weights that get the centroid 0, which
@@ -89,49 +89,60 @@ class Feedback:
         if self.coupling is None:
             return self._assign(weights, centroids, zeros, held)
 
-        def assign(values: Reals, rows: Indices) -> Indices:
+        def assign(values: Reals, rows: Indices) -> Numbers:
             pinned, kept = None if zeros is None else zeros[rows], None if held is None else held.part(rows)
             return self._assign(values, centroids, pinned, kept)
 
         return self.coupling.assign(weights, centroids, scale, assign)
 
-    def _assign(self, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None) -> Indices:
+    def _assign(self, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None) -> Numbers:
         rows, columns = weights.shape
         parts, n = self.order.shape
         if n == columns and parts == rows:
             return self._assign_rows(weights, centroids, zeros, None if held is None else held.in_order(self.order))
-        indices = np.empty(weights.shape, np.intp)
+        indices = np.empty(weights.shape, number_type(len(centroids)))
         for part, place in enumerate(_places(weights.shape, parts, n)):
+            mine, into = weights[place], indices[place]
             pinned = None if zeros is None else zeros[place]
             kept = None if held is None else held.part(*place).part(np.s_[:], self.order[part])
-            indices[place] = self._assign_part(part, weights[place], centroids, pinned, kept)
+            for some in row_blocks(mine.shape):
+                pin, keep = None if pinned is None else pinned[some], None if kept is None else kept.part(some)
+                into[some] = self._assign_part(part, mine[some], centroids, pin, keep)
         return indices
 
-    def output_error(self, errors: Reals) -> float:
-        """E[|E x|²] for real `errors` E (rows, columns) of the weights; some rows are measured and stand for all.
+    def output_error(self, aim: Reals, found: Reals, scale: Array) -> float:
+        """E[|E x|²] for real errors E = (aim - found) scale of the weights, (rows, columns) and (rows,).
 
         With H⁻¹ = Uᵀ U that is the squared sum of E U⁻¹: what is passed on if nothing makes up for it. If rows are
-        coupled, it is what their errors together come to.
+        coupled, it is what their errors together come to. Some rows are measured and stand for all.
         """
         if self.coupling is not None:
-            errors = self.coupling.together(errors, _ROWS_MEASURED)
-        rows, columns = errors.shape
+            errors = self.coupling.together(aim, found, scale, _ROWS_MEASURED)
+            return self._passed_on(errors, np.zeros(1, np.float32), np.ones(len(errors)))
+        return self._passed_on(aim, found, scale)
+
+    def _passed_on(self, aim: Reals, found: Reals, scale: Array) -> float:
+        rows, columns = aim.shape
         parts, n = self.order.shape
+        found = np.broadcast_to(found, aim.shape)
         if n == columns and parts == rows:
+            errors = (aim - found) * scale[:, None]
             work = np.take_along_axis(errors, self.order, 1).astype(np.float32)
             return float(np.sum(np.square(np.linalg.solve(self.factor.transpose(0, 2, 1), work[..., None]))))
         total = 0.0
-        for part, place in enumerate(_places(errors.shape, parts, n)):
-            some = errors[place]
-            some = some[:: -(-len(some) // _ROWS_MEASURED)]
-            work = np.ascontiguousarray(some[:, self.order[part]].T, dtype=np.float32)
+        for part, (some, columns_of_part) in enumerate(_places(aim.shape, parts, n)):
+            height = len(range(rows)[some])
+            measured = range(rows)[some][:: -(-height // _ROWS_MEASURED)]
+            chosen = np.s_[measured.start : measured.stop : measured.step, columns_of_part]
+            errors = (aim[chosen] - found[chosen]) * scale[chosen[0], None]
+            work = np.ascontiguousarray(errors[:, self.order[part]].T, dtype=np.float32)
             total += _passed_on(work, self.factor[part])
         return total
 
     def _assign_part(
         self, part: int, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None
-    ) -> Indices:
-        """Assign the rows of one part.
+    ) -> Numbers:
+        """Assign some rows of one part.
 
         Columns come first in memory, so that each step reads one row. Within a block, errors are passed on to a column
         only when its turn comes.
@@ -139,7 +150,7 @@ class Feedback:
         order, factor = self.order[part], self.factor[part]
         work = np.ascontiguousarray(weights[:, order].T, dtype=np.float32)
         book, middles = centroids.astype(np.float32), borders(centroids, work.dtype)
-        indices = np.empty(work.shape, np.intp)
+        indices = np.empty(work.shape, number_type(len(centroids)))
         pinned = None if zeros is None else zeros[:, order].T
         pin = np.searchsorted(centroids, 0.0)
         for start, stop in _blocks(len(work)):
@@ -158,16 +169,16 @@ class Feedback:
                 values -= book[found]
                 np.divide(values, within[j, j], out=errors[j])
             work[stop:] -= factor[start:stop, stop:].T @ errors
-        result = np.empty(weights.shape, np.intp)
+        result = np.empty(weights.shape, number_type(len(centroids)))
         result[:, order] = indices.T
         return result
 
-    def _assign_rows(self, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None) -> Indices:
+    def _assign_rows(self, weights: Reals, centroids: Array, zeros: Mask | None, held: Held | None) -> Numbers:
         """All rows at once, each with its own Hessian; held: with columns in the order of assignment."""
         work = np.take_along_axis(weights, self.order, 1).astype(np.float32)
         pinned = None if zeros is None else np.take_along_axis(zeros, self.order, 1)
         book = centroids.astype(np.float32)
-        indices = np.empty(work.shape, np.intp)
+        indices = np.empty(work.shape, number_type(len(centroids)))
         for j in range(work.shape[1]):
             found = nearest(work[:, j], centroids)
             if held is not None:

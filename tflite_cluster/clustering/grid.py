@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from .codebook import nearest
-from .histogram import Array, Histogram, Reals
+from .histogram import Array, Histogram, looked_up, row_blocks, shares
 from .prior import AS_CHEAP, Prior
-from .rate import Matrix, Priced, cluster_to_count, feedback_gain, mean_change
+from .rate import Matrix, Priced, cluster_to_count, entropy_of, feedback_gain, mean_change
 
 LARGEST: Final = 127
 """Codes reach from -127 to 127: -128 would have no counterpart."""
@@ -96,11 +96,11 @@ def _grid_of_count(matrix: Matrix, clusters: int, scale: npt.NDArray[np.float32]
 class Grid:
     """A grid, and float weights rounded to it.
 
-    codes: (rows, columns), from `lowest` to `highest`, as floats. scale: (channels,), of equal runs of rows. price: in
-    squared units per bit. error: the squared real error.
+    codes: (rows, columns), from `lowest` to `highest`. scale: (channels,), of equal runs of rows. price: in squared
+    units per bit. error: the squared real error.
     """
 
-    codes: Reals
+    codes: npt.NDArray[np.int8]
     scale: npt.NDArray[np.float32]
     price: float
     lowest: int
@@ -110,27 +110,27 @@ class Grid:
     @cached_property
     def entropy(self) -> float:
         """Bits per weight."""
-        return _entropy(self.codes.astype(np.int8))
+        return _entropy(self.codes)
 
     def assigned(self, matrix: Matrix) -> OnGrid:
         """The weights assigned to this grid, with error feedback if there is any."""
         step = np.repeat(self.scale, len(self.codes) // len(self.scale))[:, None]
         aim = matrix.codes if matrix.feedback is None or matrix.drift is None else matrix.drift.target
-        values, real_step = (aim / step).astype(np.float32), step[:, 0].astype(np.float64)
-        reach = float(np.ceil(np.abs(values).max())) + 1  # what is fed back may lead one step further
+        values, real_step = (aim / step).astype(np.float32, copy=False), step[:, 0].astype(np.float64)
+        reach = math.ceil(_reach(values)) + 1.0  # what is fed back may lead one step further
         grid = np.arange(max(-reach, self.lowest), min(reach, self.highest) + 1)
         prior = _prior(matrix)
         held = None if prior is None else prior.held(grid, self.price, real_step)
         codes, gain = self.codes, None
         if matrix.feedback is not None:
-            codes = grid[matrix.feedback.assign(values, grid, real_step, matrix.zeros, held)]
+            numbers = matrix.feedback.assign(values, grid, real_step, matrix.zeros, held)
+            codes = looked_up(grid.astype(np.int8), numbers)
             gain = feedback_gain(matrix, self.codes * step, codes * step)
         elif held is not None:
-            codes = grid[held.kept(values, nearest(values, grid), grid.astype(np.float32))]
-        change = mean_change(matrix, matrix.codes, codes.astype(np.float32) * step)
+            codes = looked_up(grid.astype(np.int8), held.kept(values, nearest(values, grid), grid.astype(np.float32)))
+        change = mean_change(matrix, matrix.codes, codes * step)
         alike = bool(np.all(self.scale == self.scale[0]))
-        found = codes.astype(np.int8)
-        return OnGrid(found, self.scale[:1] if alike else self.scale, _entropy(found), self.error, change, gain)
+        return OnGrid(codes, self.scale[:1] if alike else self.scale, _entropy(codes), self.error, change, gain)
 
 
 def grid_at_price(matrix: Matrix, price: float, channels: int, finest: Array | None = None) -> OnGrid:
@@ -164,7 +164,7 @@ def int4_grid(matrix: Matrix, price: float, wide: Grid) -> Grid | None:
 
     wide: what `int8_grid` gives at this price. It is used unchanged if it has one step and no code beyond 7.
     """
-    if bool(np.all(wide.scale == wide.scale[0])) and np.abs(wide.codes).max() <= LARGEST_INT4:
+    if bool(np.all(wide.scale == wide.scale[0])) and _reach(wide.codes) <= LARGEST_INT4:
         return replace(wide, lowest=-LARGEST_INT4, highest=LARGEST_INT4)
     grid = _rounded(matrix, _int4_scale(matrix, price), len(matrix.codes), price, -LARGEST_INT4, LARGEST_INT4)
     return grid if grid.error <= _most_error(matrix) else None
@@ -182,8 +182,14 @@ def _int4_scale(matrix: Matrix, price: float) -> npt.NDArray[np.float32]:
 
 def _largest(matrix: Matrix, channels: int) -> Array:
     """The largest weight of each channel, (channels,)."""
-    largest: Array = np.abs(matrix.codes).reshape(channels, -1).max(axis=1).astype(np.float64)
+    by_channel = matrix.codes.reshape(channels, -1)
+    largest: Array = np.maximum(by_channel.max(axis=1), -by_channel.min(axis=1)).astype(np.float64)
     return largest
+
+
+def _reach(values: npt.NDArray[Any]) -> float:
+    """The largest magnitude; abs would copy all values, and leave -128 as it is in int8."""
+    return max(float(values.max()), -float(values.min()))
 
 
 def _prior(matrix: Matrix) -> Prior | None:
@@ -196,9 +202,12 @@ def _rounded(
 ) -> Grid:
     """height: rows with the same scale."""
     step = np.repeat(scale, height)[:, None]
-    values = matrix.codes.astype(np.float32) / step
-    codes = np.clip(np.rint(values), lowest, highest)
-    error = float(np.sum(np.square((values - codes) * step, dtype=np.float64)))
+    codes, error = np.empty(matrix.codes.shape, np.int8), 0.0
+    for rows in row_blocks(codes.shape):
+        values = matrix.codes[rows].astype(np.float32) / step[rows]
+        rounded = np.clip(np.rint(values), lowest, highest)
+        error += float(np.sum(np.square((values - rounded) * step[rows], dtype=np.float64)))
+        codes[rows] = rounded
     return Grid(codes, scale, price, lowest, highest, error)
 
 
@@ -231,5 +240,4 @@ def _scale(step: float, largest: Array) -> npt.NDArray[np.float32]:
 
 
 def _entropy(codes: npt.NDArray[np.int8]) -> float:
-    shares = np.bincount(codes.reshape(-1).astype(np.intp) - _LOWEST) / codes.size
-    return -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
+    return entropy_of(shares(codes.view(np.uint8)))

@@ -13,6 +13,8 @@ Array = npt.NDArray[np.float64]
 Reals = npt.NDArray[np.floating]
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
+Numbers = npt.NDArray[np.integer[Any]]
+"""Numbers of centroids, in the smallest type that holds them all: a large weight takes an eighth of the memory."""
 Mask = npt.NDArray[np.bool_]
 
 _BINS: Final = 8192
@@ -22,6 +24,9 @@ _TAIL_BINS: Final = 1024
 """Bins whose population grows with the distance from either end, which an outlier cannot stretch as it does widths."""
 
 _BLOCK: Final = 1 << 17
+
+_ROW_BLOCK: Final = 1 << 22
+"""Elements of a matrix that are worked on at a time where copies of all would take too much memory."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,35 @@ def code_histogram(codes: npt.NDArray[Any], group_weights: Array, shape: tuple[i
 def blocks(flat: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
     """Views of a flat array, small enough that work on them needs little memory."""
     return (flat[start : start + _BLOCK] for start in range(0, len(flat), _BLOCK))
+
+
+def row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Runs of the rows of a matrix (rows, columns), so small that copies in wider types take little memory."""
+    rows, columns = shape
+    height = max(1, _ROW_BLOCK // max(columns, 1))
+    return (slice(start, start + height) for start in range(0, rows, height))
+
+
+def number_type(count: int) -> np.dtype[Any]:
+    """The smallest type that numbers so many centroids."""
+    return np.min_scalar_type(max(count - 1, 0))
+
+
+def looked_up(table: npt.NDArray[Any], numbers: Numbers) -> npt.NDArray[Any]:
+    """The entry of a table for each of the numbers (rows, columns)."""
+    found = np.empty(numbers.shape, table.dtype)
+    for rows in row_blocks(numbers.shape):
+        found[rows] = table[numbers[rows]]
+    return found
+
+
+def shares(numbers: Numbers) -> Array:
+    """The share of each number from 0 to the largest."""
+    counts = [np.bincount(block) for block in blocks(numbers.reshape(-1))]
+    found = np.zeros(max(map(len, counts)))
+    for each in counts:
+        found[: len(each)] += each
+    return found / numbers.size
 
 
 def runs(shape: tuple[int, int, int], start: int, stop: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from .codebook import Representable, nearest, optimal_codebook
 from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
-from .histogram import Array, Floats, Histogram, Indices, Reals
+from .histogram import Array, Floats, Histogram, Indices, Numbers, Reals
 
 _PARTS: Final = (1, 2, 3)
 """Numbers of parts to divide the steps between earlier values into, tried in this order."""
@@ -83,8 +83,8 @@ class Held:
         """The same with the columns of each row in an order of its own, (rows, columns)."""
         return Held(np.take_along_axis(self.indices, order, 1), self.slack)
 
-    def kept(self, values: Reals, nearest: Indices, book: Reals, column: int | None = None) -> Indices:
-        """Indices for the values of one column, (rows,), or of all: the earlier where it is kept, else the nearest."""
+    def kept(self, values: Reals, nearest: Numbers, book: Reals, column: int | None = None) -> Indices:
+        """Centroid for each value of one column, (rows,), or of all: the earlier where it is kept, else the nearest."""
         before = self.indices if column is None else self.indices[:, column]
         slack = self.slack[:, None] if column is None else self.slack
         error, least = (np.square(values - book[indices]) for indices in (before, nearest))

@@ -13,7 +13,19 @@ import numpy.typing as npt
 from .codebook import Representable, float_codebook, nearest, optimal_codebook
 from .entropy import EntropyCodebook, entropy_codebook, integer_entropy_codebook
 from .feedback import Feedback
-from .histogram import Array, Histogram, Mask, Reals, code_histogram, value_histogram
+from .histogram import (
+    Array,
+    Histogram,
+    Mask,
+    Numbers,
+    Reals,
+    code_histogram,
+    looked_up,
+    number_type,
+    row_blocks,
+    shares,
+    value_histogram,
+)
 from .prior import Prior, drawn_at_price, drawn_to_count
 
 LEAST_SQNR: Final = 8.0
@@ -207,15 +219,28 @@ def _on_codebook(matrix: Matrix, centroids: Array, error: float, price: float) -
     book = centroids.astype(np.float32)
     held = None if matrix.book_prior is None else matrix.book_prior.held(centroids, price, matrix.scale)
     if matrix.feedback is None:
-        indices, gain = nearest(aim, centroids), None
-        indices = indices if held is None else held.kept(aim, indices, book)
+        numbers, gain = _nearest(aim, centroids), None
+        numbers = numbers if held is None else held.kept(aim, numbers, book)
     else:
-        indices = matrix.feedback.assign(aim, centroids, matrix.scale, matrix.zeros, held)
-        gain = feedback_gain(matrix, book[nearest(values, centroids)], book[indices])
-    shares = np.bincount(indices.reshape(-1)) / indices.size
-    entropy = -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
+        numbers = matrix.feedback.assign(aim, centroids, matrix.scale, matrix.zeros, held)
+        rounded = looked_up(book, _nearest(values, centroids))
+        gain = feedback_gain(matrix, rounded, looked_up(book, numbers))
     table = (centroids + matrix.zero).astype(matrix.codes.dtype)
-    return Priced(table[indices], entropy, error, mean_change(matrix, values, book[indices]), gain)
+    change = mean_change(matrix, values, looked_up(book, numbers))
+    return Priced(looked_up(table, numbers), entropy_of(shares(numbers)), error, change, gain)
+
+
+def _nearest(values: Reals, centroids: Array) -> Numbers:
+    """Number of the nearest centroid of each value, (rows, columns)."""
+    numbers = np.empty(values.shape, number_type(len(centroids)))
+    for rows in row_blocks(values.shape):
+        numbers[rows] = nearest(values[rows], centroids)
+    return numbers
+
+
+def entropy_of(shares: Array) -> float:
+    """Bits per symbol, of symbols that have these shares."""
+    return -float(np.sum(shares * np.log2(shares, where=shares > 0, out=np.zeros_like(shares))))
 
 
 def feedback_gain(matrix: Matrix, rounded: Reals, assigned: Reals) -> float | None:
@@ -226,8 +251,7 @@ def feedback_gain(matrix: Matrix, rounded: Reals, assigned: Reals) -> float | No
     """
     assert matrix.feedback is not None
     aim = matrix.codes - np.float32(matrix.zero) if matrix.drift is None else matrix.drift.target
-    scale = matrix.scale[:, None]
-    before, after = (matrix.feedback.output_error((aim - new) * scale) for new in (rounded, assigned))
+    before, after = (matrix.feedback.output_error(aim, new, matrix.scale) for new in (rounded, assigned))
     return 10 * math.log10(before / after) if before > 0 and after > 0 else None
 
 
@@ -235,7 +259,7 @@ def mean_change(matrix: Matrix, before: Reals, after: Reals) -> Array | None:
     """How much new codes, relative to zero and (rows, columns), move the mean of each output row, (rows,), if known."""
     if matrix.mean is None:
         return None
-    change = _weighted_sums(after - before, matrix.mean)
+    change = _weighted_sums(after, matrix.mean, before)
     if matrix.drift is not None:
         change -= _weighted_sums(before, matrix.drift.mean)
     return change * matrix.scale
@@ -256,10 +280,17 @@ def output_noise(matrix: Matrix, error: float) -> Array | None:
     return noise
 
 
-def _weighted_sums(matrix: Reals, weights: Array) -> Array:
-    """Sum of each row, its columns weighted by (parts, n) as the parts of feedback lie."""
+def _weighted_sums(matrix: Reals, weights: Array, less: Reals | None = None) -> Array:
+    """Sum of each row, its columns weighted by (parts, n) as the parts of feedback lie.
+
+    less: what to subtract from the matrix first.
+    """
     parts, n = weights.shape
     rows, columns = matrix.shape
-    by_row = np.repeat(weights, rows // parts, axis=0) if n == columns else weights.reshape(1, columns)
-    result: Array = np.sum(matrix * by_row, axis=1)
+    result = np.empty(rows)
+    for some in row_blocks(matrix.shape):
+        part = np.arange(rows)[some] // (rows // parts)
+        by_row = weights[part] if n == columns else weights.reshape(1, columns)
+        values = matrix[some] if less is None else matrix[some] - less[some]
+        result[some] = np.sum(values * by_row, axis=1)
     return result

@@ -5,8 +5,9 @@ The record of an operator says how its weight becomes a layer (see `operators`).
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -111,13 +112,35 @@ def row_scale(weight: Weight, rows: Groups) -> npt.NDArray[np.float64] | None:
     return None
 
 
-def real_rows(model: Model, weight: Weight, rows: Groups) -> npt.NDArray[np.float64] | None:
-    """The real weights as a matrix, (rows, columns); None where a row has several scales."""
+_BLOCK: Final = 1 << 22
+"""Elements of a matrix of real weights that are computed at a time."""
+
+
+@dataclass(frozen=True)
+class RealRows:
+    """The real weights as a matrix, (rows, columns), of which only the rows asked for are computed.
+
+    codes: (rows, columns). scale: real size of a code in each row, (rows,). zero: the code of the real value 0.
+    """
+
+    codes: npt.NDArray[Any]
+    scale: npt.NDArray[np.float64]
+    zero: int
+
+    def __getitem__(self, some: slice) -> npt.NDArray[np.float64]:
+        """Some of the rows, with all columns."""
+        return np.asarray((self.codes[some].astype(np.float64) - self.zero) * self.scale[some, None])
+
+    def blocks(self) -> Iterator[npt.NDArray[np.float64]]:
+        """All rows, some at a time, so that a large weight takes little memory."""
+        height = max(1, _BLOCK // max(self.codes.shape[1], 1))
+        return (self[start : start + height] for start in range(0, len(self.codes), height))
+
+
+def real_rows(model: Model, weight: Weight, rows: Groups) -> RealRows | None:
+    """The real weights as a matrix; None where a row has several scales."""
     scale = row_scale(weight, rows)
-    if scale is None:
-        return None
-    codes = as_rows(weight.codes(model), rows)
-    return (codes.astype(np.float64) - weight.zero) * scale[:, None]
+    return None if scale is None else RealRows(as_rows(weight.codes(model), rows), scale, weight.zero)
 
 
 def real_bias(model: Model, bias: Bias) -> npt.NDArray[np.float64]:

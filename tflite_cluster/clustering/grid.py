@@ -240,4 +240,4 @@ def _scale(step: float, largest: Array) -> npt.NDArray[np.float32]:
 
 
 def _entropy(codes: npt.NDArray[np.int8]) -> float:
-    return entropy_of(shares(codes.view(np.uint8)))
+    return entropy_of(shares(codes.view(np.uint8) ^ -_LOWEST))  # in ascending order, from 0

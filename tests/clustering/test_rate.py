@@ -10,7 +10,15 @@ import pytest
 from support.matrices import COLUMNS, LEAST_SQNR, ROWS, Floats, entropy, floats, integers
 from support.problems import to_codes
 
-from tflite_cluster.clustering.rate import Matrix, Priced, cluster_at_price, cluster_to_count, output_noise
+from tflite_cluster.clustering.rate import (
+    Matrix,
+    Priced,
+    cluster_at_price,
+    cluster_on,
+    cluster_to_count,
+    output_noise,
+)
+from tflite_cluster.model.storage import STORAGES
 
 
 def real(matrix: Matrix, codes: Floats) -> Floats:
@@ -146,3 +154,13 @@ def test_feedback_keeps_to_the_values_that_were_found_without() -> None:
     assert set(np.unique(fed.codes)) <= set(np.unique(plain.codes))
     assert np.any(fed.codes != plain.codes)
     assert fed.error == plain.error
+
+
+@pytest.mark.parametrize(("large", "are_merged"), [(50, True), (5_000, False)])
+def test_close_values_become_one_that_zips_better_if_few_weights_have_them(large: int, are_merged: bool) -> None:
+    generator, storage = np.random.default_rng(0), STORAGES["FLOAT32"]
+    weights = generator.laplace(0, 0.1, 10_000).clip(-1, 1)
+    weights[:large] = generator.uniform(1.3, 2.5, large)
+    steps = storage.representable(np.arange(-250, 251) / 100)  # finer than eight bits of mantissa above 1.28
+    priced = cluster_on(replace(floats(weights.reshape(50, 200)), well_packed=storage.well_packed), steps)
+    assert set(np.unique(priced.codes)) <= set(storage.well_packed(steps) if are_merged else steps)

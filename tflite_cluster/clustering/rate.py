@@ -195,14 +195,18 @@ def _codebook(matrix: Matrix, price: float) -> EntropyCodebook:
 
 
 def _packed(matrix: Matrix, centroids: Array) -> Array:
-    """Values that zip better in place of the centroids, if they are as good."""
+    """Values that zip better in place of the centroids, if they are as good.
+
+    Close neighbours among the largest centroids may become one value. Few weights lie there, so that this costs little.
+    """
     if matrix.well_packed is None:
         return centroids
     packed = matrix.well_packed(centroids)
     if matrix.book_prior is not None:
         packed = np.where(np.isin(centroids, matrix.book_prior.values), centroids, packed)
+    packed = np.unique(packed)
     plain, other = (rounding_error(matrix.histogram, book) for book in (centroids, packed))
-    return packed if len(np.unique(packed)) == len(centroids) and other <= _AS_GOOD * plain else centroids
+    return packed if other <= _AS_GOOD * plain else centroids
 
 
 def rounding_error(histogram: Histogram, centroids: Array) -> float:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tflite_cluster.errors import DataError
 from tflite_cluster.interpreter.interface import ModelInterface, Sequences, Signature, TensorSpec
 from tflite_cluster.samples.cepstra import Cepstra
+from tflite_cluster.samples.pictures import _turn
 from tflite_cluster.samples.synthetic import (
     InputHint,
     Manner,
-    _turn,
     gather_samples,
     probe_samples,
     samples_in_ranges,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from ..interpreter.interface import ModelInterface, Signature, TensorSpec
 from .cepstra import Cepstra
 from .coloured import coloured
 from .load import Data, load_samples
+from .pictures import ground, picture
 from .prepared import GivenLabels
 from .samples import InputSamples, Samples
 from .signals import SIGNALS, Reals, Signal
@@ -32,12 +32,6 @@ _PROBES = 60
 
 _ANY_BATCH = 1
 _ANY_SIZE = 16
-_MOST_LEAVES = 400
-_LEAF_SIZES = 0.03, 0.6
-"""Radii, as shares of the shortest side."""
-_BARE = 0.02
-"""Share of a picture that is left to the ground at least."""
-_LEAST_DEVIATION = 1e-9
 _MOST_CHANNELS = 4
 _SMALLEST_SIDE = 4
 _SMALLEST_PICTURE = 16
@@ -325,74 +319,5 @@ def _correlated(shape: tuple[int, ...], generator: np.random.Generator) -> Reals
 
 def _image(sides: tuple[int, ...], channels: int, generator: np.random.Generator) -> Reals:
     if min(sides) < _SMALLEST_PICTURE:
-        return _ground(sides, channels, 1.0, generator)  # more likely a spectrogram
-    return _picture(sides, channels, generator)
-
-
-def _picture(sides: tuple[int, ...], channels: int, generator: np.random.Generator) -> Reals:
-    """Dead leaves (Lee, Mumford and Huang 2001): shapes of all sizes that hide each other, each of its own colour and
-    roughness. Their edges wake units of a network that noise leaves asleep.
-    """
-    ground = _ground(sides, channels, generator.uniform(0.3, 1.2), generator)
-    picture = ground.copy()
-    bare = np.ones(sides, bool)
-    left = bare.size
-    for _ in range(_MOST_LEAVES):
-        box, leaf = _leaf(bare, generator)
-        colour = 0.9 * generator.standard_normal() + 0.45 * generator.standard_normal(channels)
-        picture[box][leaf] = colour + generator.exponential(0.25) * ground[box][leaf]
-        bare[box] &= ~leaf
-        left -= int(leaf.sum())
-        if left < _BARE * bare.size:
-            break
-    shade = coloured(generator.standard_normal(sides), axes=len(sides), slope=1.5)
-    picture += 0.25 * shade[..., None]
-    result: Reals = (picture - picture.mean()) / max(float(picture.std()), _LEAST_DEVIATION)
-    return result
-
-
-def _leaf(
-    bare: npt.NDArray[np.bool_], generator: np.random.Generator
-) -> tuple[tuple[slice, ...], npt.NDArray[np.bool_]]:
-    """An ellipse or a box at any angle, small ones more often than large ones, as far as it lies on bare ground.
-
-    Gives its bounds, and where in them it is.
-    """
-    sides, axes = bare.shape, bare.ndim
-    smallest, largest = _LEAF_SIZES
-    radius = smallest * (1 - generator.random() * (1 - (smallest / largest) ** 2)) ** -0.5
-    lengths = min(sides) * radius * np.exp(generator.normal(0.0, 0.5, axes))
-    turn = _turn(generator.standard_normal((axes, axes)))
-    middle = generator.random(axes) * sides
-    is_round = generator.random() < 0.6
-    reach = float(np.linalg.norm(lengths))
-    box = tuple(
-        slice(max(int(at - reach), 0), min(int(at + reach) + 2, side)) for at, side in zip(middle, sides, strict=True)
-    )
-    places = np.argwhere(bare[box])
-    starts = np.array([part.start for part in box])
-    away = np.abs((places + (starts - middle)) @ turn) / lengths
-    inside = (away**2).sum(-1) < 1 if is_round else away.max(-1) < 1
-    leaf = np.zeros_like(bare[box])
-    leaf[tuple(places[inside].T)] = True
-    return box, leaf
-
-
-def _turn(directions: Reals) -> Reals:
-    """Orthogonal axes from random directions (axes, axes), as LAPACK's QR gives them.
-
-    Two axes are computed here, because a call of QR takes long for so few.
-    """
-    if len(directions) != 2:
-        return np.linalg.qr(directions)[0]
-    x, y = directions[:, 0].tolist()
-    length = -math.copysign(math.hypot(x, y), x)
-    cosine, sine = x / length, y / length
-    return np.array([[cosine, sine], [sine, -cosine]])
-
-
-def _ground(sides: tuple[int, ...], channels: int, slope: float, generator: np.random.Generator) -> Reals:
-    """Noise with most of its structure in common to all channels."""
-    common = generator.standard_normal((*sides, 1))
-    own = generator.standard_normal((*sides, channels))
-    return coloured(0.8 * common + 0.6 * own, axes=len(sides), slope=slope)
+        return ground(sides, channels, 1.0, generator)  # more likely a spectrogram
+    return picture(sides, channels, generator)

@@ -69,7 +69,7 @@ def calibrated(
 
 
 def measure(calibrated: CalibratedModel) -> Quality:
-    return calibrated.judge.measure(calibrated.copy, calibrated.split.everything)
+    return calibrated.judge.measure(calibrated.copy, calibrated.split.judged)
 
 
 @pytest.mark.parametrize(("path", "has_scores"), [(DIGITS, True), (INT8, False)])
@@ -89,7 +89,7 @@ def test_class_scores_are_judged_by_probes(
         assert math.isfinite(quality.scores_sqnr) == has_scores
         if calibrated.probes is not None:
             assert quality.scores_sqnr == calibrated.probes.measure(copy).scores_sqnr
-        plain = calibrated.judge.measure(copy, calibrated.split.everything)
+        plain = calibrated.judge.measure(copy, calibrated.split.judged)
         assert (quality.scores_sqnr != plain.scores_sqnr) == has_scores
 
 
@@ -232,21 +232,21 @@ def test_samples_are_shuffled_and_kept_apart(process: InterpreterProcess) -> Non
     samples = samples_of(process, INT8, 100)
     split = split_samples(samples, 0, 80, 30)
     for key, each in samples.items():
-        everything = split.everything[key]
+        judged = split.judged[key]
         assert each.count == 100
-        assert len(everything) == len(set(everything)) == 80
-        assert not np.array_equal(everything, np.sort(everything))
-        assert sorted([*split.held_out[key], *split.calibration[key]]) == sorted(everything)
+        assert len(judged) == len(set(judged)) == 80
+        assert not np.array_equal(judged, np.sort(judged))
+        assert sorted([*split.held_out[key], *split.calibration[key]]) == sorted(judged)
         assert len(split.few[key]) == 30
         assert len(split.calibration[key]) >= 40
-        np.testing.assert_array_equal(everything, split_samples(samples, 0, 80, 30).everything[key])
-        assert not np.array_equal(everything, split_samples(samples, 1, 80, 30).everything[key])
+        np.testing.assert_array_equal(judged, split_samples(samples, 0, 80, 30).judged[key])
+        assert not np.array_equal(judged, split_samples(samples, 1, 80, 30).judged[key])
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_samples_are_enough_to_split(process: InterpreterProcess, count: int) -> None:
     split = split_samples(samples_of(process, INT8, count), 0, 300, 8)
-    for part in (split.calibration, split.held_out, split.few, split.everything):
+    for part in (split.calibration, split.held_out, split.few, split.judged):
         assert all(len(indices) for indices in part.values())
 
 

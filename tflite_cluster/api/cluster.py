@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -107,8 +107,12 @@ def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Res
         strategy = cluster_model(analysis, run.original, run.copy, run.session, config, progress, run.base, limit)
         with run.target.finished(analysis, run.copy) as new:
             after = measurements.start(new.path, config.measured)
-            tensors = describe_weights(analysis, run.copy, config, progress)
-            fidelity = check(analysis.model, run.session, run.original, new.path, config, progress, limit)  # meanwhile
+            with ThreadPoolExecutor(1) as meanwhile:
+                described = meanwhile.submit(describe_weights, analysis, run.copy, config)
+                fidelity = check(analysis.model, run.session, run.original, new.path, config, progress, limit)
+                progress("Measuring", 0, 1)
+                tensors = described.result()
+                progress("Measuring", 1, 1)
             result = Result(
                 source=analysis.model.label,
                 destination=destination,

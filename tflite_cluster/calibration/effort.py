@@ -98,9 +98,6 @@ _PASS_SAMPLES: Final = 200, 400
 _SYNTHETIC: Final = 100
 """Synthetic samples at least, unless a run is short."""
 
-_FLOOR_SAMPLES: Final = 10
-"""Samples, and probes, on which a short run measures the noise floor: two of each kind of probes."""
-
 
 @dataclass(frozen=True)
 class Effort:
@@ -150,11 +147,6 @@ class Effort:
     def is_short(self) -> bool:
         """Whether this is the least effort."""
         return self.budget.is_short
-
-    @property
-    def floor_samples(self) -> int | None:
-        """Samples, and probes, to measure the noise floor on; None for those of sensitivities, and all probes."""
-        return _FLOOR_SAMPLES if self.is_short else None
 
     def sensitivity_samples(self, perturbations: int) -> int:
         """Samples for each of so many perturbations."""

@@ -57,7 +57,7 @@ def cluster_weights(
         progress("Clustering", number + 1, len(weights))
 
 
-def describe_weights(analysis: Analysis, copy: PatchedCopy, config: Config, progress: Progress) -> list[TensorResult]:
+def describe_weights(analysis: Analysis, copy: PatchedCopy, config: Config) -> list[TensorResult]:
     """What became of each weight in the copy."""
     model, weights, stored = analysis.model, analysis.weights, copy.stored
     jobs = (
@@ -79,7 +79,6 @@ def describe_weights(analysis: Analysis, copy: PatchedCopy, config: Config, prog
     for weight, tensor in zip(weights, _in_order(jobs, config.threads), strict=True):
         model.forget(weight.span)
         tensors.append(tensor)
-        progress("Measuring", len(tensors), len(weights))
     return tensors
 
 

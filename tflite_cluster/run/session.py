@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,8 +44,8 @@ class Session:
     process: InterpreterProcess
     interface: ModelInterface
     samples: dict[str | None, Samples]
-    probes: Mapping[str | None, Samples] = field(default_factory=dict)
-    """Probes, for signatures whose samples are plain synthetic ones."""
+    probes: Mapping[str | None, Callable[[], Samples]] = field(default_factory=dict)
+    """What makes the probes of signatures whose samples are plain synthetic ones."""
     scorer: Scorer | None = None
     """The user's own metric, if there is one."""
     kernels: Kernels = Kernels.DEFAULT
@@ -109,7 +110,7 @@ def _prepared(
             hints[signature.key] = {**known, **guessed}
         count = min(synthetic_count(interface), effort.synthetic_samples)
         samples = gather_samples(interface, None, hints, count, config.seed)
-    probes: dict[str | None, Samples] = {}
+    probes: dict[str | None, Callable[[], Samples]] = {}
     for signature in run:
         plain, known = samples[signature.key], hints.get(signature.key, {})
         if plain.synthetic:
@@ -118,7 +119,7 @@ def _prepared(
             )
             samples[signature.key] = varying
             if given is None and varying is plain:
-                probes[signature.key] = probe_samples(signature, known, config.seed)
+                probes[signature.key] = partial(probe_samples, signature, known, config.seed)
     scorer = None
     if config.metric is not None:
         scorer = Scorer(config.metric, original, process, interface, config.threads, kernels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from ..calibration.effort import Effort
-from ..calibration.gather import Observer
+from ..calibration.gather import LayerGradients, Observer
 from ..calibration.observability import Observability, find_observability
 from ..errors import InterpreterFailure
 from ..interpreter.process import InterpreterProcess
@@ -25,7 +25,7 @@ from ..samples.samples import Samples
 from .allocation import price_at_sqnr
 from .clusterer import Clusterer
 from .encodings import Encoding, Place, RescaledCodes, SameCodes
-from .job import Job, make_job
+from .job import Job, coupled, make_job
 from .judge import Judge, SampleIndices
 from .plan import MOST_IN_ORDER, plan
 from .quality import Quality
@@ -37,17 +37,26 @@ _LEAST_HELD_OUT: Final = 40
 _BLIND_SQNR: Final = 30.0
 """dB that each tensor keeps where the model cannot be run."""
 
+_FEW_OF_FLOOR: Final = 10
+"""Samples, and probes, on which a short run measures the noise floor: two of each kind of probes."""
+
+_FEWEST_OF_FLOOR: Final = 2
+_NEGLIGIBLE: Final = 60.0
+"""dB of a noise floor on the fewest samples from which on a short run does not measure it on more, since other kernels
+are slow and no limit is near. Float models have 100 dB.
+"""
+
 
 @dataclass(frozen=True)
 class Split:
     """Samples by signature: those that calibration sees, those that it does not, those that sensitivities are measured
-    on, and all.
+    on, and those that candidates are judged by.
     """
 
     calibration: SampleIndices
     held_out: SampleIndices
     few: SampleIndices
-    everything: SampleIndices
+    judged: SampleIndices
 
 
 @dataclass(frozen=True)
@@ -109,8 +118,8 @@ class CalibratedModel:
         return self.judge.measure(self.copy, self.split.few)
 
     def judge_all(self) -> Quality:
-        """The same on all samples, and on the probes."""
-        quality = self.judge.measure(self.copy, self.split.everything)
+        """The same on all samples that candidates are judged by, and on the probes."""
+        quality = self.judge.measure(self.copy)
         if self.probes is None:
             return quality
         return replace(quality, scores_sqnr=self.probes.measure(self.copy).scores_sqnr)
@@ -124,13 +133,13 @@ def calibrate(
     effort: Effort | None = None,
     *,
     by_outputs: bool = False,
-    probes: Mapping[str | None, Samples] | None = None,
+    probes: Mapping[str | None, Callable[[], Samples]] | None = None,
 ) -> CalibratedModel:
     """Observe the inputs of the layers of each weight, and get ready to cluster into the copy.
 
     samples: of the signatures that run. kernels: those that run the model. effort: what the model is worth, by default
-    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes: of some of
-    the signatures. Raises InterpreterFailure if the original cannot be run on the samples.
+    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes: what makes
+    those of some of the signatures. Raises InterpreterFailure if the original cannot be run on the samples.
     """
     model, threads = task.model, task.threads
     task.copy.flush()
@@ -145,47 +154,81 @@ def calibrate(
     uses = {number: task.analysis.layers(weight) for number, weight in weights.items()}
     layers = {number: several[0] for number, several in uses.items() if len(several) == 1}
     effort = effort or Effort.of(model, weights.values())
-    split = split_samples(samples, task.seed, effort.samples, effort.sensitivity_samples(len(weights)))
+    shrinkage = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
+    few = effort.sensitivity_samples(len(weights))
+    split = split_samples(
+        samples, task.seed, effort.samples, few, by_held_out=effort.is_short and shrinkage is SYNTHETIC
+    )
     most = max(each.count for each in samples.values())
     task.progress(_plan(task, effort, most, len(weights), len(layers)), 1, 1)
-    shrinkage = SYNTHETIC if all(each.synthetic for each in samples.values()) else REAL
-    judge = Judge(process, model, task.original, samples, split.everything, split.held_out, threads, observability)
-    prober = None
-    every = {key: np.arange(each.count) for key, each in (probes or {}).items()}
-    if probes and judge.judges_scores:
-        prober = Judge(process, model, task.original, probes, every, every, threads, observability)
+    judge = Judge(process, model, task.original, samples, split.judged, split.held_out, threads, observability)
     observer = Observer(process, model, task.original, samples, split.calibration, threads, observability)
-    moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
-    seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
-    inputs = moments if effort.is_short else {}
-    gradients = observer.gradients(
-        layers, seeds, effort.gradient_samples, inputs, shifts_biases=shrinkage.shifts_biases
-    )
-    counts = observer.count, min(observer.count, effort.gradient_samples)
-    statistics = [
-        Statistics(moments.get(each), counts[0], gradients.moments.get(each), counts[1], shrinkage) for each in uses
-    ]
-    jobs = _jobs(task, weights, uses, statistics)
+
+    def observe_outputs() -> tuple[LayerGradients, Judge | None, _Floor]:
+        inputs = moments if effort.is_short else {}
+        most = effort.gradient_samples
+        gradients = observer.gradients(layers, seeds, most, inputs, shifts_biases=shrinkage.shifts_biases)
+        prober = None
+        if made:
+            every = {key: np.arange(each.count) for key, each in made.result().items()}
+            prober = Judge(process, model, task.original, made.result(), every, every, threads, observability)
+        return gradients, prober, _noise_floor(judge, prober, split.few, is_short=effort.is_short)
+
+    with ThreadPoolExecutor(2) as meanwhile:  # the interpreter's process and this one work at the same time
+        made = meanwhile.submit(_make, probes) if probes and judge.judges_scores else None
+        moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
+        seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
+        observed = meanwhile.submit(observe_outputs)
+        jobs = _jobs(task, weights, uses, [Statistics(moments.get(n), observer.count, shrinkage) for n in uses])
+        gradients, prober, floor = observed.result()
+    jobs = _coupled(jobs, gradients, min(observer.count, effort.gradient_samples), shrinkage, threads)
     layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
     searches = any(job.clusters is None for job in jobs.values())
     short_of = effort.left_out(most, len(weights), layers_observed, searches=searches)
     left_out = [*_words(observability), *observer.missed, *short_of]
-    few = split.few if effort.floor_samples is None else _first(split.everything, effort.floor_samples)
-    try:
-        floor, is_known = judge.noise_floor(few), True
-        if prober is not None:
-            floor = replace(floor, scores_sqnr=prober.noise_floor(_first(every, effort.floor_samples)).scores_sqnr)
-    except InterpreterFailure as failure:
-        floor, is_known = judge.exact, False
+    if floor.cause is not None:
         left_out.append(
-            f"the noise floor is not known, because the model does not run under other kernels: {failure.cause}"
+            f"the noise floor is not known, because the model does not run under other kernels: {floor.cause}"
         )
     clusterer = Clusterer(model, task.copy, threads)
     _apply_blind(clusterer, blind)
     return CalibratedModel(
-        clusterer, judge, observer, task.copy, jobs, split, floor, shrinkage, effort, task.progress, gradients.effects,
-        prober, is_known, tuple(blind), tuple(left_out),
+        clusterer, judge, observer, task.copy, jobs, split, floor.quality, shrinkage, effort, task.progress,
+        gradients.effects, prober, floor.cause is None, tuple(blind), tuple(left_out),
     )  # fmt: skip
+
+
+def _make(probes: Mapping[str | None, Callable[[], Samples]]) -> dict[str | None, Samples]:
+    return {key: make() for key, make in probes.items()}
+
+
+@dataclass(frozen=True)
+class _Floor:
+    """The original under other kernels, or beside itself where those do not run it, and why in words."""
+
+    quality: Quality
+    cause: str | None = None
+
+
+def _noise_floor(judge: Judge, prober: Judge | None, few: SampleIndices, *, is_short: bool) -> _Floor:
+    """few: samples to measure it on; a short run takes fewer, and no more than it needs to see a negligible floor."""
+    try:
+        if not is_short:
+            return _Floor(_measured_floor(judge, prober, few, None))
+        floor = _measured_floor(judge, prober, judge.first(_FEWEST_OF_FLOOR), _FEWEST_OF_FLOOR)
+        if min(floor.sqnr, floor.held_out_sqnr, floor.scores_sqnr) < _NEGLIGIBLE:
+            floor = _measured_floor(judge, prober, judge.first(_FEW_OF_FLOOR), _FEW_OF_FLOOR)
+        return _Floor(floor)
+    except InterpreterFailure as failure:
+        return _Floor(judge.exact, failure.cause)
+
+
+def _measured_floor(judge: Judge, prober: Judge | None, few: SampleIndices, most: int | None) -> Quality:
+    """most: probes to measure it on; None for all."""
+    floor = judge.noise_floor(few)
+    if prober is None:
+        return floor
+    return replace(floor, scores_sqnr=prober.noise_floor(prober.first(most)).scores_sqnr)
 
 
 def _plan(task: Task, effort: Effort, most: int, weights: int, layers: int) -> Plan:
@@ -215,6 +258,15 @@ def _jobs(
 
     with ThreadPoolExecutor(task.threads) as pool:
         return dict(zip(weights, pool.map(made, weights, statistics), strict=True))
+
+
+def _coupled(
+    jobs: Mapping[int, Job], gradients: LayerGradients, samples: int, shrinkage: Shrinkage, threads: int
+) -> dict[int, Job]:
+    """The jobs with what gradients from so many samples tell."""
+    with ThreadPoolExecutor(threads) as pool:
+        each = [pool.submit(coupled, job, gradients.moments.get(n), samples, shrinkage) for n, job in jobs.items()]
+    return {number: job.result() for number, job in zip(jobs, each, strict=True)}
 
 
 def cluster_blind(task: Task) -> None:
@@ -254,24 +306,23 @@ def _words(observability: Mapping[str | None, Observability]) -> Iterator[str]:
             yield f"the layers{where} are observed under different kernels from those that run the candidates{cause}"
 
 
-def split_samples(samples: Mapping[str | None, Samples], seed: int, most: int, few: int) -> Split:
+def split_samples(
+    samples: Mapping[str | None, Samples], seed: int, most: int, few: int, *, by_held_out: bool = False
+) -> Split:
     """Shuffle the samples of each signature, take so many, and keep a fifth of them from calibration.
 
-    few: how many samples sensitivities are measured on; those held out come first held out.
+    few: how many samples sensitivities are measured on; those held out come first. by_held_out: judge by no others.
     """
     order = {key: np.random.default_rng(seed).permutation(each.count)[:most] for key, each in samples.items()}
     apart = {key: _held_out(len(indices)) for key, indices in order.items()}
+    held_out = {key: indices[: apart[key]] for key, indices in order.items()}
+    judged = held_out if by_held_out else order
     return Split(
         calibration={key: indices[apart[key] :] if len(indices) > 1 else indices for key, indices in order.items()},
-        held_out={key: indices[: apart[key]] for key, indices in order.items()},
-        few={key: indices[:few] for key, indices in order.items()},
-        everything=order,
+        held_out=held_out,
+        few={key: indices[:few] for key, indices in judged.items()},
+        judged=judged,
     )
-
-
-def _first(indices: SampleIndices, most: int | None) -> SampleIndices:
-    """The first samples of each signature; all if `most` is None."""
-    return {key: each[:most] for key, each in indices.items()}
 
 
 def _held_out(count: int) -> int:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from ..calibration.moments import DriftedMoments
+from ..calibration.moments import DriftedMoments, Moments
 from ..clustering.feedback import Feedback, corrected, shrunk
 from ..clustering.rate import LEAST_SQNR, Drift, Matrix
 from ..model.groups import Groups
@@ -84,7 +84,7 @@ def _matrix(model: Model, weight: Weight, rows: Groups, statistics: Statistics, 
         shifts = shrinkage.shifts_biases and has_bias
         hessian = moments.covariance if shifts else moments.hessian
         observations = shrinkage.observations(moments, statistics.samples)
-        feedback = Feedback.of(shrunk(hessian, observations, shrinkage.floor), statistics.coupling)
+        feedback = Feedback.of(shrunk(hessian, observations, shrinkage.floor))
         mean = moments.mean if shifts else None
         input_power = np.einsum("pii->p", hessian) / hessian.shape[-1]
     return Matrix(
@@ -92,6 +92,18 @@ def _matrix(model: Model, weight: Weight, rows: Groups, statistics: Statistics, 
         well_packed=storage.well_packed if storage.is_float else None,
         least_sqnr=_LEAST_SQNR_OF_TABLES if weight.is_table else LEAST_SQNR,
     )  # fmt: skip
+
+
+def coupled(job: Job, gradients: Moments | None, samples: int, shrinkage: Shrinkage) -> Job:
+    """The job with feedback between rows too, if it has feedback.
+
+    gradients: moments at the output of its layer, from so many samples; None if they are not known.
+    """
+    feedback = job.matrix.feedback
+    if feedback is None or gradients is None:
+        return job
+    feedback = replace(feedback, coupling=shrinkage.coupling(gradients, samples))
+    return replace(job, matrix=replace(job.matrix, feedback=feedback))
 
 
 def followed(job: Job, moments: DriftedMoments, samples: int, shrinkage: Shrinkage) -> Job:

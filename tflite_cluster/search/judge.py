@@ -79,6 +79,10 @@ class Judge:
         """Compare the original with itself under other kernels; raises InterpreterFailure where those do not run it."""
         return self._compare(self._original, self._chosen if chosen is None else chosen, Kernels.NO_DELEGATE)
 
+    def first(self, most: int | None) -> SampleIndices:
+        """The first samples of each signature; all if `most` is None."""
+        return {key: indices[:most] for key, indices in self._chosen.items()}
+
     @property
     def judges_scores(self) -> bool:
         """Whether some output is scores of several classes."""

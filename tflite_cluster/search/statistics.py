@@ -25,6 +25,13 @@ class Shrinkage:
         """Independent observations that moments count as, which come from so many samples."""
         return min(moments.count, samples * self.observations_per_sample)
 
+    def coupling(self, gradients: Moments, samples: int) -> Coupling:
+        """How errors of different rows act together on the outputs.
+
+        gradients: moments at the layer's output, from so many samples.
+        """
+        return Coupling.of(shrunk(gradients.hessian, self.observations(gradients, samples), self.floor)[0])
+
 
 REAL: Final = Shrinkage(observations_per_sample=16, floor=0.01, shifts_biases=True)
 SYNTHETIC: Final = Shrinkage(observations_per_sample=4, floor=0.1, shifts_biases=False)
@@ -33,23 +40,11 @@ SYNTHETIC: Final = Shrinkage(observations_per_sample=4, floor=0.1, shifts_biases
 
 @dataclass(frozen=True)
 class Statistics:
-    """Second moments of a layer, and the number of samples that each comes from."""
+    """Second moments of a layer's input, and the number of samples that they come from."""
 
     moments: Moments | None
-    """Of the layer's input."""
     samples: int
-    gradients: Moments | None
-    """Of the gradients at the layer's output."""
-    gradient_samples: int
     shrinkage: Shrinkage
 
-    @property
-    def coupling(self) -> Coupling | None:
-        """How errors of different rows act together on the outputs, if that was observed."""
-        if self.gradients is None:
-            return None
-        observations = self.shrinkage.observations(self.gradients, self.gradient_samples)
-        return Coupling.of(shrunk(self.gradients.hessian, observations, self.shrinkage.floor)[0])
 
-
-NOTHING_OBSERVED: Final = Statistics(None, 0, None, 0, SYNTHETIC)
+NOTHING_OBSERVED: Final = Statistics(None, 0, SYNTHETIC)

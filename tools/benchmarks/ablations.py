@@ -107,7 +107,7 @@ ABLATIONS = (
     Ablation("bits where they matter", "search.run", "sensitivities", _equal_sqnr),
     Ablation("bits counted in codebooks", "clustering.rate", "_codebook", _k_means),
     Ablation("error feedback", "clustering.feedback", "Feedback.assign", _nearest),
-    Ablation("feedback between rows", "search.statistics", "Statistics.coupling", lambda _: property(lambda _: None)),
+    Ablation("feedback between rows", "search.job", "coupled", lambda _: lambda job, *_: job),
     Ablation("layers in order", "search.run", "_allows_passes", lambda _: lambda _: False),
     Ablation("biases fitted", "search.calibrated", "REAL", lambda real: replace(real, shifts_biases=False)),
     Ablation("biases rounded", "search.clusterer", "rounded", lambda _: lambda biases, *_: biases),

@@ -44,7 +44,7 @@ class Probe:
     def read(self, model: OpenModel) -> Floats:
         """The tensor as the latest run of an OpenModel left it."""
         values = model.tensor(self.tensor, self.subgraph)
-        real: Floats = values.astype(np.float32)
+        real: Floats = values.astype(np.float32, copy=False)
         if np.issubdtype(values.dtype, np.integer):
             real = (real - np.float32(self.zero)) * np.float32(self.scale)
         return real

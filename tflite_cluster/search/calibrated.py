@@ -164,24 +164,26 @@ def calibrate(
     judge = Judge(process, model, task.original, samples, split.judged, split.held_out, threads, observability)
     observer = Observer(process, model, task.original, samples, split.calibration, threads, observability)
 
-    def observe_outputs() -> tuple[LayerGradients, Judge | None, _Floor]:
-        inputs = moments if effort.is_short else {}
-        most = effort.gradient_samples
-        gradients = observer.gradients(layers, seeds, most, inputs, shifts_biases=shrinkage.shifts_biases)
+    def observe_outputs() -> tuple[Judge | None, _Floor]:
         prober = None
-        if made:
+        if made is not None:
             every = {key: np.arange(each.count) for key, each in made.result().items()}
             prober = Judge(process, model, task.original, made.result(), every, every, threads, observability)
-        return gradients, prober, _noise_floor(judge, prober, split.few, is_short=effort.is_short)
+        return prober, _noise_floor(judge, prober, split.few, is_short=effort.is_short)
 
     with ThreadPoolExecutor(2) as meanwhile:  # the interpreter's process and this one work at the same time
         made = meanwhile.submit(_make, probes) if probes and judge.judges_scores else None
         moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
         seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
-        observed = meanwhile.submit(observe_outputs)
+        inputs, some = moments if effort.is_short else {}, effort.gradient_samples
+        of_gradients = meanwhile.submit(
+            observer.gradients, layers, seeds, some, inputs, shifts_biases=shrinkage.shifts_biases
+        )
+        of_outputs = meanwhile.submit(observe_outputs)
         jobs = _jobs(task, weights, uses, [Statistics(moments.get(n), observer.count, shrinkage) for n in uses])
-        gradients, prober, floor = observed.result()
-    jobs = _coupled(jobs, gradients, min(observer.count, effort.gradient_samples), shrinkage, threads)
+        gradients = of_gradients.result()
+        jobs = _coupled(jobs, gradients, min(observer.count, some), shrinkage, threads)
+        prober, floor = of_outputs.result()
     layers_observed = sum(job.matrix.feedback is not None for job in jobs.values())
     searches = any(job.clusters is None for job in jobs.values())
     short_of = effort.left_out(most, len(weights), layers_observed, searches=searches)

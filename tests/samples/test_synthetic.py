@@ -233,7 +233,7 @@ def test_axes_of_shapes_are_those_of_qr() -> None:
 def test_probes_are_other_signals_in_the_same_range() -> None:
     signature = Signature(None, (spec((1, 16, 16, 3)),), ())
     hints = {"x": InputHint(2, 6)}
-    probes, again = (probe_samples(signature, hints, 0) for _ in range(2))
+    probes, again = (probe_samples(signature, hints, 60, 0) for _ in range(2))
     values = probes.batch(0, probes.count)["x"]
     np.testing.assert_array_equal(values, again.batch(0, again.count)["x"])
     assert 2 <= values.min() < 2.1
@@ -247,7 +247,7 @@ def test_probes_of_cepstra_are_cepstra() -> None:
     shape = (1, 49, 10, 1)
     signature = Signature(None, (spec(shape),), ())
     hint = InputHint(-8, 8, next(iter(Cepstra.likely(shape))))
-    probes = probe_samples(signature, {"x": hint}, 0)
+    probes = probe_samples(signature, {"x": hint}, 60, 0)
     values = probes.batch(0, probes.count)["x"].reshape(probes.count, 49, 10)
     for kind in range(5):  # signals of five kinds would take turns
         deviations = values[kind::5].std((0, 1))

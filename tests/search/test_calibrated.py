@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_class_scores_are_judged_by_probes(
 ) -> None:
     model, interface = open_model(path), process.call(describe, path)
     samples = gather_samples(interface, None, {}, 30, 0)
-    probes = {each.key: probe_samples(each, {}, 0) for each in interface.signatures}
+    probes = {each.key: partial(probe_samples, each, {}, 60, 0) for each in interface.signatures}
     with PatchedCopy(model, tmp_path / "out.tflite") as copy:
         calibrated = calibrate(task_of(model, path, copy), process, samples, probes=probes)
         assert (calibrated.probes is not None) == has_scores

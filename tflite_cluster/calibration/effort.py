@@ -98,6 +98,10 @@ _PASS_SAMPLES: Final = 200, 400
 _SYNTHETIC: Final = 100
 """Synthetic samples at least, unless a run is short."""
 
+_PROBES: Final = 60
+_PROBES_IN_SHORT: Final = 30
+"""Probes that candidates are judged by: twelve of each kind, or six."""
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -142,6 +146,11 @@ class Effort:
         the run is short.
         """
         return self.samples if self.is_short else max(self.samples, _SYNTHETIC)
+
+    @property
+    def probes(self) -> int:
+        """Probes to make up, if candidates are judged by any."""
+        return _PROBES_IN_SHORT if self.is_short else _PROBES
 
     @property
     def is_short(self) -> bool:

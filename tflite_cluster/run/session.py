@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +27,7 @@ from ..model.analysis import Analysis
 from ..samples.given import Reading, prepare
 from ..samples.hints import input_hints
 from ..samples.samples import Samples
-from ..samples.synthetic import gather_samples, probe_samples, synthetic_count
+from ..samples.synthetic import gather_samples, plain_noises, probe_samples, synthetic_count
 from .scoring import Scorer
 
 _BASE_MEMORY: Final = 4 << 30
@@ -104,12 +105,15 @@ def _prepared(
     run = [signature for signature in interface.signatures if signature.key not in running.failures]
     effort = _effort(process, analysis, original, first, running, BUDGETS[config.effort])
     if given is None:
-        for signature in run:
-            known = hints.get(signature.key, {})
-            guessed = guess_range(process, analysis, original, signature, known, config.threads, kernels)
-            hints[signature.key] = {**known, **guessed}
         count = min(synthetic_count(interface), effort.synthetic_samples)
-        samples = gather_samples(interface, None, hints, count, config.seed)
+        with ThreadPoolExecutor(1) as meanwhile:
+            made = {each.key: meanwhile.submit(plain_noises, each, count, config.seed) for each in run}
+            for signature in run:
+                known = hints.get(signature.key, {})
+                guessed = guess_range(process, analysis, original, signature, known, config.threads, kernels)
+                hints[signature.key] = {**known, **guessed}
+            ready = {key: noises.result() for key, noises in made.items()}
+        samples = gather_samples(interface, None, hints, count, config.seed, ready=ready)
     probes: dict[str | None, Callable[[], Samples]] = {}
     for signature in run:
         plain, known = samples[signature.key], hints.get(signature.key, {})
@@ -119,7 +123,7 @@ def _prepared(
             )
             samples[signature.key] = varying
             if given is None and varying is plain:
-                probes[signature.key] = partial(probe_samples, signature, known, config.seed)
+                probes[signature.key] = partial(probe_samples, signature, known, effort.probes, config.seed)
     scorer = None
     if config.metric is not None:
         scorer = Scorer(config.metric, original, process, interface, config.threads, kernels)

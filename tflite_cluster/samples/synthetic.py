@@ -27,8 +27,8 @@ _SAMPLES = 100, 300
 _ELEMENTS = 15_000_000
 """Samples to make up, at least and at most, and how many elements of inputs are worth the time between those."""
 
-_PROBES = 60
-"""Samples that candidates are judged by: twelve of each kind."""
+_MOST_AHEAD = 8_000_000
+"""Elements of pictures that are made before their range is known."""
 
 _ANY_BATCH = 1
 _ANY_SIZE = 16
@@ -77,6 +77,9 @@ _INDEX = InputHint(0, 1)
 Hints = Mapping[str | None, Mapping[str, InputHint]]
 """Signature key -> input name -> hint."""
 
+Noises = Mapping[str, Sequence[Reals]]
+"""Input name -> what its samples are made of, before it is brought into their range."""
+
 
 def gather_samples(
     interface: ModelInterface,
@@ -85,15 +88,18 @@ def gather_samples(
     count: int,
     seed: int,
     labels: GivenLabels | None = None,
+    ready: Mapping[str | None, Noises] | None = None,
 ) -> dict[str | None, Samples]:
     """Give samples for every signature: the user's where they fit, `count` synthetic ones for the others.
 
-    Raises DataError if `data` does not fit the model, or a signature without data takes text, which cannot be made up.
+    ready: what `plain_noises` made of signatures for this count and seed. Raises DataError if `data` does not fit the
+    model, or a signature without data takes text, which cannot be made up.
     """
     samples = {} if data is None else load_samples(data, interface, labels)
     for signature in interface.signatures:
         if signature.key not in samples:
-            samples[signature.key] = synthetic_samples(signature, hints.get(signature.key, {}), count, seed)
+            known, noises = hints.get(signature.key, {}), (ready or {}).get(signature.key)
+            samples[signature.key] = synthetic_samples(signature, known, count, seed, ready=noises)
     return samples
 
 
@@ -105,24 +111,43 @@ def synthetic_count(interface: ModelInterface) -> int:
     return min(max(_ELEMENTS // largest, least), most)
 
 
-def probe_samples(signature: Signature, hints: Mapping[str, InputHint], seed: int) -> Samples:
-    """Probes: signals of all kinds in turn, or of the kind that is known. Candidates are judged by them, and nothing is
-    fitted to them.
+def probe_samples(signature: Signature, hints: Mapping[str, InputHint], count: int, seed: int) -> Samples:
+    """So many probes: signals of all kinds in turn, or of the kind that is known. Candidates are judged by them, and
+    nothing is fitted to them.
     """
     is_known = any(hint.cepstra is not None for hint in hints.values())
-    return synthetic_samples(signature, hints, _PROBES, seed + 1, Manner(varied=not is_known))
+    return synthetic_samples(signature, hints, count, seed + 1, Manner(varied=not is_known))
+
+
+def plain_noises(signature: Signature, count: int, seed: int) -> Noises:
+    """What `count` samples of pictures are made of, which takes long and can be done before their range is known.
+
+    Nothing for other inputs, nor for more pictures than it is worth to hold in memory.
+    """
+    found: dict[str, list[Reals]] = {}
+    for spec in signature.inputs:
+        shape = _concrete_shape(spec)
+        is_real = spec.dtype.kind == "f" or spec.quantised
+        if is_real and _form_words(_without_batch(shape)) == _PICTURES and count * prod(shape) <= _MOST_AHEAD:
+            found[spec.name] = [make() for make in _noises(PLAIN, _noise, shape, count, _generator(spec, seed))]
+    return found
 
 
 def synthetic_samples(
-    signature: Signature, hints: Mapping[str, InputHint], count: int, seed: int, manner: Manner = PLAIN
+    signature: Signature,
+    hints: Mapping[str, InputHint],
+    count: int,
+    seed: int,
+    manner: Manner = PLAIN,
+    ready: Noises | None = None,
 ) -> Samples:
     """Make up `count` samples for a signature; the same arguments give the same samples.
 
     Pictures show shapes that hide each other, which have the edges and the spectrum of photographs; sequences and
     waveforms are correlated in time; the rest is Gaussian. `hints` maps input names to their ranges, and says which are
     cepstra; without one, real inputs lie in -1 to 1 and indices are 0 or 1. Quantised inputs use all codes. Dimensions
-    of any size become 1 for the first and 16 for others. `manner` asks for other signals, or for sequences. Raises
-    DataError for an input that takes text.
+    of any size become 1 for the first and 16 for others. `manner` asks for other signals, or for sequences. `ready`
+    holds what `plain_noises` made for this count and seed. Raises DataError for an input that takes text.
     """
     inputs: dict[str, InputSamples] = {}
     count = count if signature.inputs else 1
@@ -131,6 +156,8 @@ def synthetic_samples(
         shape = _concrete_shape(spec)
         hint = hints.get(spec.name)
         noises = _noises(manner, _plain(hint), shape, count, generator)
+        if ready is not None and spec.name in ready and manner == PLAIN and _plain(hint) is _noise:
+            noises = (partial(np.asarray, noise) for noise in ready[spec.name])
         values = np.stack([_sample(spec, shape, hint, generator, noise) for noise in noises])
         inputs[spec.name] = InputSamples(values, spec, shape)
     return Samples(inputs, None, _words(count, manner), synthetic=True, invocations=manner.invocations)

@@ -122,6 +122,7 @@ def test_what_is_left_out_is_told_with_the_time_that_was_asked_for() -> None:
 def test_a_short_run_makes_up_no_more_samples_than_it_uses() -> None:
     dear = {name: Effort(3 * 10**8, budget=budget) for name, budget in BUDGETS.items()}
     assert (dear["fast"].samples, dear["fast"].synthetic_samples) == (48, 48)
+    assert (dear["fast"].probes, dear["normal"].probes) == (30, 60)
     assert Effort(10**15, budget=BUDGETS["normal"]).synthetic_samples == 100
 
 

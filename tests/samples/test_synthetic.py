@@ -16,6 +16,7 @@ from tflite_cluster.samples.synthetic import (
     InputHint,
     Manner,
     gather_samples,
+    plain_noises,
     probe_samples,
     samples_in_ranges,
     synthetic_count,
@@ -228,6 +229,28 @@ def test_axes_of_shapes_are_those_of_qr() -> None:
     for axes in (1, 2, 3):
         for directions in generator.standard_normal((50, axes, axes)):
             np.testing.assert_allclose(_turn(directions), np.linalg.qr(directions)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 20, 3), (1, 3, 16, 16), (1, 40)])
+@pytest.mark.parametrize("hint", [None, InputHint(2, 6)])
+def test_what_is_made_ahead_gives_the_same_samples(shape: tuple[int, ...], hint: InputHint | None) -> None:
+    signature = Signature(None, (spec(shape), spec((1, 4), np.int32, name="y")), ())
+    hints = {} if hint is None else {"x": hint}
+    ready = plain_noises(signature, 3, 5)
+    assert list(ready) == (["x"] if len(shape) == 4 else [])
+    plain, ahead = (synthetic_samples(signature, hints, 3, 5, ready=each).batch(0, 3) for each in (None, ready))
+    for name in ("x", "y"):
+        np.testing.assert_array_equal(plain[name], ahead[name])
+
+
+def test_what_is_made_ahead_is_not_used_for_other_signals() -> None:
+    signature = Signature(None, (spec((1, 16, 16, 3)),), ())
+    varied = Manner(varied=True)
+    plain, ahead = (
+        synthetic_samples(signature, {}, 5, 0, varied, ready).batch(0, 5)["x"]
+        for ready in (None, plain_noises(signature, 5, 0))
+    )
+    np.testing.assert_array_equal(plain, ahead)
 
 
 def test_probes_are_other_signals_in_the_same_range() -> None:

@@ -16,6 +16,7 @@ from support.fixture_models import FOLDER
 from support.operators import convolution, dense_of_a_constant
 from support.tasks import task_of
 
+from tflite_cluster.calibration.effort import BUDGETS, Effort
 from tflite_cluster.interpreter.process import InterpreterProcess, Limits
 from tflite_cluster.interpreter.worker import describe
 from tflite_cluster.model.layers import as_rows, real_bias
@@ -244,6 +245,15 @@ def test_samples_are_shuffled_and_kept_apart(process: InterpreterProcess) -> Non
         assert not np.array_equal(judged, split_samples(samples, 1, 80, 30).judged[key])
 
 
+def test_candidates_can_be_judged_by_held_out_samples_alone(process: InterpreterProcess) -> None:
+    samples = samples_of(process, INT8, 100)
+    split = split_samples(samples, 0, 80, 50, by_held_out=True)
+    for key in samples:
+        assert set(split.judged[key]) == set(split.held_out[key])
+        assert not set(split.judged[key]) & set(split.calibration[key])
+        assert set(split.few[key]) <= set(split.judged[key])
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_samples_are_enough_to_split(process: InterpreterProcess, count: int) -> None:
     split = split_samples(samples_of(process, INT8, count), 0, 300, 8)
@@ -338,6 +348,18 @@ def test_tensors_that_show_no_effect_keep_30_db(calibrated: CalibratedModel) -> 
 
 def test_the_floor_is_how_other_kernels_differ(calibrated: CalibratedModel) -> None:
     assert calibrated.floor.sqnr > 20
+
+
+@pytest.mark.parametrize(("path", "samples"), [(DIGITS, 2), (INT8, 10)])
+def test_a_short_run_measures_a_negligible_floor_on_two_samples(
+    process: InterpreterProcess, tmp_path: Path, path: Path, samples: int
+) -> None:
+    model = open_model(path)
+    with PatchedCopy(model, tmp_path / "out.tflite") as copy:
+        effort = Effort(10**6, budget=BUDGETS["fast"])
+        calibrated = calibrate(task_of(model, path, copy), process, samples_of(process, path), effort=effort)
+        judge = calibrated.judge
+        assert calibrated.floor == judge.noise_floor(judge.first(samples))
 
 
 def test_a_model_without_inputs_can_be_searched(process: InterpreterProcess, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from .errors import OutputError
+from .errors import ModelError, OutputError
 
 try:
     import fcntl
@@ -103,6 +103,16 @@ def check_name(path: Path) -> None:
         possible = False
     if not possible:
         raise OutputError(f"{str(path)!r} holds characters that no file name can have: give another name")
+
+
+def check_there(path: Path) -> None:
+    """Refuse, before any output is looked at, an input that is not there; raises ModelError."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise ModelError(f"{path.name}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a name that no file can have
+        raise ModelError(f"{path.name}: cannot be read: {error}") from error
 
 
 def check_place(path: Path, force: bool) -> None:

@@ -257,6 +257,14 @@ def test_an_existing_output_is_refused_unless_forced(source: Path) -> None:
     check_destination(None, source.with_name("new.tflite"), force=False)
 
 
+@pytest.mark.parametrize("name", ["missing.tflite", "missing/model.tflite", "\0"])
+def test_a_missing_input_is_told_before_an_existing_output(name: str, source: Path) -> None:
+    existing = source.with_name("existing.tflite")
+    existing.touch()
+    with pytest.raises(ModelError, match="cannot be read"):
+        check_destination(source.parent / name, existing, force=False)
+
+
 def test_a_folder_that_vanished_meanwhile_is_an_error_of_ours(model: Model, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         write(model, tmp_path / "missing" / "out.tflite")

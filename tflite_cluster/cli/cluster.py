@@ -17,7 +17,7 @@ from click.core import ParameterSource
 from ..config import Config, EffortName
 from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
-from ..files import refuse_shared
+from ..files import check_there, refuse_shared
 from ..packing.archive import check_suffix
 from ..packing.coders import CODERS, available_coders, coders_worth
 from ..version import __version__
@@ -190,6 +190,8 @@ def command(
     read = [settings["data"], settings["labels"], settings["base"]]
     refuse_shared_destinations(jobs, [*read, recipe])
     read += [path for job in jobs for path in (job.source, job.destination)]
+    if len(jobs) == 1:
+        check_there(jobs[0].source)
     beside = shown.by_option
     refuse_shared([*read, None if recipe == shown.saved else recipe], beside)
     _check_outputs(beside, settings["force"])

@@ -26,10 +26,10 @@ class Job:
 
     @property
     def takes_a_file(self) -> bool:
-        """Whether the destination is a file already, and not the model itself."""
+        """Whether the destination is a file already, and not the model itself, which must be there."""
         if not os.path.isfile(self.destination):  # noqa: PTH113  (which a name that is too long is not)
             return False
-        return not os.path.exists(self.source) or not os.path.samefile(self.source, self.destination)  # noqa: PTH110, PTH121
+        return not os.path.samefile(self.source, self.destination)  # noqa: PTH121
 
 
 def find_jobs(paths: Sequence[str], suffix: str | None) -> list[Job]:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import OutputError
-from ..files import NewFile, check_place
+from ..files import NewFile, check_place, check_there
 from .read import Model, open_model
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
-    """Refuse, before any work is done, what must not be overwritten; raises OutputError."""
-    if source is not None and is_same_file(destination, source):
-        raise OutputError(f"{destination} is the input itself: give the output another name")
+    """Refuse, before any work is done, a missing input (ModelError), then what must not be overwritten (OutputError)."""
+    if source is not None:
+        check_there(source)
+        if is_same_file(destination, source):
+            raise OutputError(f"{destination} is the input itself: give the output another name")
     check_place(destination, force)
 
 

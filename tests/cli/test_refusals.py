@@ -68,6 +68,8 @@ def test_models_of_one_name_do_not_go_to_one_folder(capsys: Captured) -> None:
         ("digits.tflite digits.tflite --force", ["digits.tflite", "another name"]),
         ("digits.tflite ./nested/../digits.tflite --force", ["another name"]),
         ("digits.tflite four_values_float32.tflite", ["four_values_float32.tflite exists", "--force"]),
+        ("digits.tflite -", ["standard input and output", "name a file", "./-"]),
+        ("- out.tflite", ["standard input and output", "name a file", "./-"]),
         ("digits.tflite absent/", ["absent/ does not exist", "create"]),
         ("digits.tflite garbage.tflite out.tflite", ["out.tflite is not a folder", "--suffix"]),
         ("digits.tflite garbage.tflite .", ["digits.tflite", "another name"]),

@@ -38,6 +38,11 @@ def find_jobs(paths: Sequence[str], suffix: str | None) -> list[Job]:
     One word is a model. With a suffix all are; else the last of several is a folder, or the name of one model's output.
     Raises click.UsageError where it is neither, and OutputError where a folder is missing.
     """
+    if "-" in paths:
+        raise click.UsageError(
+            "Models are read from files and written to files, not standard input and output: name a file in place of -, "
+            "or write ./- for a file of that name."
+        )
     *inputs, last = paths
     if suffix is not None and (not suffix or os.path.basename(suffix) != suffix):  # noqa: PTH119  (for "a/" is "a" to a Path)
         raise click.UsageError(f"--suffix is put before the extension, like {DEFAULT_SUFFIX}, not {suffix!r}.")

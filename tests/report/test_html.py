@@ -309,6 +309,22 @@ def test_all_that_is_missing_is_named_at_once(
     assert not output.exists()
 
 
+def test_all_that_a_batch_lacks_is_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("jinja2", "joblib", "distributed", "brotli"):
+        monkeypatch.setitem(sys.modules, package, None)
+    recipes = [tmp_path / "one.toml", tmp_path / "other.toml"]
+    for recipe in recipes:
+        recipe.write_text('max-size = "4x"\ncoder = "brotli11"\n', encoding="utf-8")
+    wanted = ["--page", "--scheduler", "tcp://127.0.0.1:9", *(f"--recipe={recipe}" for recipe in recipes)]
+    assert main(["batch", str(EXAMPLE), "--out", str(tmp_path / "out"), *wanted]) == 2
+    assert (
+        "not installed: joblib (for a batch), distributed (for a Dask scheduler), jinja2 (for an HTML report), "
+        "brotli (for the coder brotli11); pip install 'tflite-cluster[batch,codecs,distributed,report]'"
+    ) in capsys.readouterr().err
+
+
 def test_what_is_not_asked_for_may_be_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

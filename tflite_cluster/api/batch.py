@@ -6,7 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from ..files import check_place, named_output, refuse_shared, sha256
 from ..progress import Progress, no_progress
 from .batch_results import Results, collecting
 from .batch_task import BatchRecord, Task, begun, run_task
+from .extras import of_batch, require
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -64,10 +64,7 @@ def batch(
 
     Raises ConfigError or OutputError before anything is done, and OutputError if results cannot be written any more.
     """
-    if find_spec("joblib") is None:
-        raise ConfigError("a batch needs the package joblib: pip install 'tflite-cluster[batch]'")
-    if scheduler is not None and find_spec("distributed") is None:
-        raise ConfigError("<scheduler> needs the package distributed: pip install 'tflite-cluster[distributed]'")
+    require(of_batch(scheduler))
     if jobs is not None and (jobs < 1 or scheduler is not None):
         raise ConfigError("<jobs> must be at least 1, and has no effect beside <scheduler>")
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  (links stay)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..errors import ConfigError
 from ..packing.coders import CODERS
@@ -34,6 +34,8 @@ class Need:
 PAGE: Final = Need("an HTML report", "report", ("jinja2", "matplotlib"))
 PLOT: Final = Need("a picture of a sweep", "report", ("matplotlib",))
 IMAGES: Final = Need("images as samples", "images", ("PIL",))
+BATCH: Final = Need("a batch", "batch", ("joblib",))
+SCHEDULER: Final = Need("a Dask scheduler", "distributed", ("distributed",))
 
 _PUBLISHED_AS: Final = {"PIL": "Pillow"}
 """Import names that pip knows by another name."""
@@ -43,6 +45,16 @@ def of_coders(names: Iterable[str]) -> list[Need]:
     """What these coders need; names that stand for none need nothing."""
     coders = [CODERS[name] for name in names if name in CODERS]
     return [Need(f"the coder {coder.name}", "codecs", (coder.package,)) for coder in coders if coder.package]
+
+
+def of_batch(scheduler: str | None) -> list[Need]:
+    """What runs the models of a batch."""
+    return [BATCH] if scheduler is None else [BATCH, SCHEDULER]
+
+
+def of_settings(settings: Mapping[str, Any]) -> list[Need]:
+    """What the coder and the samples of a run need."""
+    return [*of_coders([settings["coder"]] if "coder" in settings else []), *of_data(settings.get("data"))]
 
 
 def of_data(data: object) -> list[Need]:
@@ -58,7 +70,7 @@ def of_data(data: object) -> list[Need]:
 
 def require(needs: Iterable[Need]) -> None:
     """Raise ConfigError, which names every package that is missing and how to install all of them."""
-    lacking = [need for need in needs if need.missing]
+    lacking = [need for need in dict.fromkeys(needs) if need.missing]
     if not lacking:
         return
     listed = ", ".join(

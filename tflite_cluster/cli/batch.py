@@ -79,17 +79,19 @@ def command(
     from .progress import progress_bar
 
     force = settings.pop("force")
-    if page:
-        extras.require([extras.PAGE])
-        check_page(folder, force)
     variants = {recipe.stem if len(recipes) > 1 else "": with_recipe(context, recipe, settings) for recipe in recipes}
     if len(variants) < len(recipes):
         raise ConfigError("two recipes have the same name, which new models are named after: rename one")
+    variants = variants or {"": settings}
+    of_runs = [need for variant in variants.values() for need in extras.of_settings(variant)]
+    extras.require([*extras.of_batch(scheduler), *([extras.PAGE] if page else []), *of_runs])
+    if page:
+        check_page(folder, force)
     with progress_bar(quiet) as progress:
         found = batch(
             models,
             folder,
-            variants=variants or {"": settings},
+            variants=variants,
             suffix=suffix,
             jobs=jobs,
             scheduler=scheduler,

@@ -341,7 +341,7 @@ def _require_extras(report: Path | None, settings: Mapping[str, Any]) -> None:
     from ..api import extras
 
     page = [extras.PAGE] if report is not None and _is_page(report) else []
-    extras.require([*page, *extras.of_coders([settings["coder"]]), *extras.of_data(settings["data"])])
+    extras.require([*page, *extras.of_settings(settings)])
 
 
 def _is_page(report: Path) -> bool:

@@ -40,8 +40,8 @@ def find_jobs(paths: Sequence[str], suffix: str | None) -> list[Job]:
     """
     if "-" in paths:
         raise click.UsageError(
-            "Models are read from files and written to files, not standard input and output: name a file in place of -, "
-            "or write ./- for a file of that name."
+            "Models are read from files and written to files, not standard input and output: name a file in place of "
+            "-, or write ./- for a file of that name."
         )
     *inputs, last = paths
     if suffix is not None and (not suffix or os.path.basename(suffix) != suffix):  # noqa: PTH119  (for "a/" is "a" to a Path)

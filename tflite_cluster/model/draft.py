@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_destination(source: Path | None, destination: Path, force: bool) -> None:
-    """Refuse, before any work is done, a missing input (ModelError), then what must not be overwritten (OutputError)."""
+    """Refuse, before any work is done, a missing input (ModelError), or what must not be overwritten (OutputError)."""
     if source is not None:
         check_there(source)
         if is_same_file(destination, source):

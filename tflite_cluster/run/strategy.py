@@ -49,43 +49,36 @@ def cluster_model(
 
     base: the last release, which weights are kept close to. limit: what the new model may weigh.
     """
-    found = _cluster(analysis, original, copy, session, config, progress, base, limit)
-    return replace(found, left_out=(*_not_stored(analysis, config), *found.left_out))
-
-
-def _cluster(
-    analysis: Analysis,
-    original: Path,
-    copy: PatchedCopy,
-    session: Session | str,
-    config: Config,
-    progress: Progress,
-    base: Base | None,
-    limit: SizeLimit | None,
-) -> Strategy:
     usable = usable_weights(analysis, config)
-    target = find_target(config.store)
-    blind = isinstance(session, str) and config.clusters is not None and target.keeps_types and base is None
+    keeps_types = find_target(config.store).keeps_types
+    blind = isinstance(session, str) and config.clusters is not None and keeps_types and base is None
     if config.granularity == "axis" or blind:
         cluster_weights(analysis.model, list(usable.values()), copy, config, progress)
         cause = f" ({session})" if isinstance(session, str) else ""
-        return Strategy(f"k-means on the weights alone{cause}")
-    if not usable:
-        return Strategy("no weight that could be clustered")
-    task = replace(make_task(analysis, usable, original, copy, config, progress), base=base)
-    cause = session if isinstance(session, str) else ""
-    if isinstance(session, Session):
-        for by_outputs in (False, True):
-            try:
-                found = _with_running(task, session, config, limit, by_outputs)
-                causes = (f"the layers are not observed, because the attempt failed: {cause}",) if by_outputs else ()
-                return replace(found, left_out=(*_not_run(session), *causes, *found.left_out))
-            except InterpreterFailure as failure:
-                cause = cause or failure.cause
-                for span in copy.spans:  # also those of biases
-                    copy.restore(span)
-        cause = f"calibration failed: {cause}"
-    return _without_running(task, cause, config)
+        found = Strategy(f"k-means on the weights alone{cause}")
+    elif usable:
+        task = replace(make_task(analysis, usable, original, copy, config, progress), base=base)
+        found = _as_session_allows(task, session, config, limit)
+    else:
+        found = Strategy("no weight that could be clustered")
+    return replace(found, left_out=(*_not_stored(analysis, config), *found.left_out))
+
+
+def _as_session_allows(task: Task, session: Session | str, config: Config, limit: SizeLimit | None) -> Strategy:
+    """With the layers observed, else with the outputs alone, else without running the model."""
+    if isinstance(session, str):
+        return _without_running(task, session, config)
+    cause = ""
+    for by_outputs in (False, True):
+        try:
+            found = _with_running(task, session, config, limit, by_outputs)
+            causes = (f"the layers are not observed, because the attempt failed: {cause}",) if by_outputs else ()
+            return replace(found, left_out=(*_not_run(session), *causes, *found.left_out))
+        except InterpreterFailure as failure:
+            cause = cause or failure.cause
+            for span in task.copy.spans:  # also those of biases
+                task.copy.restore(span)
+    return _without_running(task, f"calibration failed: {cause}", config)
 
 
 def make_task(

@@ -6,6 +6,7 @@ knows how to write itself into the copy, and what the bias has to make up for.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -66,20 +67,24 @@ class Assigned(Protocol):
         """Write it into the copy."""
 
 
-class Encoding(Protocol):
+class Encoding(ABC):
     """A way of writing a weight."""
 
     @property
     def spans(self) -> tuple[Span, ...]:
         """Places that it writes besides that of the weight."""
+        return ()
 
     @property
     def always_writes(self) -> bool:
         """Whether a weight is written even if it has few enough values already."""
+        return False
 
+    @abstractmethod
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """Cluster at a price in squared real units per bit."""
 
+    @abstractmethod
     def assign_count(self, matrix: Matrix, clusters: int) -> Assigned:
         """Cluster to at most so many values."""
 
@@ -89,20 +94,10 @@ Encode = Callable[[Weight, Groups], Encoding]
 
 
 @dataclass(frozen=True)
-class SameCodes:
+class SameCodes(Encoding):
     """The weight keeps its type and its scales."""
 
     place: Place
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        """None."""
-        return ()
-
-    @property
-    def always_writes(self) -> bool:
-        """Not where nothing changes."""
-        return False
 
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """On the codebook that the price calls for."""
@@ -129,7 +124,7 @@ class _OfSameCodes:
 
 
 @dataclass(frozen=True)
-class RescaledCodes:
+class RescaledCodes(Encoding):
     """The weight stays int8, and gets other scales where those save more than they cost."""
 
     place: Place
@@ -139,11 +134,6 @@ class RescaledCodes:
     def spans(self) -> tuple[Span, ...]:
         """The vectors of scales, and of ranges where the file has them."""
         return self.vectors.spans
-
-    @property
-    def always_writes(self) -> bool:
-        """Not where nothing changes."""
-        return False
 
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """On a grid no finer than that of its own scales."""
@@ -188,7 +178,7 @@ class OfRescaledCodes:
 
 
 @dataclass(frozen=True)
-class Int8Codes:
+class Int8Codes(Encoding):
     """A float weight becomes int8 codes behind DEQUANTIZE, unless its channels are too far apart for those to pay.
 
     channels: how many equal runs of rows may have a scale.
@@ -203,11 +193,6 @@ class Int8Codes:
         channels, rows = place.weight.channels, place.rows
         runs = rows.outer == channels.outer == 1 and channels.inner % rows.inner == 0
         return cls(place, channels.groups if rows == channels or runs else 1)
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        """None: the scale becomes part of the new file."""
-        return ()
 
     @property
     def always_writes(self) -> bool:

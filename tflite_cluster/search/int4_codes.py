@@ -7,8 +7,7 @@ from typing import Final
 
 from ..clustering.grid import LARGEST_INT4, Grid, OnGrid, int4_grid, int4_grid_of_count, int8_grid
 from ..clustering.rate import Matrix, output_noise
-from ..model.verify import Span
-from .encodings import SCALE_BITS, Assigned, Int8Codes, OfCodes, Place
+from .encodings import SCALE_BITS, Assigned, Encoding, Int8Codes, OfCodes, Place
 
 _SHARE_OF_FILE: Final = 0.25
 """Worth of a bit in the file, relative to a bit in its zip. int4 codes save four bits in the file for each weight."""
@@ -17,7 +16,7 @@ _VALUES: Final = 2 * LARGEST_INT4 + 1
 
 
 @dataclass(frozen=True)
-class Int4Codes:
+class Int4Codes(Encoding):
     """A float weight becomes int4 codes with one scale, or what Int8Codes makes of it.
 
     Both are compared by the error of rounding plus the price of the bits that they take in the zip and, at a lower
@@ -31,11 +30,6 @@ class Int4Codes:
     def of(cls, place: Place) -> Int4Codes:
         """With a scale for each output channel where int8 codes are taken."""
         return cls(place, Int8Codes.of(place))
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        """None: the scale becomes part of the new file."""
-        return ()
 
     @property
     def always_writes(self) -> bool:

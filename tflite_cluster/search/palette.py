@@ -9,11 +9,11 @@ from ..clustering.rate import Matrix, Priced, output_noise
 from ..model.patch import PatchedCopy
 from ..model.scales import ScaleVectors
 from ..model.verify import Span
-from .encodings import Assigned, BiasChange, Place, RescaledCodes, SameCodes
+from .encodings import Assigned, BiasChange, Encoding, Place, RescaledCodes, SameCodes
 
 
 @dataclass(frozen=True)
-class PaletteCodes:
+class PaletteCodes(Encoding):
     """The weight stays int8, in as few bits of palette indices as its error is worth.
 
     vectors: its scales, where they can grow; None where they have to stay.
@@ -26,11 +26,6 @@ class PaletteCodes:
     def spans(self) -> tuple[Span, ...]:
         """The vectors of scales, and of ranges where the file has them."""
         return () if self.vectors is None else self.vectors.spans
-
-    @property
-    def always_writes(self) -> bool:
-        """Not where nothing changes."""
-        return False
 
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """On values of its own codes, or on a grid with other scales where those cost less."""

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 
 from ..clustering.rate import Matrix, Priced, cluster_on, codebook_of_count, output_noise, rounding_error
 from ..model.patch import PatchedCopy
-from ..model.verify import Span
-from .encodings import Assigned, BiasChange, Place, SameCodes
+from .encodings import Assigned, BiasChange, Encoding, Place, SameCodes
 
 
 @dataclass(frozen=True)
-class TableCodes:
+class TableCodes(Encoding):
     """The weight keeps its type and its scales, and gets as many values as its error is worth.
 
     bits: bits per weight of indices and tables together, by the number of values. bits_unclustered: without a table.
@@ -21,16 +20,6 @@ class TableCodes:
     place: Place
     bits: Mapping[int, float]
     bits_unclustered: float
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        """None."""
-        return ()
-
-    @property
-    def always_writes(self) -> bool:
-        """Not where nothing changes."""
-        return False
 
     def assign(self, matrix: Matrix, price: float) -> Assigned:
         """On the best codebook of the number of values that costs least; unchanged where no number costs less."""

@@ -20,7 +20,7 @@ from tflite_cluster.model.select import select
 from tflite_cluster.samples.load import load_samples
 from tflite_cluster.samples.samples import Samples
 from tflite_cluster.search.allocation import sensitivities
-from tflite_cluster.search.calibrated import calibrate
+from tflite_cluster.search.calibrated import CalibratedModel, calibrate
 from tflite_cluster.search.quality import Quality
 from tflite_cluster.search.run import search
 
@@ -45,37 +45,58 @@ def samples(process: InterpreterProcess) -> dict[str | None, Samples]:
 def test_short_runs_compute_what_others_measure(
     process: InterpreterProcess, samples: dict[str | None, Samples], tmp_path: Path
 ) -> None:
+    """Within 2 dB of a common factor, as heavy as each weight is; the search's multiplier makes up for the factor.
+
+    Errors are computed as if they were independent. Feedback makes them cancel, so that less is measured, but no more
+    than 6 dB, which a bit more for each weight would give.
+    """
     model = open_model(DIGITS)
     with PatchedCopy(model, tmp_path / "copy.tflite") as copy:
-        task = task_of(model, DIGITS, copy)
-        effort = Effort.of(model, select(model)[0], budget=BUDGETS["fast"])
-        calibrated = calibrate(task, process, samples, effort=effort)
+        calibrated = calibrated_in_short(copy, process, samples)
         jobs = calibrated.jobs
-
-        def error() -> Quality:
-            quality = calibrated.judge.measure(copy)
-            return replace(quality, distortion=10 ** (-quality.held_out_sqnr / 10))
-
-        measured = sensitivities(calibrated.clusterer, list(jobs.values()), error, lambda *_: None)
+        measured = sensitivities(
+            calibrated.clusterer, list(jobs.values()), lambda: as_error(calibrated.judge.measure(copy)), lambda *_: None
+        )
         found = search(calibrated, lambda point: point.quality.held_out_sqnr >= 20)
     assert len(found.points) <= 2
     assert found.chosen is not None
+    sizes = np.array([job.matrix.codes.size for job in jobs.values()])
     computed = np.array([found.sensitivities[number] for number in jobs])
+    assert (computed == np.array([calibrated.effects[number] for number in jobs]) / sizes).all()
     decibels = 10 * np.log10(computed / measured)
-    assert abs(decibels.mean()) < 5
-    assert decibels.std() < 4
+    factor = np.average(decibels, weights=sizes)
+    assert 0 < factor < 6
+    assert math.sqrt(np.average(np.square(decibels - factor), weights=sizes)) < 2
 
 
-def test_what_gradients_do_not_tell_is_measured_in_the_same_unit(
+def test_what_gradients_do_not_tell_is_measured_as_a_relative_error(
     process: InterpreterProcess, samples: dict[str | None, Samples], tmp_path: Path
 ) -> None:
+    """Which is the unit of what gradients tell; that stays as it is."""
     model = open_model(DIGITS)
     with PatchedCopy(model, tmp_path / "copy.tflite") as copy:
-        task = task_of(model, DIGITS, copy)
-        effort = Effort.of(model, select(model)[0], budget=BUDGETS["fast"])
-        whole = calibrate(task, process, samples, effort=effort)
+        whole = calibrated_in_short(copy, process, samples)
         unknown = next(iter(whole.effects))
         part = replace(whole, effects={number: each for number, each in whole.effects.items() if number != unknown})
-        computed, mixed = (search(each, lambda _: True).sensitivities for each in (whole, part))
-    assert abs(10 * math.log10(mixed[unknown] / computed[unknown])) < 10
-    assert all(mixed[number] == computed[number] for number in part.effects)
+        (measured,) = sensitivities(
+            whole.clusterer, [whole.jobs[unknown]], lambda: as_error(whole.judge_few()), lambda *_: None
+        )
+        found = []
+        for calibrated in (whole, part):
+            calibrated.restore()
+            found.append(search(calibrated, lambda _: True).sensitivities)
+    computed, mixed = found
+    assert mixed == {**computed, unknown: measured}
+
+
+def calibrated_in_short(
+    copy: PatchedCopy, process: InterpreterProcess, samples: dict[str | None, Samples]
+) -> CalibratedModel:
+    """The digits model at the least effort."""
+    effort = Effort.of(copy.model, select(copy.model)[0], budget=BUDGETS["fast"])
+    return calibrate(task_of(copy.model, DIGITS, copy), process, samples, effort=effort)
+
+
+def as_error(quality: Quality) -> Quality:
+    """With the relative error of the outputs as the distortion."""
+    return replace(quality, distortion=10 ** (-quality.held_out_sqnr / 10))

@@ -170,7 +170,7 @@ def test_by_default_without_data(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_size_that_cannot_be_reached() -> None:
     with pytest.raises(
-        FidelityError, match=r"max-size: the smallest zip found takes [\d,]+ bytes, and 101 are"
+        FidelityError, match=r"max-size: the zip takes [\d,]+ bytes in the smallest candidate, and 101 are"
     ) as failed:
         cluster(CONV, max_size=101, measure=False)
     (gate,) = failed.value.result.fidelity.gates

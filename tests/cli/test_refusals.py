@@ -149,7 +149,7 @@ def test_not_smaller(capsys: Captured) -> None:
             ["points, and 0.1 may be lost"],
         ),
         ("custom_operator_float32.tflite out.tflite --min-sqnr 1", "min-sqnr", ["cannot be measured", "NobodyKnows"]),
-        ("conv_2d_float32.tflite out.tflite --max-size 1%", "max-size", ["smallest zip found takes", "are asked for"]),
+        ("conv_2d_float32.tflite out.tflite --max-size 1%", "max-size", ["the zip takes", "in the smallest candidate"]),
         (
             "fully_connected_float32.tflite out.tflite --min-agreement 90 --min-sqnr 200",
             "min-sqnr",

@@ -188,6 +188,16 @@ def test_a_model_that_the_chip_cannot_measure_misses_its_size(tmp_path: Path) ->
     assert outcome.why == "it cannot be measured: Vela fails: no memory"
 
 
+@pytest.mark.parametrize(("size", "where"), [(1000, ""), (1001, " in the smallest candidate")])
+def test_a_size_is_told_with_the_words_of_its_measure(size: int, where: str, tmp_path: Path) -> None:
+    measure = SizeMeasure("Vela encoding of the weights (5.2.0)", 2000, lambda _model: size)
+    outcome = SizeLimit(1000, measure).outcome(tmp_path / "model.tflite")
+    assert outcome.passed == (not where)
+    assert outcome.why == (
+        f"the Vela encoding of the weights (5.2.0) takes {size:,} bytes{where}, and 1,000 are asked for"
+    )
+
+
 @VELA
 def test_what_vela_cannot_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "broken.tflite").write_bytes(b"nothing")

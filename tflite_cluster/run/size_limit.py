@@ -29,10 +29,10 @@ class SizeLimit:
             size = self.measure.size(model)
         except InterpreterFailure as failure:
             return GateOutcome("max-size", self.most, None, False, f"it cannot be measured: {failure.cause}")
-        what = self.measure.what
-        why = f"the smallest {what} found takes" if size > self.most else f"the {what} takes"
-        words = f"{why} {size:,} bytes, and {self.most:,} are asked for"
-        return GateOutcome("max-size", self.most, size, size <= self.most, words)
+        fits = size <= self.most
+        where = "" if fits else " in the smallest candidate"
+        words = f"the {self.measure.what} takes {size:,} bytes{where}, and {self.most:,} are asked for"
+        return GateOutcome("max-size", self.most, size, fits, words)
 
 
 def find_size_limit(original: Path, config: Config) -> SizeLimit | None:

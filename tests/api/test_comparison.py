@@ -26,6 +26,7 @@ from tflite_cluster.fidelity.gates import Gates
 from tflite_cluster.fidelity.judge import judge
 from tflite_cluster.fidelity.verdict import Fidelity, NoiseFloor, OutputFidelity
 from tflite_cluster.report.comparison import comparison_json, render_comparison
+from tflite_cluster.report.tables import print_fitted
 
 ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "schema" / "comparison.schema.json").read_text(encoding="utf-8"))
@@ -100,8 +101,7 @@ def test_the_schema_is_that_of_the_report_where_both_say_the_same() -> None:
 @pytest.mark.parametrize("width", [80, 100_000])
 def test_golden_text(width: int) -> None:
     console = Console(width=width, file=io.StringIO(), highlight=False)
-    for part in render_comparison(MADE, width):
-        console.print(part)
+    print_fitted(console, render_comparison(MADE, width))
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
     text = "".join(line.rstrip() + "\n" for line in printed.splitlines())
     golden = GOLDEN / ("comparison.txt" if width > 80 else f"comparison_{width}.txt")

@@ -32,6 +32,7 @@ from tflite_cluster.model.read import open_model
 from tflite_cluster.model.select import select
 from tflite_cluster.report.inspection_json import to_json
 from tflite_cluster.report.inspection_text import render
+from tflite_cluster.report.tables import print_fitted
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -58,8 +59,7 @@ def shown(path: Path, width: int) -> str:
     weights = tuple(replace(weight, deflated=weight.entropy + 1) for weight in found.weights)
     found = replace(found, sizes={"zip9": found.file_bytes // 2}, weights=weights)
     console = Console(width=width, file=io.StringIO(), highlight=False)
-    for part in render(found, width):
-        console.print(part)
+    print_fitted(console, render(found, width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "".join(line.rstrip() + "\n" for line in text.splitlines())
 

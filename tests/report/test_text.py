@@ -15,6 +15,7 @@ from support.results import CLUSTERED, DONE, LEFT_ALONE, RESULTS, WRITTEN
 from tflite_cluster.fidelity.accuracy import Accuracy
 from tflite_cluster.fidelity.verdict import NoiseFloor
 from tflite_cluster.report.names import printable, shortened
+from tflite_cluster.report.tables import print_fitted, print_parts, table
 from tflite_cluster.report.text import print_result, render
 from tflite_cluster.result import Result, TensorResult, Update
 from tflite_cluster.search.base import Unmatched
@@ -29,8 +30,7 @@ WIDE = replace(DONE, tensors=LONG + LEFT_ALONE)
 def shown(result: Result, width: int = 100_000, terminal: bool = False, verbose: bool = True) -> str:
     colors = "standard" if terminal else None
     console = Console(width=width, file=io.StringIO(), highlight=False, force_terminal=terminal, color_system=colors)
-    for part in render(result, True, width, verbose):
-        console.print(part)
+    print_fitted(console, render(result, True, width, verbose))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -92,7 +92,26 @@ def test_names_are_cut_in_pipes_too(capsys: pytest.CaptureFixture[str]) -> None:
     print_result(replace(DONE, tensors=tensors), written=True, verbose=True)
     rows = [line for line in capsys.readouterr().out.splitlines() if "conv/kernel" in line or "dense/MatMul" in line]
     assert len(rows) == len(tensors)
-    assert max(map(len, rows)) < 160
+    assert max(map(len, rows)) <= 120
+
+
+def test_a_table_in_a_pipe_is_as_wide_as_a_page(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    reasons = tuple(replace(each, reason="it is one of many, " * 20) for each in LEFT_ALONE)
+    print_result(replace(WIDE, tensors=LONG + reasons), written=True, verbose=True)
+    tables = capsys.readouterr().out.partition("How: ")[0]
+    assert 100 < max(map(len, tables.splitlines())) <= 120
+
+
+def test_nothing_that_a_page_has_no_room_for_is_cut_in_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    row = ("name" * 40, "12,345,678")
+    print_parts(lambda _width: [table(("Model", "Bytes"), [row])])
+    assert capsys.readouterr().out.splitlines()[1].split() == list(row)
 
 
 @pytest.mark.parametrize("width", [80, 100])

@@ -17,7 +17,7 @@ from ..files import check_place, write_text
 from ..units import size_words
 from . import templates
 from .names import printable
-from .tables import hanging, print_parts, table
+from .tables import print_parts, table
 
 _COLUMNS: Final = ("Model", "Outcome", "Verdict", "zip -9 before", "After", "Times smaller", "Seconds")
 _MOST_BARS: Final = 30
@@ -28,17 +28,17 @@ PAGE: Final = "results.html"
 
 def print_batch(batch: Batch) -> None:
     """Write a line for each model to standard output; raises BrokenPipeError if nobody reads to the end."""
-    print_parts(lambda width: render_batch(batch, width))
+    print_parts(lambda _width: render_batch(batch))
 
 
-def render_batch(batch: Batch, width: int) -> list[Table | Text]:
-    """The table and a summary, for a terminal of `width` columns."""
+def render_batch(batch: Batch) -> list[Table | Text]:
+    """The table and a summary."""
     summary = _summary(batch)
     zipped = _zipped(batch)
     if zipped is not None:
         before, after = zipped
         summary += f"; those done zip {before / after:.2f} times smaller: {before:,} → {after:,} bytes"
-    return [table(_COLUMNS, list(map(_row, batch.records))), Text(), Text(hanging(summary, width))]
+    return [table(_COLUMNS, list(map(_row, batch.records))), Text(), Text(summary)]
 
 
 def check_page(folder: Path, force: bool) -> None:

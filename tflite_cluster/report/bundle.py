@@ -8,16 +8,16 @@ from rich.text import Text
 from ..api.bundle import BundledModel, BundleResult
 from ..units import size_words
 from .names import printable
-from .tables import hanging, print_parts, table
+from .tables import print_parts, table
 
 
 def print_bundle(result: BundleResult) -> None:
     """Write a line for each model to standard output; raises BrokenPipeError if nobody reads to the end."""
-    print_parts(lambda width: render(result, width))
+    print_parts(lambda _width: render(result))
 
 
-def render(result: BundleResult, width: int) -> list[Table | Text]:
-    """The parts in order, for a terminal of `width` columns."""
+def render(result: BundleResult) -> list[Table | Text]:
+    """The parts in order."""
     models = table(("Model", "zip -9 before", "After", "Times smaller", "Verdict"), list(map(_row, result.models)))
     alone = [
         f"{printable(model.name)} is left unchanged: {printable(model.left_alone)}"
@@ -28,7 +28,7 @@ def render(result: BundleResult, width: int) -> list[Table | Text]:
     if result.file_bytes_after == result.file_bytes_before:
         sizes = f"{result.file_bytes_after:,} bytes as before; what is packed of it gets smaller"
     lines = [*alone, f"{printable(result.source)} → {printable(str(result.destination))}: {sizes}"]
-    return [models, Text(), *(Text(hanging(line, width)) for line in lines)]
+    return [models, Text(), *(Text(line) for line in lines)]
 
 
 def _row(model: BundledModel) -> tuple[str, ...]:

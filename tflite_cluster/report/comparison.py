@@ -15,7 +15,7 @@ from ..version import __version__
 from .findings import fidelity_lines
 from .json import fidelity_json, plain
 from .names import printable
-from .tables import MOST_NAME, PIPE_WIDTH, fitted_table, hanging, print_parts
+from .tables import MOST_NAME, PIPE_WIDTH, fitted_table, print_parts
 
 FORMAT_VERSION = 1
 
@@ -33,9 +33,9 @@ def render_comparison(found: Comparison, width: int = PIPE_WIDTH) -> list[Table 
     lines = [(printable(note[:1].upper() + note[1:]), "yellow") for note in found.notes]
     lines += fidelity_lines(found.fidelity)
     if found.worst is not None:
-        name = printable(found.worst.tensor, None if width == PIPE_WIDTH else width)
-        lines.append((f"The error grows most in {printable(found.worst.operator)} '{name}'.", ""))
-    return parts + [Text(hanging(line, width), style) for line, style in lines]
+        worst = f"{printable(found.worst.operator)} '{printable(found.worst.tensor)}'"
+        lines.append((f"The error grows most in {worst}.", ""))
+    return parts + [Text(line, style) for line, style in lines]
 
 
 def _layer_table(layers: Sequence[LayerComparison], width: int) -> Table:

@@ -15,7 +15,7 @@ from ..version import __version__
 from .json import plain
 from .names import printable
 from .patches import patch_words
-from .tables import PIPE_WIDTH, fitted_table, hanging, print_parts, table
+from .tables import PIPE_WIDTH, fitted_table, print_parts, table
 
 FORMAT_VERSION = 1
 
@@ -49,7 +49,7 @@ def render_difference(difference: Difference, width: int = PIPE_WIDTH) -> list[T
     lines = _verdict(difference)
     if difference.patches is not None:
         lines.append((f"Patch: {patch_words(difference.patches)}.", ""))
-    return [*parts, *(Text(hanging(line, width), style) for line, style in lines)]
+    return [*parts, *(Text(line, style) for line, style in lines)]
 
 
 def difference_json(difference: Difference) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..api.inspect import InspectedConstant, InspectedWeight, Inspection, Total
 from ..api.interfaces import InspectedOutput, ValueRange
 from ..packing.coders import CODERS
 from .names import printable
-from .tables import LEAST_NAME, PIPE_WIDTH, hanging, print_parts, table, tensor_table
+from .tables import PIPE_WIDTH, example_room, print_parts, table, tensor_table
 
 _MOST_OPERATORS: Final = 24
 _SMALLEST_MENTIONED: Final = 1024
@@ -31,7 +31,7 @@ def print_inspection(inspection: Inspection) -> None:
 
 def render(inspection: Inspection, width: int = PIPE_WIDTH) -> list[Table | Text]:
     """The parts in order, for a terminal of `width` columns."""
-    parts: list[Table | Text] = [Text(hanging(_headline(inspection), width), "bold"), Text()]
+    parts: list[Table | Text] = [Text(_headline(inspection), "bold"), Text()]
     parts += _interface(inspection, width)
     if inspection.weights:
         parts += [_weight_table(inspection.weights, width), Text()]
@@ -43,7 +43,7 @@ def render(inspection: Inspection, width: int = PIPE_WIDTH) -> list[Table | Text
         parts += [_reasons(alone, width), Text()]
     if len(inspection.sizes) > 1:
         parts += [_sizes(inspection), Text()]
-    return parts + [Text(hanging(line, width)) for line in _verdict(inspection)]
+    return parts + [Text(line) for line in _verdict(inspection)]
 
 
 def _headline(inspection: Inspection) -> str:
@@ -59,19 +59,19 @@ def _interface(inspection: Inspection, width: int) -> list[Table | Text]:
     parts: list[Table | Text] = []
     for heading, each in (("Input", inspection.inputs), ("Output", inspection.outputs)):
         if each:
-            room = None if width >= PIPE_WIDTH else width // 3
             rows = [
-                (_endpoint(one, several, room), one.type.lower(), _shape(one.shape), _range(one.range)) for one in each
+                (_endpoint(one, several, width // 3), one.type.lower(), _shape(one.shape), _range(one.range))
+                for one in each
             ]
             parts += [table((heading, "Type", "Shape", "Range"), rows), Text()]
     lines = {f"{printable(one.name)}: {one.synthetic}" for one in inspection.inputs}
     if lines:
         without = [f"Without data, {line}" for line in sorted(lines)]
-        parts += [*(Text(hanging(line, width)) for line in without), Text()]
+        parts += [*(Text(line) for line in without), Text()]
     return parts
 
 
-def _endpoint(one: InspectedOutput, several: bool, room: int | None) -> str:
+def _endpoint(one: InspectedOutput, several: bool, room: int) -> str:
     return printable(f"{one.signature}: {one.name}" if several else one.name, room)
 
 
@@ -114,15 +114,15 @@ def _tensors(count: int) -> str:
 
 
 def _weight_table(weights: Sequence[InspectedWeight], width: int) -> Table:
-    rows = [_weight_row(weight, width) for weight in weights]
+    rows = [_weight_row(weight) for weight in weights]
     return tensor_table(_COLUMNS, _DISPENSABLE, rows, [weight.bytes for weight in weights], width)
 
 
-def _weight_row(weight: InspectedWeight, width: int) -> dict[str, str]:
+def _weight_row(weight: InspectedWeight) -> dict[str, str]:
     form = "" if weight.quantisation == "none" else f" {weight.quantisation}"
     cells = (
         printable(weight.name),
-        printable(weight.operator, _MOST_OPERATORS if width < PIPE_WIDTH else None),
+        printable(weight.operator, _MOST_OPERATORS),
         weight.type.lower() + form + (" sparse" if weight.sparse else ""),
         _shape(weight.shape),
         f"{weight.values:,}",
@@ -160,7 +160,7 @@ def _reasons(alone: Sequence[InspectedWeight | InspectedConstant], width: int) -
     rows = []
     for reason, group in sorted(by_reason.items(), key=lambda item: (item[0] == "for other reasons", -_bytes(item[1]))):
         name = max(group, key=lambda tensor: tensor.bytes).name
-        example = printable(name, LEAST_NAME if width < PIPE_WIDTH else None)
+        example = printable(name, example_room(width))
         rows.append((printable(reason), f"{len(group)}", f"{_bytes(group):,}", example))
     return table(("Left alone because", "Constants", "Bytes", "For example"), rows, wrapped="Left alone because")
 

@@ -13,7 +13,7 @@ from ..units import decibels
 from ..version import __version__
 from .json import plain, quality_json
 from .names import printable
-from .tables import PIPE_WIDTH, fitting, hanging, print_parts, table
+from .tables import PIPE_WIDTH, fitting, print_parts, table
 
 FORMAT_VERSION = 1
 
@@ -52,7 +52,7 @@ def render_sweep(sweep: Sweep, width: int = PIPE_WIDTH) -> list[Table | Text]:
     ]
     if sweep.synthetic:
         lines.append(("Synthetic inputs say little about accuracy: give --data to be sure.", "yellow"))
-    return [table(columns, body), Text(), *(Text(hanging(line, width), style) for line, style in lines)]
+    return [table(columns, body), Text(), *(Text(line, style) for line, style in lines)]
 
 
 def sweep_json(sweep: Sweep) -> dict[str, Any]:

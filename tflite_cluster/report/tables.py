@@ -1,4 +1,4 @@
-"""Tables and lines fitted to a terminal, or plain and in full where there is none."""
+"""Tables and lines fitted to a terminal; in a pipe, tables that can be read, and lines in full."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import io
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +18,10 @@ from ..packing.coders import CODERS
 from ..result import SizePair, Sizes
 from .names import shortened
 
-PIPE_WIDTH: Final = 100_000
+PIPE_WIDTH: Final = 120
+"""Columns that tables are fitted to where nobody says how wide the page is."""
+
+_ENDLESS: Final = 100_000
 """So wide that nothing is cut or wrapped."""
 
 _GAP: Final = 2
@@ -50,23 +54,43 @@ _LEFT: Final = {
 
 
 def print_parts(render: Callable[[int], list[Table | Text]]) -> None:
-    """Write what `render` makes for a width to standard output: that of a terminal, or COLUMNS, else without limit.
+    """Write what `render` makes for a width to standard output: that of a terminal, or COLUMNS.
 
+    In a pipe without COLUMNS, tables are made for PIPE_WIDTH, no line is broken, and nothing is cut that does not fit.
     Raises BrokenPipeError if nobody reads to the end.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # arrows are not in every encoding
-    console = Console(width=_pipe_width() if not sys.stdout.isatty() else None, highlight=False)
+    columns = None if sys.stdout.isatty() else _given_columns()  # a terminal is asked by the library
+    in_full = columns is None and not sys.stdout.isatty()
+    console = Console(width=_ENDLESS if in_full else columns, highlight=False)
     with console.capture() as captured:
-        for part in render(console.width):
-            console.print(part)
+        if in_full:
+            _print_in_full(console, render(PIPE_WIDTH))
+        else:
+            print_fitted(console, render(console.width))
     sys.stdout.write(captured.get())
     sys.stdout.flush()
 
 
-def _pipe_width() -> int:
+def print_fitted(console: Console, parts: Iterable[Table | Text]) -> None:
+    """Print parts to a console; a line that is too long for it goes on further in."""
+    for part in parts:
+        console.print(Text(hanging(part.plain, console.width), part.style) if isinstance(part, Text) else part)
+
+
+def _print_in_full(console: Console, parts: Iterable[Table | Text]) -> None:
+    for part in parts:
+        if isinstance(part, Text):
+            console.print(part)
+        else:
+            uncut = Measurement.get(console, console.options, part).minimum
+            console.print(part, width=max(PIPE_WIDTH, uncut))
+
+
+def _given_columns() -> int | None:
     columns = os.environ.get("COLUMNS", "")
-    return int(columns) if columns.isdecimal() and int(columns) > 0 else PIPE_WIDTH
+    return int(columns) if columns.isdecimal() and int(columns) > 0 else None
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], wrapped: str | None = None) -> Table:
@@ -116,6 +140,11 @@ def fitted_table(
     if left:
         body.append([left, *("" for _ in kept[1:])])
     return table(kept, body)
+
+
+def example_room(width: int) -> int:
+    """Characters of a name that stands for others of its kind, beside a column that breaks its lines."""
+    return max(LEAST_NAME, width // 4)
 
 
 def fitting(

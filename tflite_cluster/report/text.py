@@ -15,7 +15,7 @@ from .headline import headline
 from .names import printable
 from .patches import update_line
 from .storing import benchmark_line, estimate_line, type_words
-from .tables import LEAST_NAME, MOST_NAME, PIPE_WIDTH, hanging, named_sizes, print_parts, table, tensor_table
+from .tables import MOST_NAME, PIPE_WIDTH, example_room, named_sizes, print_parts, table, tensor_table
 
 _MOST_OPERATORS: Final = 44
 
@@ -41,11 +41,11 @@ def render(result: Result, written: bool, width: int = PIPE_WIDTH, verbose: bool
         lines += [("", ""), (f"{printable(result.source)} → {printable(str(result.destination))}", "")]
     else:
         lines.append(("", ""))
-    return [*_texts([*head, ("", "")], width), *tables, *_texts([*lines, *head], width)]
+    return [*_texts([*head, ("", "")]), *tables, *_texts([*lines, *head])]
 
 
-def _texts(lines: list[Line], width: int) -> list[Table | Text]:
-    return [Text(hanging(line, width), style) for line, style in lines]
+def _texts(lines: list[Line]) -> list[Table | Text]:
+    return [Text(line, style) for line, style in lines]
 
 
 def _tables(result: Result, width: int) -> list[Table | Text]:
@@ -130,7 +130,7 @@ def _reasons(title: str, tensors: list[tuple[str, TensorResult]], width: int) ->
     for reason, group in sorted(by_reason.items(), key=lambda item: -sum(tensor.bytes for tensor in item[1])):
         total = sum(tensor.bytes for tensor in group)
         name = max(group, key=lambda tensor: tensor.bytes).name
-        example = printable(name, LEAST_NAME if width < PIPE_WIDTH else MOST_NAME)
+        example = printable(name, example_room(width))
         rows.append((printable(reason), f"{len(group)}", f"{total:,}", example))
     return table((title, "Constants", "Bytes", "For example"), rows, wrapped=title)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -99,3 +100,20 @@ def test_a_bar_tells_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Plan: all of it" in text
     assert "Searching" in text
     assert "0:00:0" in text
+
+
+@pytest.mark.parametrize(("quiet", "said"), [(False, "Plan: all of it\n"), (True, "")])
+def test_a_log_gets_the_plan_and_no_bar(quiet: bool, said: str, capsys: Captured) -> None:
+    with progress_bar(quiet) as show:
+        show(Plan("all of it"), 1, 1)
+        for done in range(4):
+            show("Searching", done, 40)
+    assert capsys.readouterr().err == said
+
+
+def test_a_log_that_nobody_reads_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with io.TextIOWrapper(io.FileIO(writer, "w"), write_through=True) as pipe, progress_bar(quiet=False) as show:
+        monkeypatch.setattr(sys, "stderr", pipe)
+        show(Plan("all of it"), 1, 1)

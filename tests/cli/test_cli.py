@@ -25,7 +25,7 @@ def test_done(capsys: Captured) -> None:
     before = contents()
     assert run("digits.tflite out.tflite") == 0
     output = capsys.readouterr()
-    assert output.err == ""
+    assert re.fullmatch(r"Plan: calibrate on 100 samples, .* on two idle processors\n", output.err)
     assert "How: searched on 100 labelled samples from digits.samples.npz" in output.out
     assert "7 biases fitted" in output.out
     assert "top-1 accuracy" in output.out

@@ -163,7 +163,9 @@ def test_gate(command: str, gates: str, words: list[str], capsys: Captured) -> N
     output = capsys.readouterr()
     assert all(word in output.out for word in words)
     model, _, _ = command.partition(" ")
-    assert output.err == f"tflite-cluster: error: {model}: {gates} failed; no model was written\n"
+    *plan, message = output.err.splitlines()
+    assert message == f"tflite-cluster: error: {model}: {gates} failed; no model was written"
+    assert all(line.startswith("Plan: ") for line in plan)
     assert contents() == before
 
 

@@ -1,4 +1,4 @@
-"""A progress bar on the terminal, for stages that take longer than a second."""
+"""The plan of a run, and a progress bar on the terminal for stages that take longer than a second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Final
 
@@ -92,11 +92,20 @@ def log_line(**content: object) -> None:
     print(json.dumps({"time": time_now, **content}), file=sys.stderr, flush=True)
 
 
+def _print_plan(stage: str, done: int, total: int) -> None:  # noqa: ARG001  (called as Progress is)
+    if isinstance(stage, Plan):
+        with suppress(OSError):  # nobody reads, which is no reason to stop
+            print(f"Plan: {stage}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """Give a function (stage, done, total) that draws on standard error, if that is a terminal; plans stay there."""
+    """Give a function (stage, done, total) that draws on standard error; plans stay there.
+
+    If that is no terminal, but a log, it gets the plans alone.
+    """
     if quiet or not sys.stderr.isatty():
-        yield no_progress
+        yield no_progress if quiet else _print_plan
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn

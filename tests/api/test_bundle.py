@@ -13,9 +13,19 @@ import pytest
 from support.archives import File, archive, bundle_of
 from support.fixture_models import FOLDER
 
-from tflite_cluster import DataError, FidelityError, ModelError, NotSmallerError, OutputError, cluster, cluster_bundle
+from tflite_cluster import (
+    ConfigError,
+    DataError,
+    FidelityError,
+    ModelError,
+    NotSmallerError,
+    OutputError,
+    cluster,
+    cluster_bundle,
+)
 from tflite_cluster.api.bundle import is_bundle
 from tflite_cluster.cli import main
+from tflite_cluster.config import Rule
 from tflite_cluster.packing.bundles import read_bundle
 
 MODEL = FOLDER / "conv_2d_float32.tflite"
@@ -49,6 +59,32 @@ def test_models_are_clustered_as_if_alone(tmp_path: Path) -> None:
         assert out.getinfo("second.tflite").compress_type == zipfile.ZIP_DEFLATED
         assert zipfile.ZipFile(io.BytesIO(out.read("inner.task"))).read("deep.tflite") == alone[INTEGERS]
     assert result.file_bytes_after == (tmp_path / "out.task").stat().st_size < result.file_bytes_before
+
+
+def test_a_pattern_has_to_fit_a_weight_of_one_model(tmp_path: Path) -> None:
+    several = FOLDER / "two_ways_int8.tflite"
+    nested = bundle_of(tmp_path / "in.task", ("deep.tflite", several.read_bytes(), False)).read_bytes()
+    source = bundle_of(tmp_path / "x.task", ("a.tflite", INTEGERS.read_bytes(), False), ("in.task", nested, False))
+    rules = (Rule("FULLY_CONNECTED", by_operator=True, clusters=None),)
+    cluster_bundle(source, tmp_path / "out.task", clusters=8, run=False, force=True, keep=["depth*"], rules=rules)
+    with zipfile.ZipFile(tmp_path / "out.task") as out:
+        assert out.read("a.tflite") == cluster(INTEGERS, clusters=8, run=False, force=True).model
+        inner = zipfile.ZipFile(io.BytesIO(out.read("in.task")))
+    alone = cluster(several, clusters=8, run=False, force=True, keep=["depth*"], rules=rules)
+    assert inner.read("deep.tflite") == alone.model
+    assert sum(tensor.clustered for tensor in alone.tensors) == 4
+
+
+def test_a_pattern_that_fits_no_model_is_refused_before_any_work(tmp_path: Path) -> None:
+    source = bundle_of(tmp_path / "x.task", ("a.tflite", MODEL.read_bytes(), False))
+    stages: list[str] = []
+    with pytest.raises(ConfigError, match=r"keep: 'nobody/\*' fits no weight of any model of x\.task"):
+        cluster_bundle(
+            source, tmp_path / "out.task", keep=["Conv2D", "nobody/*"], progress=lambda stage, *_: stages.append(stage)
+        )
+    with pytest.raises(ConfigError, match=r"operator 'NOBODY' fits no weight of any model of x\.task"):
+        cluster_bundle(source, tmp_path / "out.task", rules=(Rule("NOBODY", by_operator=True, clusters=None),))
+    assert not stages
 
 
 def test_shorter_models_keep_the_others_aligned(tmp_path: Path) -> None:
@@ -85,8 +121,9 @@ def test_nothing_is_written_where_no_model_changes_or_one_fails(tmp_path: Path) 
         cluster_bundle(two, tmp_path / "out.task", clusters=16)
     assert (tmp_path / "out.task").read_bytes() == b"mine"
     broken = bundle_of(tmp_path / "broken.task", ("a.tflite", MODEL.read_bytes()[:99], False))
-    with pytest.raises(ModelError, match=r"^broken\.task: a\.tflite: damaged"):
-        cluster_bundle(broken, tmp_path / "none.task")
+    for settings in ({}, {"keep": ["Conv2D"]}):
+        with pytest.raises(ModelError, match=r"^broken\.task: a\.tflite: damaged.* put a sound copy into the bundle"):
+            cluster_bundle(broken, tmp_path / "none.task", **settings)
     other = bundle_of(tmp_path / "other.zip", ("readme.txt", b"words", False))
     with pytest.raises(ModelError, match=r"other\.zip: not a \.tflite model: it is a zip archive without"):
         cluster_bundle(other, tmp_path / "none.task")

@@ -213,7 +213,7 @@ SPOILT = {
     "cut": (_cut, "damaged zip archive: it ends early"),
     "followed": (_followed, "or more bytes follow"),
     "elsewhere": (_elsewhere, "'a.tflite' is not where it says"),
-    "rotten": (_rotten, "damaged: the content of 'a.tflite' is not what the archive says"),
+    "rotten": (_rotten, "damaged: the content of 'a.tflite' is not what the archive says: fetch it again"),
     "bzip2": (_bzip2, "compressed by method 12"),
 }
 

@@ -7,18 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..config import Config, Settings
 from ..errors import ConfigError, DataError, ModelError, OutputError
 from ..files import NewFile, temporary_folder
+from ..model.analysis import analyse
 from ..model.draft import check_destination
+from ..model.read import open_model
 from ..model.recognise import what_it_is
 from ..model.source import is_still, same, take
+from ..model.weight import Weight
 from ..packing.bundles import BEGINNING, find_container, opens_inside, read_bundle
 from ..packing.bundles.bundle import Bundle, E
 from ..progress import Progress, no_progress
 from ..result import FidelityError, NotSmallerError, Result
+from ..run.patterns import refuse_unfit, without_unfit
 from ..run.worth import why_not_worth_it
 from .cluster import cluster
 
@@ -92,6 +96,8 @@ def cluster_bundle(
     check_destination(source, destination, config.force)
     data = _take(source)
     bundle = read_bundle(data, source.name)
+    if config.keep or config.rules:
+        refuse_unfit(list(_weights(bundle, ())), config, f"any model of {source.name}")
     models, contents = _cluster_all(bundle, (), progress, settings)
     if not models:
         raise ModelError(f"{source.name}: {bundle.without_models or f'not a .tflite model: it is {what_it_is(data)}'}")
@@ -116,6 +122,17 @@ def _take(source: Path) -> memoryview:
         raise ModelError(f"{source.name}: cannot be read: {error.strerror}") from error
 
 
+def _weights(bundle: Bundle[E], outer: tuple[str, ...]) -> Iterator[Weight]:
+    """Those of all models of a bundle and of the bundles in it. outer: names of the bundles that it is in."""
+    for entry in bundle.entries:
+        if bundle.is_model(entry):
+            with _unpacked(bundle, entry) as path, _told_of(bundle, entry):
+                yield from analyse(open_model(path)).weights
+        elif _is_inner(bundle, entry):
+            with _inner(bundle, entry, outer) as inner:
+                yield from _weights(inner, (*outer, entry.name))
+
+
 def _cluster_all(
     bundle: Bundle[E], outer: tuple[str, ...], progress: Progress, settings: Settings
 ) -> tuple[list[BundledModel], dict[E, bytes]]:
@@ -123,8 +140,6 @@ def _cluster_all(
 
     outer: names of the bundles that it is in.
     """
-    if len(outer) > _DEEPEST:
-        raise ModelError(f"{bundle.label}: more than {_DEEPEST} bundles within each other: unpack the outer ones")
     if bundle.keeps_lengths and Config(**settings).store != Config.store:
         raise ConfigError(
             "leave out <store>: models in {name} keep their length; store the models first, then build the bundle",
@@ -137,15 +152,14 @@ def _cluster_all(
             models.append(model)
             if model.result.model is not None and model.left_alone is None:
                 contents[entry] = model.result.model
-        elif opens_inside(entry.name) and find_container(bundle.begin(entry, BEGINNING)) is not None:
-            with _unpacked(bundle, entry) as path:
-                inner = read_bundle(take(path), f"{bundle.label}/{entry.name}")
-            found, changed = _cluster_all(inner, (*outer, entry.name), progress, settings)
-            models += found
-            if changed:
-                new = io.BytesIO()
-                inner.write(changed, new)
-                contents[entry] = new.getvalue()
+        elif _is_inner(bundle, entry):
+            with _inner(bundle, entry, outer) as inner:
+                found, changed = _cluster_all(inner, (*outer, entry.name), progress, settings)
+                models += found
+                if changed:
+                    new = io.BytesIO()
+                    inner.write(changed, new)
+                    contents[entry] = new.getvalue()
     return models, contents
 
 
@@ -154,18 +168,53 @@ def _clustered(
 ) -> BundledModel:
     """One model, clustered; its result holds the new bytes unless it is left alone."""
     name = "/".join((*outer, entry.name))
-    with _unpacked(bundle, entry) as path:
+    with _unpacked(bundle, entry) as path, _told_of(bundle, entry):
         try:
-            return BundledModel(name, cluster(path, progress=progress, **settings))
+            return BundledModel(name, cluster(path, progress=progress, **_fitting(path, settings)))
         except NotSmallerError as error:
             why = why_not_worth_it(error.result) or "it would not zip smaller"
             return BundledModel(name, error.result, why)
-        except (ModelError, FidelityError) as error:
-            error.args = (f"{bundle.label}: {error}",)  # the message names the model in the bundle
-            raise
-        except DataError as error:
-            error.args = (f"{bundle.label}: {entry.name}: {error}",)
-            raise
+
+
+def _fitting(path: Path, settings: Settings) -> Settings:
+    """The settings for one model: patterns and rules that fit only others of the bundle are left out."""
+    config = Config(**settings)
+    if not (config.keep or config.rules):
+        return settings
+    keep, rules = without_unfit(analyse(open_model(path)).weights, config)
+    return {**settings, "keep": keep, "rules": rules}
+
+
+@contextmanager
+def _told_of(bundle: Bundle[E], entry: E) -> Iterator[None]:
+    """Name the bundle in errors about a model of it, and what to do about one that cannot be read."""
+    try:
+        yield
+    except ModelError as error:
+        remedy = "put a sound copy into the bundle, or take the models out and cluster the others"
+        error.args = (f"{bundle.label}: {error}; nothing was written: {remedy}",)
+        raise
+    except FidelityError as error:
+        error.args = (f"{bundle.label}: {error}",)  # the message names the model in the bundle
+        raise
+    except DataError as error:
+        error.args = (f"{bundle.label}: {entry.name}: {error}",)
+        raise
+
+
+def _is_inner(bundle: Bundle[E], entry: E) -> bool:
+    """Whether an entry is a bundle itself."""
+    return opens_inside(entry.name) and find_container(bundle.begin(entry, BEGINNING)) is not None
+
+
+@contextmanager
+def _inner(bundle: Bundle[E], entry: E, outer: tuple[str, ...]) -> Iterator[Bundle[Any]]:
+    """A bundle in a bundle; raises ModelError if it lies too deep."""
+    label = f"{bundle.label}/{entry.name}"
+    if len(outer) >= _DEEPEST:
+        raise ModelError(f"{label}: more than {_DEEPEST} bundles within each other: unpack the outer ones")
+    with _unpacked(bundle, entry) as path:
+        yield read_bundle(take(path), label)
 
 
 @contextmanager

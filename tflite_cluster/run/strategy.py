@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +27,7 @@ from ..search.task import Task
 from ..targets import find_target
 from ..targets.chips import find_chip
 from .describe import cluster_weights
+from .patterns import refuse_unfit
 from .scoring import Scorer
 from .session import Session
 from .size_limit import SizeLimit
@@ -210,22 +210,7 @@ def _without_running(task: Task, cause: str, config: Config) -> Strategy:
 def usable_weights(analysis: Analysis, config: Config) -> dict[int, Weight]:
     """The weights to cluster, by their number; raises ConfigError if a pattern or a rule fits no weight at all."""
     model, weights = analysis.model, analysis.weights
-    for rule in config.rules:
-        if not any(rule.fits(weight.tensor.name, weight.operators) for weight in weights):
-            what = "operator" if rule.by_operator else "name"
-            raise ConfigError(
-                "recipe: {what} {pattern!r} fits no weight of {label}: inspect lists them",
-                what=what,
-                pattern=rule.pattern,
-                label=model.label,
-            )
-    for pattern in config.keep:
-        if not any(fnmatchcase(weight.tensor.name, pattern) for weight in weights):
-            raise ConfigError(
-                "<keep>: {pattern!r} fits no weight of {label}: inspect lists their names",
-                pattern=pattern,
-                label=model.label,
-            )
+    refuse_unfit(weights, config, model.label)
     wanted = {
         number: weight
         for number, weight in enumerate(weights)

@@ -114,7 +114,9 @@ class ZipBundle:
                 break
             sink.write(block)
         if size != entry.size or crc != entry.crc:
-            raise ModelError(f"{self.label}: damaged: the content of '{entry.name}' is not what the archive says")
+            raise ModelError(
+                f"{self.label}: damaged: the content of '{entry.name}' is not what the archive says: fetch it again"
+            )
 
     def begin(self, entry: Entry, most: int) -> bytes:
         """The first bytes of a file, at most so many; raises ModelError as `unpack` does."""
@@ -140,7 +142,7 @@ class ZipBundle:
                     yield block
                     rest = bytes(unpacker.unconsumed_tail)
         except zlib.error as error:
-            raise ModelError(f"{self.label}: damaged: '{entry.name}' cannot be unpacked") from error
+            raise ModelError(f"{self.label}: damaged: '{entry.name}' cannot be unpacked: fetch it again") from error
 
     def write(self, contents: Mapping[Entry, bytes], sink: Sink) -> None:
         """Write the archive with new contents of some entries; raises ModelError if it would not fit the format."""

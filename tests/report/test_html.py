@@ -24,6 +24,7 @@ from tflite_cluster.report.html import Origin, to_html
 from tflite_cluster.result import Result, SizePair, Strategy
 from tflite_cluster.search.points import Search
 from tflite_cluster.search.quality import Quality
+from tflite_cluster.targets.chips.chip import HandedOff
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.tflite"
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -225,6 +226,12 @@ def test_bars_are_the_largest_in_the_zip_and_the_rest_together() -> None:
     assert all(
         after == pytest.approx(before / 8, abs=0.1) for before, after in zip(widths[::2], widths[1::2], strict=True)
     )
+
+
+def test_the_bytes_of_a_chip_come_first() -> None:
+    page = to_html(RESULTS["checked"], [], True, ORIGIN, HandedOff("tflm", "file", 300_000, 172_000))
+    assert "tflm: 300 → 172 kB (1.74× smaller); 166 → 46.1 kB zipped" in page
+    assert page.index("For tflm") < page.index("Installed")
 
 
 def test_where_a_page_comes_from() -> None:

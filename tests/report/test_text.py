@@ -19,6 +19,7 @@ from tflite_cluster.report.tables import print_fitted, print_parts, table
 from tflite_cluster.report.text import print_result, render
 from tflite_cluster.result import Result, TensorResult, Update
 from tflite_cluster.search.base import Unmatched
+from tflite_cluster.targets.chips.chip import HandedOff
 
 LONG = tuple(
     replace(tensor, name=f"functional_1/batch_normalization_{number}_1/batchnorm/mul_long_name_{number}")
@@ -72,6 +73,16 @@ def test_the_result_counts_hits(accuracy: Accuracy, words: str) -> None:
     if accuracy.doubt is not None:
         words = words.replace("verified", "close")
     assert words in shown(replace(DONE, fidelity=fidelity)).splitlines()[1]
+
+
+@pytest.mark.parametrize(("not_done", "estimate"), [(None, ""), ("Vela is not installed", ", by an estimate")])
+def test_the_bytes_of_a_chip_come_first(not_done: str | None, estimate: str) -> None:
+    handed = HandedOff("ethos-u", "Vela encoding", 7_100, 3_400, not_done=not_done)
+    for line in (0, -2):
+        first = render(DONE, True, verbose=True, handed=handed)[line]
+        assert str(first) == f"ethos-u: 7.1 → 3.4 kB (2.1× smaller{estimate}); 166 → 46.1 kB zipped (3.6× smaller)"
+    nothing = replace(handed, bytes_after=None)
+    assert str(render(DONE, True, handed=nothing)[0]) == "166 → 46.1 kB zipped (3.6× smaller)"
 
 
 def test_all_samples_are_a_hundred_percent_and_no_less() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -285,7 +286,9 @@ def test_on_the_command_line(target: str, tmp_path: Path, capsys: pytest.Capture
     source, out = FOLDER / "two_ways_int8.tflite", tmp_path / "out.tflite"
     arguments = [str(source), str(out), "--target", target, "--no-run", "--force"]
     assert main(arguments) == 0
-    assert f"For {target}:" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.match(rf"{target}: [^;]+ \([\d.]+× smaller(, by an estimate)?\); [^;]+ zipped", said)
+    assert f"For {target}:" in said
     assert (tmp_path / "out.tflm.yaml").exists() == (target == "tflm")
 
 

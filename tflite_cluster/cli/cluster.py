@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from click.core import ParameterSource
 from ..config import Config, EffortName
 from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
-from ..files import check_there, refuse_shared
+from ..files import check_there, refuse_shared, sha256
 from ..packing.archive import check_suffix
 from ..packing.coders import CODERS, available_coders, coders_worth
 from ..version import __version__
@@ -46,6 +45,7 @@ from .pack import print_packed
 
 if TYPE_CHECKING:
     from ..result import FidelityError, NotSmallerError, Result
+    from ..targets.chips.chip import HandedOff
 
 
 _LIMITS: Final = {"clusters", "granularity", "max_size", *(gate.setting for gate in GATES)}
@@ -275,9 +275,9 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         if shown.log_json:
             log_line(outcome="failed", source=str(job.source), error=str(error))
         raise
-    _publish(result, job.source, shown, written=failure is None)
-    if shown.target is not None and failure is None:
-        print_handed_off(shown.target, result, job.source, job.destination, settings["force"], shown.quiet)
+    handed = _publish(result, job, shown, failure is None, settings["force"])
+    if handed is not None:
+        print_handed_off(handed, result, job.destination, shown.quiet)
     if shown.archive is not None and failure is None:
         _pack(job.destination, shown.archive, settings["force"], shown.quiet)
     if shown.saved is not None and failure is None:
@@ -348,14 +348,27 @@ def _is_page(report: Path) -> bool:
     return report.suffix.lower() in (".html", ".htm")
 
 
-def _publish(result: Result, source: Path, shown: _Shown, written: bool) -> None:
+def _publish(result: Result, job: Job, shown: _Shown, written: bool, force: bool) -> HandedOff | None:
+    """Give a model that was written to its chip, and tell the result with what that made, or without if it fails."""
+    handed = None
+    try:
+        if shown.target is not None and written:
+            from ..api.handoff import hand_off
+
+            handed = hand_off(shown.target, job.source, job.destination, force=force)
+    finally:
+        _tell(result, job.source, shown, written, handed)
+    return handed
+
+
+def _tell(result: Result, source: Path, shown: _Shown, written: bool, handed: HandedOff | None) -> None:
     report = shown.report
     if report is not None and _is_page(report):
         from ..report.histograms import histograms
         from ..report.html import Origin, write_html
 
         found = histograms(source, result.destination) if written and result.destination is not None else ()
-        write_html(result, found, report, written, Origin(_command_line(), now(), _digest(source)))
+        write_html(result, found, report, written, Origin(_command_line(), now(), sha256(source)), handed)
     elif report is not None:
         from ..report.json import write_json
 
@@ -364,20 +377,12 @@ def _publish(result: Result, source: Path, shown: _Shown, written: bool) -> None
         from ..report.text import print_result
 
         with until_nobody_reads():
-            print_result(result, written, shown.verbose)
+            print_result(result, written, shown.verbose, handed)
 
 
 def _command_line() -> str:
     """As it was typed, with the program's own name."""
     return shlex.join(["tflite-cluster", *sys.argv[1:]])
-
-
-def _digest(source: Path) -> str:
-    with source.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _in_short(

@@ -12,6 +12,7 @@ from .options import until_nobody_reads
 
 if TYPE_CHECKING:
     from ..result import Result
+    from ..targets.chips.chip import HandedOff
 
 
 def prepare(target: str, source: Path, destination: Path, settings: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -22,26 +23,24 @@ def prepare(target: str, source: Path, destination: Path, settings: Mapping[str,
     return settings_for(target, source, **settings)
 
 
-def print_handed_off(target: str, result: Result, source: Path, clustered: Path, force: bool, quiet: bool) -> None:
-    """Call the target's tools, and say what they made.
+def print_handed_off(handed: HandedOff, result: Result, clustered: Path, quiet: bool) -> None:
+    """Say what the target's tools made.
 
     Raises FidelityError if that is larger than what the search was to fit, which counts an estimate for some targets.
     """
-    from ..api.handoff import hand_off
     from ..report.handoff import print_handoff
     from ..report.names import printable
     from ..result import FidelityError
 
-    handed = hand_off(target, source, clustered, force=force)
     if quiet and handed.not_done is not None:
-        click.echo(f"tflite-cluster: {target}: {printable(handed.not_done)}", err=True)
+        click.echo(f"tflite-cluster: {handed.target}: {printable(handed.not_done)}", err=True)
     if not quiet:
         with until_nobody_reads():
             print_handoff(handed)
     limit = next((gate.limit for gate in result.fidelity.gates if gate.gate == "max-size"), None)
     if limit is not None and handed.bytes_after is not None and handed.bytes_after > limit:
         raise FidelityError(
-            f"{result.source}: max-size: the {handed.what} for {target} takes {handed.bytes_after:,} bytes, and "
+            f"{result.source}: max-size: the {handed.what} for {handed.target} takes {handed.bytes_after:,} bytes, and "
             f"{limit:,.0f} are asked for: ask for less, since the search counts an estimate; {clustered} was written",
             result,
         )

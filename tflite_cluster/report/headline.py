@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from ..fidelity.accuracy import Accuracy
     from ..fidelity.verdict import Fidelity
     from ..result import Result
+    from ..targets.chips.chip import HandedOff
 
 
-def headline(result: Result, written: bool) -> list[Line]:
-    """Both lines, each with its style."""
+def headline(result: Result, written: bool, handed: HandedOff | None = None) -> list[Line]:
+    """Both lines, each with its style. handed: what a chip's tools made, whose bytes then come first."""
     size = _size_line(result) + ("" if written or result.destination is None else "; no model was written")
+    chip = None if handed is None else chip_words(handed)
+    if chip is not None:
+        size = f"{': '.join(chip)}; {size}"
     return [(size, "bold"), (_fidelity_line(result.fidelity), VERDICT_STYLES[result.fidelity.verdict])]
 
 
@@ -30,6 +34,15 @@ def _size_line(result: Result) -> str:
         line += f"; the file {size_words(sizes.file.before, sizes.file.after)}"
     patch = None if result.update is None else shortest_patch(result.update)
     return line if patch is None else f"{line}; a patch takes {patch:,} bytes"
+
+
+def chip_words(handed: HandedOff) -> tuple[str, str] | None:
+    """The chip, and its bytes before and after; None where nothing was counted."""
+    if handed.bytes_before is None or handed.bytes_after is None:
+        return None
+    ratio = handed.bytes_before / handed.bytes_after if handed.bytes_after else 1.0
+    estimate = "" if handed.not_done is None else ", by an estimate"
+    return handed.target, f"{size_words(handed.bytes_before, handed.bytes_after)} ({_times(ratio)}{estimate})"
 
 
 def _times(ratio: float) -> str:

@@ -12,9 +12,10 @@ from ..fidelity.gates import GATES
 from ..files import write_text
 from ..result import Result
 from ..run.worth import why_not_worth_it
+from ..targets.chips.chip import HandedOff
 from ..units import size_words
 from .findings import Line, fidelity_lines, left_out_lines
-from .headline import headline
+from .headline import chip_words, headline
 from .histograms import Histogram
 from .names import printable
 from .patches import shortest_patch, update_line
@@ -36,20 +37,29 @@ class Origin:
     """Of the original model, in hexadecimal digits."""
 
 
-def write_html(result: Result, histograms: Sequence[Histogram], path: Path, written: bool, origin: Origin) -> None:
-    """Write the page as a file; raises OutputError if that cannot be done."""
-    write_text(path, to_html(result, histograms, written, origin))
+def write_html(
+    result: Result,
+    histograms: Sequence[Histogram],
+    path: Path,
+    written: bool,
+    origin: Origin,
+    handed: HandedOff | None = None,
+) -> None:
+    """Write the page as a file; raises OutputError if that cannot be done. handed: what a chip's tools made."""
+    write_text(path, to_html(result, histograms, written, origin, handed))
 
 
-def to_html(result: Result, histograms: Sequence[Histogram], written: bool, origin: Origin) -> str:
+def to_html(
+    result: Result, histograms: Sequence[Histogram], written: bool, origin: Origin, handed: HandedOff | None = None
+) -> str:
     """The whole page. The same arguments give the same bytes, given the same version of the plotting library."""
     return fill(
         "page.html",
         source=printable(result.source),
-        banner=[(line, _TONES.get(style, "")) for line, style in headline(result, written)],
+        banner=[(line, _TONES.get(style, "")) for line, style in headline(result, written, handed)],
         outcome=_outcome(result, written),
         refused=not written,
-        figures=_tiles(result),
+        figures=_tiles(result, handed),
         origin=origin,
         verdict=[(line.strip(), _TONES.get(style, "")) for line, style in _findings(result)],
         sections=sections_of(result, histograms, written),
@@ -77,9 +87,10 @@ def _outcome(result: Result, written: bool) -> str:
     return "" if result.destination is None else f"Written: {printable(str(result.destination))}"
 
 
-def _tiles(result: Result) -> list[Tile]:
-    """The figures that people look for: sizes first, then the measure of each gate."""
-    tiles = []
+def _tiles(result: Result, handed: HandedOff | None) -> list[Tile]:
+    """The figures that people look for: sizes first, that on a chip before all, then the measure of each gate."""
+    chip = None if handed is None else chip_words(handed)
+    tiles = [] if handed is None or chip is None else [Tile(f"For {chip[0]}", chip[1], handed.what)]
     if result.sizes is not None:
         zip9, file = result.sizes.zip9, result.sizes.file
         smaller = f"{zip9.ratio:.2f} times smaller" if zip9.after < zip9.before else "no smaller"

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..result import Result, Strategy, TensorResult
+from ..targets.chips.chip import HandedOff
 from ..units import decibels
 from .findings import Line, fidelity_lines, left_out_lines
 from .headline import headline
@@ -24,17 +25,20 @@ _DISPENSABLE: Final = ("Shape", "Type", "Bits/weight")
 """Columns that a narrow terminal does without, in this order."""
 
 
-def print_result(result: Result, written: bool, verbose: bool = False) -> None:
+def print_result(result: Result, written: bool, verbose: bool = False, handed: HandedOff | None = None) -> None:
     """Write the result to standard output, fitted to a terminal or to COLUMNS: in two lines first and last.
 
-    verbose: with tables of tensors and sizes. Raises BrokenPipeError if nobody reads to the end.
+    verbose: with tables of tensors and sizes. handed: what a chip's tools made. Raises BrokenPipeError if nobody reads
+    to the end.
     """
-    print_parts(lambda width: render(result, written, width, verbose))
+    print_parts(lambda width: render(result, written, width, verbose, handed))
 
 
-def render(result: Result, written: bool, width: int = PIPE_WIDTH, verbose: bool = False) -> list[Table | Text]:
+def render(
+    result: Result, written: bool, width: int = PIPE_WIDTH, verbose: bool = False, handed: HandedOff | None = None
+) -> list[Table | Text]:
     """The parts of the report in order, for a terminal of `width` columns."""
-    head = headline(result, written)
+    head = headline(result, written, handed)
     tables = _tables(result, width) if verbose else []
     lines = _details(result, verbose)
     if result.destination is not None and written:

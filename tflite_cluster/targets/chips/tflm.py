@@ -86,12 +86,19 @@ class Tflm:
         text = specification(tables)
         write_text(yaml, text)
         release = installed_version("tflite-micro")
+        if release is None:
+            command = f"{_COMPRESS} --input {clustered.name} --spec {yaml.name} --output {destination.name}"
+            return HandedOff(
+                "tflm",
+                "file (estimated, because tflite-micro is not installed)",
+                original.stat().st_size,
+                estimated_bytes(clustered),
+                files=(yaml,),
+                left_out=left_out,
+                not_done="tflite-micro is not installed: pip install 'tflite-cluster[tflm]', or run where it is "
+                f"`{command}`",
+            )
         try:
-            if release is None:
-                raise InterpreterFailure(
-                    "tflite-micro is not installed: pip install 'tflite-cluster[tflm]', or run where it is "
-                    f"`{_COMPRESS} --input {clustered.name} --spec {yaml.name} --output {destination.name}`"
-                )
             compressed, runs = _compress(model, clustered, text)
         except InterpreterFailure as failure:
             return HandedOff("tflm", "file", None, None, files=(yaml,), left_out=left_out, not_done=failure.cause)

@@ -83,10 +83,10 @@ def test_a_size_of_the_curve_can_be_asked_for() -> None:
 def test_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     print_sweep(MADE)
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
-        "   Zip bytes  Times smaller  Bits/weight  Agreement %  Points at risk  Points lost  SQNR dB      Asked for by",
-        "      40,000           4.15         2.00        99.00            0.01  0.25 ± 0.25     20.0  --max-size 40000",
-        "→     23,000           7.22         2.00        99.00            0.25  0.25 ± 0.25     20.0",
-        "      20,000           8.30         2.00        99.00            0.90  0.25 ± 0.25     20.0  --max-size 20000",
+        "   Zip bytes  Times smaller  Bits/weight  Agreement %  Expected loss  Points lost  SQNR dB      Asked for by",
+        "      40,000           4.15         2.00        99.00           0.01  0.25 ± 0.25     20.0  --max-size 40000",
+        "→     23,000           7.22         2.00        99.00           0.25  0.25 ± 0.25     20.0",
+        "      20,000           8.30         2.00        99.00           0.90  0.25 ± 0.25     20.0  --max-size 20000",
         "",
         "model.tflite: 166,000 bytes zipped; measured on 360 labelled samples from x.npz",
         "→ is the default's choice",
@@ -97,9 +97,9 @@ def test_in_words_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setenv("COLUMNS", "80")
     print_sweep(MADE)
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()][:3] == [
-        "   Times smaller  Points at risk  Points lost  SQNR dB      Asked for by",
-        "            4.15            0.01  0.25 ± 0.25     20.0  --max-size 40000",
-        "→           7.22            0.25  0.25 ± 0.25     20.0",
+        "   Times smaller  Expected loss  Points lost  SQNR dB      Asked for by",
+        "            4.15           0.01  0.25 ± 0.25     20.0  --max-size 40000",
+        "→           7.22           0.25  0.25 ± 0.25     20.0",
     ]
 
 
@@ -127,7 +127,7 @@ def test_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_plot(MADE, path)
     first = path.read_bytes()
     text = "".join(ElementTree.fromstring(first).itertext())
-    assert all(words in text for words in ("model.tflite", "top-1 points lost", "points at risk", "SQNR in dB"))
+    assert all(words in text for words in ("model.tflite", "top-1 points lost", "expected loss, points", "SQNR in dB"))
     write_plot(MADE, path)
     assert path.read_bytes() == first
     command = ["sweep", str(INT8), "--points", "2", "--plot"]

@@ -170,10 +170,10 @@ def drawn(search: Search, **settings: Any) -> str:
 @pytest.mark.parametrize(
     ("settings", "label", "limit"),
     [
-        ({}, "points at risk", "limit by default"),
-        ({"max_size": "4x"}, "points at risk", None),
-        ({"max_drop": 0.5}, "points at risk", "limit set"),
-        ({"max_drop": 0.5, "metric": "a:b"}, "points at risk", None),
+        ({}, "expected loss, points", "limit by default"),
+        ({"max_size": "4x"}, "expected loss, points", None),
+        ({"max_drop": 0.5}, "expected loss, points", "limit set"),
+        ({"max_drop": 0.5, "metric": "a:b"}, "expected loss, points", None),
         ({"min_agreement": 98}, "percent of agreement", "limit set"),
         ({"min_sqnr": 20}, "SQNR in dB", "limit set"),
     ],
@@ -232,6 +232,14 @@ def test_the_bytes_of_a_chip_come_first() -> None:
     page = to_html(RESULTS["checked"], [], True, ORIGIN, HandedOff("tflm", "file", 300_000, 172_000))
     assert "tflm: 300 → 172 kB (1.74× smaller); 166 → 46.1 kB zipped" in page
     assert page.index("For tflm") < page.index("Installed")
+
+
+def test_the_page_explains_the_columns_of_its_tables() -> None:
+    page = to_html(RESULTS["searched"], [], True, ORIGIN)
+    for term in ("Multiplier", "Layers in order", "Expected loss, points", "Sensitivity", "Feedback dB"):
+        assert re.search(rf"<th [^>]*>{term}</th>", page)
+        assert re.search(rf"<dt>{term}</dt><dd>[^<]{{20,}}</dd>", page)
+    assert "Sensitivity</dt>" not in to_html(RESULTS["checked"], [], True, ORIGIN)
 
 
 def test_where_a_page_comes_from() -> None:

@@ -186,7 +186,7 @@ MAX_DROP: Final = Gate(
     unasked=_drop_unasked,
     steers=_loses_little,
     found=_drop_found,
-    axis=Axis("points at risk", lambda candidate: candidate.expected_loss, logarithmic=True),
+    axis=Axis("expected loss, points", lambda candidate: candidate.expected_loss, logarithmic=True),
 )
 
 

@@ -113,7 +113,7 @@ def curve_figure(search: Search, sizes: Axis, measure: Measure) -> str | None:
 
     def draw(figure: Plot) -> None:
         axes = figure.subplots()
-        for in_order, mark, label in ((False, "o", "all layers at once"), (True, "D", "in order")):
+        for in_order, mark, label in ((False, "o", "all layers at once"), (True, "D", "layers in order")):
             here = [number for number in finite if search.points[number].in_order == in_order]
             if here:
                 x, y = [sizes.values[n] for n in here], [measure.values[n] for n in here]

@@ -20,8 +20,8 @@ def headline(result: Result, written: bool, handed: HandedOff | None = None) -> 
     """Both lines, each with its style. handed: what a chip's tools made, whose bytes then come first."""
     size = _size_line(result) + ("" if written or result.destination is None else "; no model was written")
     chip = None if handed is None else chip_words(handed)
-    if chip is not None:
-        size = f"{': '.join(chip)}; {size}"
+    if handed is not None and chip is not None:
+        size = f"{handed.target}: {chip[0]} ({chip[1]}); {size}"
     return [(size, "bold"), (_fidelity_line(result.fidelity), VERDICT_STYLES[result.fidelity.verdict])]
 
 
@@ -37,12 +37,12 @@ def _size_line(result: Result) -> str:
 
 
 def chip_words(handed: HandedOff) -> tuple[str, str] | None:
-    """The chip, and its bytes before and after; None where nothing was counted."""
+    """Bytes before and after, and how many times smaller that is; None where nothing was counted."""
     if handed.bytes_before is None or handed.bytes_after is None:
         return None
     ratio = handed.bytes_before / handed.bytes_after if handed.bytes_after else 1.0
     estimate = "" if handed.not_done is None else ", by an estimate"
-    return handed.target, f"{size_words(handed.bytes_before, handed.bytes_after)} ({_times(ratio)}{estimate})"
+    return size_words(handed.bytes_before, handed.bytes_after), _times(ratio) + estimate
 
 
 def _times(ratio: float) -> str:

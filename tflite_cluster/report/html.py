@@ -90,7 +90,9 @@ def _outcome(result: Result, written: bool) -> str:
 def _tiles(result: Result, handed: HandedOff | None) -> list[Tile]:
     """The figures that people look for: sizes first, that on a chip before all, then the measure of each gate."""
     chip = None if handed is None else chip_words(handed)
-    tiles = [] if handed is None or chip is None else [Tile(f"For {chip[0]}", chip[1], handed.what)]
+    tiles = (
+        [] if handed is None or chip is None else [Tile(f"For {handed.target}", chip[0], f"{chip[1]}; {handed.what}")]
+    )
     if result.sizes is not None:
         zip9, file = result.sizes.zip9, result.sizes.file
         smaller = f"{zip9.ratio:.2f} times smaller" if zip9.after < zip9.before else "no smaller"

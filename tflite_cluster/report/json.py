@@ -104,7 +104,7 @@ def quality_json(quality: Quality) -> dict[str, float | None]:
     """How well a candidate does."""
     return {
         "distortion": quality.distortion,
-        "risk": quality.expected_loss,
+        "expected_loss_points": quality.expected_loss,
         "agreement": quality.agreement,
         "sqnr_db": quality.sqnr,
         "drop_points": quality.drop,

@@ -27,6 +27,21 @@ if TYPE_CHECKING:
     from .figures import Axis, Measure
 
 
+_MEANINGS: Final = {
+    "Multiplier": "the price of a bit in the whole model; more makes the zip smaller",
+    "Layers in order": "whether layers were clustered in the order in which they run, so that each also makes up for "
+    "the changes in those before it",
+    "Distortion": "how far the outputs are from the original's, as the search measures it",
+    "Expected loss, points": "points of accuracy that errors of this size cost if they fall at random",
+    "Values": "distinct values of the tensor",
+    "SQNR dB": "power of the signal over that of its error; 6 dB more is half the error",
+    "Bits/weight": "bits that a weight takes after compression, in the mean",
+    "Sensitivity": "how much the outputs suffer for each unit of the tensor's own squared error",
+    "Feedback dB": "how much error feedback lowers the error of the layer's output",
+}
+"""What columns of the tables hold, in the words of the glossary."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """A picture with the table behind it."""
@@ -50,6 +65,8 @@ class Section:
     figures: tuple[Figure, ...] = ()
     bars: tuple[Bar, ...] = ()
     tables: tuple[Table, ...] = ()
+    terms: tuple[tuple[str, str], ...] = ()
+    """Columns of the tables that need a word, each with its meaning."""
     is_narrow: bool = False
     """Whether it leaves room for another beside it on a wide screen."""
 
@@ -100,7 +117,7 @@ def _curve(search: Search, result: Result) -> Section:
         for number, point in enumerate(search.points)
     ]
     columns = (
-        *("Multiplier", "In order", "Bits/weight", "Distortion", "Expected loss, points", "Accuracy lost"),
+        *("Multiplier", "Layers in order", "Bits/weight", "Distortion", "Expected loss, points", "Accuracy lost"),
         *("Agreement %", "SQNR dB"),
     )
     filled = [at for at in range(len(columns)) if any(row[at] for row in rows)]
@@ -120,7 +137,12 @@ def _curve(search: Search, result: Result) -> Section:
     if measure.seen:
         words += " Bars are one standard error of what was lost on the samples of the search."
     drawn = Figure("Rate and distortion", words, _safe(curve_figure(search, sizes, measure)), table)
-    return Section("search", "Search", printable(result.strategy.words), (drawn,), is_narrow=True)
+    words = printable(result.strategy.words)
+    return Section("search", "Search", words, (drawn,), terms=_terms(table.columns), is_narrow=True)
+
+
+def _terms(columns: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((column, _MEANINGS[column]) for column in columns if column in _MEANINGS)
 
 
 def _zip_sizes(search: Search, result: Result) -> Axis:
@@ -191,7 +213,7 @@ def _layers(weights: Sequence[TensorResult], search: Search | None) -> Section:
     if bars:
         words += " What each takes in the zip, before and after; the largest come first."
     table = Table("Weights in the order of the file", columns, rows, (1, 2, 3, 4))
-    return Section("layers", "Layers", words, bars=bars, tables=(table,))
+    return Section("layers", "Layers", words, bars=bars, tables=(table,), terms=_terms(columns))
 
 
 def _bars(weights: Sequence[TensorResult]) -> tuple[Bar, ...]:

@@ -23,7 +23,7 @@ _COLUMNS: Final = (
     "Times smaller",
     "Bits/weight",
     "Agreement %",
-    "Points at risk",
+    "Expected loss",
     "Points lost",
     "SQNR dB",
     "Asked for by",

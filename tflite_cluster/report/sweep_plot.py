@@ -15,7 +15,7 @@ from .names import printable
 
 _FORMATS: Final = (".svg", ".png")
 
-_MEASURES: Final = {"drop": "top-1 points lost", "expected_loss": "points at risk", "sqnr": "SQNR in dB"}
+_MEASURES: Final = {"drop": "top-1 points lost", "expected_loss": "expected loss, points", "sqnr": "SQNR in dB"}
 """What a panel each shows, by the field of `Quality`, where it is known."""
 
 _STYLE: Final[dict[Any, Any]] = {

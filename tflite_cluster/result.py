@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -177,6 +176,8 @@ class Result:
     """None if it was not asked for, or if the models cannot be run."""
     update: Update | None = None
     """None if no last release was given."""
+    if_stored: Estimate | None = None
+    """What storing the float weights as int8 codes would make of the same values; None if nothing smaller."""
     model: bytes | None = field(default=None, repr=False)
 
     @property
@@ -184,17 +185,6 @@ class Result:
         """All that differs from the input, in order."""
         written = [span for tensor in self.tensors for span in (tensor.span, *tensor.scales) if span is not None]
         return tuple(sorted(written, key=lambda span: span.start))
-
-    @property
-    def if_stored(self) -> Estimate | None:
-        """What storing the float weights as int8 codes would make of the same values; None if nothing smaller."""
-        tensors = [(tensor, prod(tensor.shape)) for tensor in self.tensors if tensor.bits_as_codes is not None]
-        if self.sizes is None or not tensors:
-            return None
-        bits = sum(count * ((tensor.bits_after or 0) - (tensor.bits_as_codes or 0)) for tensor, count in tensors)
-        zipped = self.sizes.zip9.after - round(bits / 8)
-        file = self.sizes.file.after - sum(tensor.bytes - count for tensor, count in tensors)
-        return Estimate(file, zipped, self.sizes.zip9.before / zipped) if zipped < self.sizes.zip9.after else None
 
 
 class NotSmallerError(TfliteClusterError):

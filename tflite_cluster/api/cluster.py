@@ -28,6 +28,7 @@ from ..result import Benchmark, FidelityError, Result, SizePair, Sizes, Update
 from ..run.benchmark import benchmark
 from ..run.describe import describe_constants, describe_weights
 from ..run.final_check import check
+from ..run.if_stored import estimate_if_stored
 from ..run.proof import prove
 from ..run.session import Session, open_session
 from ..run.size_limit import find_size_limit
@@ -113,19 +114,21 @@ def _clustered(run: _Run, destination: Path | None, watched: Path | None) -> Res
                 progress("Measuring", 0, 1)
                 tensors = described.result()
                 progress("Measuring", 1, 1)
+            sizes = None
+            if config.measure:
+                sizes = _sizes(SizePair(analysis.model.size, new.size), before, after, progress)
             result = Result(
                 source=analysis.model.label,
                 destination=destination,
                 config=config,
                 tensors=(*tensors, *describe_constants(analysis, run.copy)),
                 strategy=strategy,
-                sizes=_sizes(SizePair(analysis.model.size, new.size), before, after, progress)
-                if config.measure
-                else None,
+                sizes=sizes,
                 fidelity=_limited(fidelity, config),
                 accelerator=compiled_for(analysis.model),
                 benchmark=_benchmark(run, new.path) if config.benchmark else None,
                 update=None if run.base is None else _update(run.base, new, config, progress),
+                if_stored=None if sizes is None else estimate_if_stored(analysis, run.copy, tensors, sizes),
             )
             prove(analysis, watched, run.copy, result)
             run.target.prove(run.copy, new)

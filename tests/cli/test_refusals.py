@@ -119,6 +119,11 @@ def test_unreadable_input(command: str, words: list[str], capsys: Captured) -> N
     refused(command, 3, capsys, "tflite-cluster: error: ", *words)
 
 
+def test_a_missing_model_is_told_before_an_existing_picture(capsys: Captured) -> None:
+    Path("curve.svg").touch()
+    refused("sweep missing.tflite --plot curve.svg", 3, capsys, "missing.tflite: cannot be read")
+
+
 def test_a_message_steers_no_terminal(capsys: Captured) -> None:
     assert main(["\x1b[31m\x07.tflite", "out.tflite"]) == 3
     message = capsys.readouterr().err

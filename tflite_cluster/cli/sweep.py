@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import ConfigError
-from ..files import refuse_shared
+from ..files import check_there, refuse_shared
 from .options import (
     FILE,
     check_written,
@@ -56,6 +56,7 @@ def command(source: Path, points: int, as_json: bool, plot: Path | None, force: 
     extras.require([*([extras.PLOT] if plot is not None else []), *extras.of_data(settings["data"])])
     if plot is not None:
         require_plot(plot)
+        check_there(source)
         refuse_shared([source, settings["data"], settings["labels"]], {"--plot": plot})
         check_written("--plot", plot, force)
 

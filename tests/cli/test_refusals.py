@@ -104,6 +104,7 @@ def test_wrong_usage(command: str, words: list[str], capsys: Captured) -> None:
         ("missing.tflite out.tflite", ["missing.tflite"]),
         ("missing.tflite four_values_float32.tflite", ["missing.tflite: cannot be read"]),
         ("missing.tflite out.tflite --report broken.npz", ["missing.tflite: cannot be read"]),
+        ("missing.tflite out.tflite --target tflm --log-json", ["missing.tflite: cannot be read"]),
         ("nested out.tflite", ["nested"]),
         ("empty.tflite out.tflite", ["empty.tflite"]),
         ("garbage.tflite out.tflite", ["garbage.tflite"]),

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from ..config import Config, EffortName
 from ..errors import ConfigError, OutputError, TfliteClusterError
 from ..fidelity.gates import GATES
-from ..files import check_there, refuse_shared, sha256
+from ..files import refuse_shared, sha256
 from ..packing.archive import check_suffix
 from ..packing.coders import CODERS, available_coders, coders_worth
 from ..version import __version__
@@ -190,11 +190,10 @@ def command(
     read = [settings["data"], settings["labels"], settings["base"]]
     refuse_shared_destinations(jobs, [*read, recipe])
     read += [path for job in jobs for path in (job.source, job.destination)]
-    if len(jobs) == 1:
-        check_there(jobs[0].source)
     beside = shown.by_option
     refuse_shared([*read, None if recipe == shown.saved else recipe], beside)
-    _check_outputs(beside, settings["force"])
+    if any(job.is_there for job in jobs):  # else whoever reads says what is missing, which comes first
+        _check_outputs(beside, settings["force"])
     if len(paths) == 2 and suffix is None and not settings["force"] and jobs[0].takes_a_file:
         raise OutputError(f"{jobs[0].destination} exists: use --force to replace it{other_way(paths[1])}")
     if len(jobs) == 1:

@@ -25,9 +25,14 @@ class Job:
     destination: Path
 
     @property
+    def is_there(self) -> bool:
+        """Whether there is anything at the place of the model."""
+        return os.path.exists(self.source)  # noqa: PTH110  (a Path may fail at a name that is too long)
+
+    @property
     def takes_a_file(self) -> bool:
-        """Whether the destination is a file already, and not the model itself, which must be there."""
-        if not os.path.isfile(self.destination):  # noqa: PTH113  (which a name that is too long is not)
+        """Whether the model is there, and the destination is a file already that is not the model itself."""
+        if not self.is_there or not os.path.isfile(self.destination):  # noqa: PTH113
             return False
         return not os.path.samefile(self.source, self.destination)  # noqa: PTH121
 

@@ -19,8 +19,9 @@ def prepare(target: str, source: Path, destination: Path, settings: Mapping[str,
     """The settings that suit the target; refuses files that could not be written in the end."""
     from ..api.handoff import check_files, settings_for
 
+    suited = settings_for(target, source, **settings)
     check_files(target, destination, force=settings["force"])
-    return settings_for(target, source, **settings)
+    return suited
 
 
 def print_handed_off(handed: HandedOff, result: Result, clustered: Path, quiet: bool) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from operator import truediv
 from pathlib import Path
 
@@ -156,6 +157,27 @@ def test_ctrl_c_leaves_nothing_behind_and_the_process_usable(process: Interprete
         signal.signal(signal.SIGALRM, previous)
     assert not alive(pid)
     assert process.call(truediv, 4, 2) == 2  # not the answer of the call that was interrupted
+
+
+def test_ctrl_c_does_not_wait_for_calls_in_threads(process: InterpreterProcess):
+    """Neither for those under way, nor for those that are still to begin."""
+    begun = time.monotonic()
+    pid = process.call(os.getpid)
+    calls: list[Future[None]] = []
+
+    def work() -> None:
+        with process.threads(2) as pool:
+            calls.extend(pool.submit(process.call, time.sleep, 20) for _ in range(3))
+            time.sleep(0.3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert time.monotonic() - begun < 10
+    assert not alive(pid)
+    assert all(call.cancelled() or call.exception() is not None for call in calls)
+    with pytest.raises(InterpreterFailure, match="the run is stopped"):
+        process.call(truediv, 4, 2)
 
 
 @posix

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO, TypeVar, cast
 
@@ -57,6 +58,7 @@ class InterpreterProcess:
         self.limits = limits
         self._child: _Child | None = None
         self._lock = threading.Lock()
+        self._is_given_up = False
 
     def __enter__(self) -> InterpreterProcess:
         return self
@@ -70,6 +72,21 @@ class InterpreterProcess:
         if child is not None:
             child.kill()
 
+    @contextlib.contextmanager
+    def threads(self, count: int) -> Iterator[ThreadPoolExecutor]:
+        """Threads that call the process while this one works on; Ctrl-C ends their calls instead of waiting for them.
+
+        After that, every call raises InterpreterFailure.
+        """
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                yield pool
+            except KeyboardInterrupt:
+                self._is_given_up = True
+                self.close()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
     def call(self, function: Callable[..., R], *arguments: object, timeout: float | None = None) -> R:
         """Call a module-level function in the child and give back what it returns.
 
@@ -81,8 +98,10 @@ class InterpreterProcess:
         content = pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
         with self._lock:
             try:
-                self._child = self._child or _Child(self.limits.memory)
-                answer = self._child.ask(content, call.seconds)
+                self._child = child = self._child or _Child(self.limits.memory)
+                if self._is_given_up:  # perhaps while the child started, which then nobody else ends
+                    raise InterpreterFailure("the run is stopped")
+                answer = child.ask(content, call.seconds)
             except BaseException:
                 # Also after Ctrl-C: the answer still under way must not be taken for that of the next call.
                 self.close()

@@ -171,7 +171,7 @@ def calibrate(
             prober = Judge(process, model, task.original, made.result(), every, every, threads, observability)
         return prober, _noise_floor(judge, prober, split.few, is_short=effort.is_short)
 
-    with ThreadPoolExecutor(2) as meanwhile:  # the interpreter's process and this one work at the same time
+    with process.threads(2) as meanwhile:  # the interpreter's process and this one work at the same time
         made = meanwhile.submit(_make, probes) if probes and judge.judges_scores else None
         moments = observer.moments(uses, lambda done, total: task.progress("Calibrating", done, total))
         seeds = {key: judge.gradient_seeds(key) for key in observer.samples}
@@ -266,9 +266,12 @@ def _coupled(
     jobs: Mapping[int, Job], gradients: LayerGradients, samples: int, shrinkage: Shrinkage, threads: int
 ) -> dict[int, Job]:
     """The jobs with what gradients from so many samples tell."""
+
+    def made(number: int) -> Job:
+        return coupled(jobs[number], gradients.moments.get(number), samples, shrinkage)
+
     with ThreadPoolExecutor(threads) as pool:
-        each = [pool.submit(coupled, job, gradients.moments.get(n), samples, shrinkage) for n, job in jobs.items()]
-    return {number: job.result() for number, job in zip(jobs, each, strict=True)}
+        return dict(zip(jobs, pool.map(made, jobs), strict=True))
 
 
 def cluster_blind(task: Task) -> None:

@@ -125,8 +125,9 @@ def test_nothing_is_written_where_no_model_changes_or_one_fails(tmp_path: Path) 
         with pytest.raises(ModelError, match=r"^broken\.task: a\.tflite: damaged.* put a sound copy into the bundle"):
             cluster_bundle(broken, tmp_path / "none.task", **settings)
     other = bundle_of(tmp_path / "other.zip", ("readme.txt", b"words", False))
-    with pytest.raises(ModelError, match=r"other\.zip: not a \.tflite model: it is a zip archive without"):
-        cluster_bundle(other, tmp_path / "none.task")
+    for settings in ({}, {"keep": ["Conv2D"]}):
+        with pytest.raises(ModelError, match=r"other\.zip: not a \.tflite model: it is a zip archive without"):
+            cluster_bundle(other, tmp_path / "none.task", **settings)
 
 
 def test_a_model_that_samples_do_not_fit_is_named(tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -97,7 +98,9 @@ def cluster_bundle(
     data = _take(source)
     bundle = read_bundle(data, source.name)
     if config.keep or config.rules:
-        refuse_unfit(list(_weights(bundle, ())), config, f"any model of {source.name}")
+        by_model = list(_weights(bundle, ()))
+        if by_model:  # else it is refused below, for having no models
+            refuse_unfit(list(chain.from_iterable(by_model)), config, f"any model of {source.name}")
     models, contents = _cluster_all(bundle, (), progress, settings)
     if not models:
         raise ModelError(f"{source.name}: {bundle.without_models or f'not a .tflite model: it is {what_it_is(data)}'}")
@@ -122,12 +125,12 @@ def _take(source: Path) -> memoryview:
         raise ModelError(f"{source.name}: cannot be read: {error.strerror}") from error
 
 
-def _weights(bundle: Bundle[E], outer: tuple[str, ...]) -> Iterator[Weight]:
-    """Those of all models of a bundle and of the bundles in it. outer: names of the bundles that it is in."""
+def _weights(bundle: Bundle[E], outer: tuple[str, ...]) -> Iterator[Sequence[Weight]]:
+    """Those of each model of a bundle and of the bundles in it. outer: names of the bundles that it is in."""
     for entry in bundle.entries:
         if bundle.is_model(entry):
             with _unpacked(bundle, entry) as path, _told_of(bundle, entry):
-                yield from analyse(open_model(path)).weights
+                yield analyse(open_model(path)).weights
         elif _is_inner(bundle, entry):
             with _inner(bundle, entry, outer) as inner:
                 yield from _weights(inner, (*outer, entry.name))

@@ -106,7 +106,7 @@ def check_name(path: Path) -> None:
 
 
 def check_there(path: Path) -> None:
-    """Refuse, before any output is looked at, an input that is not there; raises ModelError."""
+    """Refuse an input that is not there, before any output is looked at; raises ModelError."""
     try:
         path.stat()
     except OSError as error:

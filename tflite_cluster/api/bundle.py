@@ -190,7 +190,7 @@ def _fitting(path: Path, settings: Settings) -> Settings:
 
 @contextmanager
 def _told_of(bundle: Bundle[E], entry: E) -> Iterator[None]:
-    """Name the bundle in errors about a model of it, and what to do about one that cannot be read."""
+    """Name the bundle in errors about one of its models, and say what to do about a model that cannot be read."""
     try:
         yield
     except ModelError as error:

@@ -348,7 +348,7 @@ def _is_page(report: Path) -> bool:
 
 
 def _publish(result: Result, job: Job, shown: _Shown, written: bool, force: bool) -> HandedOff | None:
-    """Give a model that was written to its chip, and tell the result with what that made, or without if it fails."""
+    """Hand a new model to the tools of its chip, and print the result with what they made; without, if they fail."""
     handed = None
     try:
         if shown.target is not None and written:

@@ -102,7 +102,7 @@ def _print_plan(stage: str, done: int, total: int) -> None:  # noqa: ARG001  (ca
 def progress_bar(quiet: bool) -> Iterator[Progress]:
     """Give a function (stage, done, total) that draws on standard error; plans stay there.
 
-    If that is no terminal, but a log, it gets the plans alone.
+    Where standard error is a log instead of a terminal, only plans are written to it.
     """
     if quiet or not sys.stderr.isatty():
         yield no_progress if quiet else _print_plan

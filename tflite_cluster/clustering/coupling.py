@@ -47,8 +47,8 @@ class Coupling:
     ) -> Numbers:
         """Number of a centroid for each of the weights (rows, columns).
 
-        scale: real size of a unit in each row, (rows,). assign: finds the centroids of some rows, for what those are to
-        be by now and their numbers.
+        scale: real size of a unit in each row, (rows,). assign: finds the centroids of some
+        rows, from the values that they should have by now and the numbers of the rows.
         """
         rows = len(weights)
         unit = scale[self.order, None].astype(np.float32)
@@ -67,7 +67,7 @@ class Coupling:
         return indices
 
     def together(self, aim: Reals, found: Reals, scale: Array, count: int) -> Floats:
-        """Independent errors of equal weight that errors of the rows come to: about `count` of them.
+        """About `count` independent errors of equal weight, which stand for those of all rows.
 
         The errors are (aim - found) scale, of shapes (rows, columns) and (rows,).
         """

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 
 _MEANINGS: Final = {
-    "Multiplier": "the price of a bit in the whole model; more makes the zip smaller",
+    "Multiplier": "the price of a bit in the whole model; a higher price makes the zip smaller",
     "Layers in order": "whether layers were clustered in the order in which they run, so that each also makes up for "
     "the changes in those before it",
     "Distortion": "how far the outputs are from the original's, as the search measures it",
     "Expected loss, points": "points of accuracy that errors of this size cost if they fall at random",
     "Values": "distinct values of the tensor",
     "SQNR dB": "power of the signal over that of its error; 6 dB more is half the error",
-    "Bits/weight": "bits that a weight takes after compression, in the mean",
+    "Bits/weight": "bits that a weight takes after compression, on average",
     "Sensitivity": "how much the outputs suffer for each unit of the tensor's own squared error",
     "Feedback dB": "how much error feedback lowers the error of the layer's output",
 }

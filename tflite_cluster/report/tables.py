@@ -56,7 +56,7 @@ _LEFT: Final = {
 def print_parts(render: Callable[[int], list[Table | Text]]) -> None:
     """Write what `render` makes for a width to standard output: that of a terminal, or COLUMNS.
 
-    In a pipe without COLUMNS, tables are made for PIPE_WIDTH, no line is broken, and nothing is cut that does not fit.
+    In a pipe without COLUMNS, tables are as wide as PIPE_WIDTH, or wider where they have to be, and no line is broken.
     Raises BrokenPipeError if nobody reads to the end.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -143,7 +143,7 @@ def fitted_table(
 
 
 def example_room(width: int) -> int:
-    """Characters of a name that stands for others of its kind, beside a column that breaks its lines."""
+    """Characters for the name of an example, beside a column whose lines are broken."""
     return max(LEAST_NAME, width // 4)
 
 

@@ -46,7 +46,7 @@ class Session:
     interface: ModelInterface
     samples: dict[str | None, Samples]
     probes: Mapping[str | None, Callable[[], Samples]] = field(default_factory=dict)
-    """What makes the probes of signatures whose samples are plain synthetic ones."""
+    """Functions that make probes, for signatures whose samples are plain synthetic ones."""
     scorer: Scorer | None = None
     """The user's own metric, if there is one."""
     kernels: Kernels = Kernels.DEFAULT

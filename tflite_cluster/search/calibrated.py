@@ -42,8 +42,8 @@ _FEW_OF_FLOOR: Final = 10
 
 _FEWEST_OF_FLOOR: Final = 2
 _NEGLIGIBLE: Final = 60.0
-"""dB of a noise floor on the fewest samples from which on a short run does not measure it on more, since other kernels
-are slow and no limit is near. Float models have 100 dB.
+"""dB of a noise floor that no limit comes near. A short run measures the floor on the fewest samples first, and on more
+only if it is worse than this, since other kernels are slow. Float models have 100 dB.
 """
 
 
@@ -138,8 +138,8 @@ def calibrate(
     """Observe the inputs of the layers of each weight, and get ready to cluster into the copy.
 
     samples: of the signatures that run. kernels: those that run the model. effort: what the model is worth, by default
-    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes: what makes
-    those of some of the signatures. Raises InterpreterFailure if the original cannot be run on the samples.
+    from a count of its multiplications alone. by_outputs: do not observe anything but the outputs. probes:
+    functions that make those of some signatures. Raises InterpreterFailure if the original does not run on the samples.
     """
     model, threads = task.model, task.threads
     task.copy.flush()
@@ -206,14 +206,14 @@ def _make(probes: Mapping[str | None, Callable[[], Samples]]) -> dict[str | None
 
 @dataclass(frozen=True)
 class _Floor:
-    """The original under other kernels, or beside itself where those do not run it, and why in words."""
+    """How near the original comes to itself under other kernels. cause: why those cannot run it, in words."""
 
     quality: Quality
     cause: str | None = None
 
 
 def _noise_floor(judge: Judge, prober: Judge | None, few: SampleIndices, *, is_short: bool) -> _Floor:
-    """few: samples to measure it on; a short run takes fewer, and no more than it needs to see a negligible floor."""
+    """few: samples to measure it on. A short run takes fewer, and the fewest if the floor is negligible on those."""
     try:
         if not is_short:
             return _Floor(_measured_floor(judge, prober, few, None))
@@ -316,7 +316,7 @@ def split_samples(
 ) -> Split:
     """Shuffle the samples of each signature, take so many, and keep a fifth of them from calibration.
 
-    few: how many samples sensitivities are measured on; those held out come first. by_held_out: judge by no others.
+    few: how many samples sensitivities are measured on; those held out come first. by_held_out: judge by those alone.
     """
     order = {key: np.random.default_rng(seed).permutation(each.count)[:most] for key, each in samples.items()}
     apart = {key: _held_out(len(indices)) for key, indices in order.items()}

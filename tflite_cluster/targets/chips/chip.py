@@ -40,7 +40,7 @@ class HandedOff:
     proof: str | None = None
     """What was run to show that nothing else changed, in words."""
     not_done: str | None = None
-    """Why the target's tools made nothing, and what to do, in words; then bytes are estimates, where there are any."""
+    """Why the target's tools made nothing, and what to do, in words. Then all bytes are estimates."""
 
 
 class Chip(Protocol):

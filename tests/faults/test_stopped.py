@@ -158,6 +158,14 @@ def test_stopped_while_the_file_is_made(monkeypatch: pytest.MonkeyPatch) -> None
     assert contents() == before
 
 
+def test_stopped_once_the_model_is_written(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr("tflite_cluster.recipe.write.save_recipe", lambda *_: signal.raise_signal(signal.SIGINT))
+    shutil.copy(FOLDER / "conv_2d_float32.tflite", "in.tflite")
+    assert main([*COMMAND, "--save-recipe", "recipe.toml", "--quiet"]) == 1
+    assert capsys.readouterr().err == "tflite-cluster: stopped; out.tflite was written\n"
+    assert Path("out.tflite").read_bytes() != Path("in.tflite").read_bytes()
+
+
 def test_a_function_that_exits(capsys: Captured) -> None:
     """As a script does that runs when it is imported: that is no success of ours."""
     Path("script_that_exits.py").write_text("import sys\nsys.exit(0)\n")

@@ -274,15 +274,16 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
         if shown.log_json:
             log_line(outcome="failed", source=str(job.source), error=str(error))
         raise
-    handed = _publish(result, job, shown, failure is None, settings["force"])
-    if handed is not None:
-        print_handed_off(handed, result, job.destination, shown.quiet)
-    if shown.archive is not None and failure is None:
-        _pack(job.destination, shown.archive, settings["force"], shown.quiet)
-    if shown.saved is not None and failure is None:
-        from ..recipe.write import save_recipe
+    with job.as_written(failure is None):
+        handed = _publish(result, job, shown, failure is None, settings["force"])
+        if handed is not None:
+            print_handed_off(handed, result, job.destination, shown.quiet)
+        if shown.archive is not None and failure is None:
+            _pack(job.destination, shown.archive, settings["force"], shown.quiet)
+        if shown.saved is not None and failure is None:
+            from ..recipe.write import save_recipe
 
-        save_recipe(result, job.source, shown.saved)
+            save_recipe(result, job.source, shown.saved)
     if shown.log_json:
         log_line(
             outcome="failed" if failure else "done",
@@ -295,9 +296,7 @@ def _cluster(job: Job, shown: _Shown, settings: Mapping[str, Any]) -> None:
 
 
 def _coders(source: Path, shown: _Shown, effort: EffortName) -> tuple[str, ...]:
-    """The coders that a report compares; without --verbose, only those that are quick enough for the file, and none
-    beside the usual ones at the least effort.
-    """
+    """The coders that a report compares: without --verbose, only quick ones, and none more at the least effort."""
     if shown.verbose or not source.is_file():
         return available_coders()
     return () if effort == "fast" else coders_worth(source.stat().st_size)

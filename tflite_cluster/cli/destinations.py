@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +29,19 @@ class Job:
     def is_there(self) -> bool:
         """Whether there is anything at the place of the model."""
         return os.path.exists(self.source)  # noqa: PTH110  (a Path may fail at a name that is too long)
+
+    @contextmanager
+    def as_written(self, is_written: bool) -> Iterator[None]:
+        """Do what comes after the new model was written; Ctrl-C then says that it was."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not is_written:
+                raise
+            from ..report.names import printable
+
+            click.echo(f"tflite-cluster: stopped; {printable(str(self.destination))} was written", err=True)
+            raise click.exceptions.Exit(1) from None
 
     @property
     def takes_a_file(self) -> bool:

@@ -16,7 +16,7 @@ def refuse_unfit(weights: Sequence[Weight], config: Config, where: str) -> None:
         if not _fits_one(rule, weights):
             what = "operator" if rule.by_operator else "name"
             raise ConfigError(
-                "recipe: {what} {pattern!r} fits no weight of {where}: inspect lists them",
+                "recipe: {what} {pattern!r} fits no weight of {where}: inspect a model to see its weights",
                 what=what,
                 pattern=rule.pattern,
                 where=where,
@@ -24,7 +24,9 @@ def refuse_unfit(weights: Sequence[Weight], config: Config, where: str) -> None:
     for pattern in config.keep:
         if not _keeps_one(pattern, weights):
             raise ConfigError(
-                "<keep>: {pattern!r} fits no weight of {where}: inspect lists their names", pattern=pattern, where=where
+                "<keep>: {pattern!r} fits no weight of {where}: inspect a model to see its weights",
+                pattern=pattern,
+                where=where,
             )
 
 

@@ -83,13 +83,13 @@ def statement(results: Results) -> str:
     others = [f"{r.theirs.model}, {r.theirs.words}" for r in rivals if not r.is_beaten]
     if rivals and not others:
         return prose(
-            f"In each of the {len(rivals)} rows, our file of the first or the third table is at least as many times "
-            "smaller than retraining makes it and loses no more, by what was measured here. Mind the standard errors: "
-            "many of these losses are within two of each other."
+            f"For each of the {len(rivals)} published rows, the first or the third table has a file of ours that is at "
+            "least as many times smaller and loses no more. Losses that differ by less than two standard errors cannot "
+            "be told apart."
         )
     return prose(
-        f"In {len(beaten)} of {len(rivals)} rows, our file of the first or the third table is at least as many times "
-        f"smaller than retraining makes it and loses no more. That does not hold of: {'; '.join(others)}."
+        f"For {len(beaten)} of the {len(rivals)} published rows, the first or the third table has a file of ours that "
+        f"is at least as many times smaller and loses no more. It has none for: {'; '.join(others)}."
     )
 
 

@@ -109,11 +109,11 @@ def test_where_another_tool_is_smaller_the_page_says_so() -> None:
 
 def test_that_it_beats_retraining_is_said_of_rows_for_which_it_is_true() -> None:
     of_all = Results.of([ORIGINAL, *rivals(2)])
-    assert "In each of the 3 rows" in page.statement(of_all)
+    assert page.statement(of_all).startswith("For each of the 3 published rows")
     worse = rivals(2)
     worse[1]["counts"] = row("", "", 1, 4)["counts"]
     said = page.statement(Results.of([ORIGINAL, *worse]))
-    assert said.startswith("In 2 of 3 rows")
+    assert said.startswith("For 2 of the 3 published rows")
     assert "at 32 values" in said
 
 

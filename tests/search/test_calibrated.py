@@ -26,7 +26,7 @@ from tflite_cluster.samples.load import load_samples
 from tflite_cluster.samples.samples import Samples
 from tflite_cluster.samples.synthetic import gather_samples, probe_samples
 from tflite_cluster.search.allocation import base_prices, price_at_sqnr
-from tflite_cluster.search.calibrated import CalibratedModel, calibrate, split_samples
+from tflite_cluster.search.calibrated import CalibratedModel, calibrate
 from tflite_cluster.search.clusterer import Clusterer
 from tflite_cluster.search.curve import Curve
 from tflite_cluster.search.encodings import RescaledCodes
@@ -228,37 +228,6 @@ def test_sensitive_tensors_cost_more_bits(process: InterpreterProcess, tmp_path:
         prices = base_prices(jobs, np.array([1.0, *[4.0] * (len(jobs) - 1)]))
     assert len(jobs) > 1
     np.testing.assert_allclose(prices[0], 4 * prices[1:])
-
-
-def test_samples_are_shuffled_and_kept_apart(process: InterpreterProcess) -> None:
-    samples = samples_of(process, INT8, 100)
-    split = split_samples(samples, 0, 80, 30)
-    for key, each in samples.items():
-        judged = split.judged[key]
-        assert each.count == 100
-        assert len(judged) == len(set(judged)) == 80
-        assert not np.array_equal(judged, np.sort(judged))
-        assert sorted([*split.held_out[key], *split.calibration[key]]) == sorted(judged)
-        assert len(split.few[key]) == 30
-        assert len(split.calibration[key]) >= 40
-        np.testing.assert_array_equal(judged, split_samples(samples, 0, 80, 30).judged[key])
-        assert not np.array_equal(judged, split_samples(samples, 1, 80, 30).judged[key])
-
-
-def test_candidates_can_be_judged_by_held_out_samples_alone(process: InterpreterProcess) -> None:
-    samples = samples_of(process, INT8, 100)
-    split = split_samples(samples, 0, 80, 50, by_held_out=True)
-    for key in samples:
-        assert set(split.judged[key]) == set(split.held_out[key])
-        assert not set(split.judged[key]) & set(split.calibration[key])
-        assert set(split.few[key]) <= set(split.judged[key])
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_few_samples_are_enough_to_split(process: InterpreterProcess, count: int) -> None:
-    split = split_samples(samples_of(process, INT8, count), 0, 300, 8)
-    for part in (split.calibration, split.held_out, split.few, split.judged):
-        assert all(len(indices) for indices in part.values())
 
 
 def test_feedback_helps_weights_that_are_used_several_times(process: InterpreterProcess, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_short_runs_compute_what_others_measure(
 def test_what_gradients_do_not_tell_is_measured_as_a_relative_error(
     process: InterpreterProcess, samples: dict[str | None, Samples], tmp_path: Path
 ) -> None:
-    """Which is the unit of what gradients tell; that stays as it is."""
+    """Computed sensitivities have the same unit, and do not change when others are measured."""
     model = open_model(DIGITS)
     with PatchedCopy(model, tmp_path / "copy.tflite") as copy:
         whole = calibrated_in_short(copy, process, samples)

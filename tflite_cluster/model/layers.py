@@ -118,7 +118,7 @@ _BLOCK: Final = 1 << 22
 
 @dataclass(frozen=True)
 class RealRows:
-    """The real weights as a matrix, (rows, columns), of which only the rows asked for are computed.
+    """The real weights as a matrix, (rows, columns). Rows are computed when they are asked for.
 
     codes: (rows, columns). scale: real size of a code in each row, (rows,). zero: the code of the real value 0.
     """

@@ -34,7 +34,7 @@ _MEANINGS: Final = {
     "Distortion": "how far the outputs are from the original's, as the search measures it",
     "Expected loss, points": "points of accuracy that errors of this size cost if they fall at random",
     "Values": "distinct values of the tensor",
-    "SQNR dB": "power of the signal over that of its error; 6 dB more is half the error",
+    "SQNR dB": "how strong a signal is beside its error; 6 dB more is half the error",
     "Bits/weight": "bits that a weight takes after compression, on average",
     "Sensitivity": "how much the outputs suffer for each unit of the tensor's own squared error",
     "Feedback dB": "how much error feedback lowers the error of the layer's output",

@@ -54,7 +54,7 @@ _LEFT: Final = {
 
 
 def print_parts(render: Callable[[int], list[Table | Text]]) -> None:
-    """Write what `render` makes for a width to standard output: that of a terminal, or COLUMNS.
+    """Write to standard output what `render` makes for its width. The width is COLUMNS, or that of the terminal.
 
     In a pipe without COLUMNS, tables are as wide as PIPE_WIDTH, or wider where they have to be, and no line is broken.
     Raises BrokenPipeError if nobody reads to the end.
